@@ -1,0 +1,1 @@
+"""The work of the five pillars: plain typed Python that knows no orchestrator."""

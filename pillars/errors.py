@@ -1,0 +1,149 @@
+"""The tree of errors. An error is a broken promise; each says what happened, what state was left, and what to do.
+
+    PillarsError
+     +- ConfigInvalid      a YAML file that cannot be read as a project        exit 2
+     +- ConfigChanged      the YAML differs from the one the history was made with   exit 3
+     +- UnknownName        no such project, period, version                    exit 2
+     +- SourceBroken       a source did not give what its contract says        exit 4
+     +- DataCorrupt        bytes do not have the hash that names them          exit 5
+     +- BundleRefused      a model bundle is incomplete, changed or too new    exit 5
+     +- LedgerBroken       the record was edited, cut or cannot be read        exit 5
+     +- StoreUnavailable   a disk, database or server does not answer          exit 6
+     +- Busy               somebody else holds the lock                        exit 7
+"""
+
+from __future__ import annotations
+
+
+class PillarsError(Exception):
+    """Something promised did not hold. `exit_code` is what the command returns."""
+
+    exit_code = 1
+
+
+class ConfigInvalid(PillarsError):
+    """A YAML file that cannot be read as a project; `problems` are sentences that name file, line and key."""
+
+    exit_code = 2
+
+    def __init__(self, file: str, problems: list[str]) -> None:
+        super().__init__(file, problems)  # positional, so that it crosses processes
+        self.file, self.problems = file, problems
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.file} is not a valid project; nothing was changed.", *(f"  {p}" for p in self.problems)])
+
+
+class ConfigChanged(PillarsError):
+    """The YAML is not the one that the project's history was made with; `differences` name dotted keys."""
+
+    exit_code = 3
+
+    def __init__(self, project: str, differences: list[str]) -> None:
+        super().__init__(project, differences)
+        self.project, self.differences = project, differences
+
+    def __str__(self) -> str:
+        listed = "\n".join(f"  {d}" for d in self.differences)
+        return (
+            f"configs/{self.project}.yaml changed since the last run; nothing was done.\n{listed}\n"
+            f"Go on with the new settings (--continue), or start over (pillars reset {self.project})."
+        )
+
+
+class UnknownName(PillarsError):
+    """There is no such project, period or version; `known` lists what there is."""
+
+    exit_code = 2
+
+    def __init__(self, kind: str, name: str, known: list[str]) -> None:
+        super().__init__(kind, name, known)
+        self.kind, self.name, self.known = kind, name, known
+
+    def __str__(self) -> str:
+        from difflib import get_close_matches
+
+        near = get_close_matches(self.name, self.known, n=1)
+        hint = f" Did you mean {near[0]}?" if near else f" There are: {', '.join(self.known) or 'none yet'}."
+        return f"no {self.kind} named {self.name!r}.{hint}"
+
+
+class SourceBroken(PillarsError):
+    """A source did not give what its contract says; nothing of the period was kept."""
+
+    exit_code = 4
+
+    def __init__(self, source: str, period: str, problem: str) -> None:
+        super().__init__(source, period, problem)
+        self.source, self.period, self.problem = source, period, problem
+
+    def __str__(self) -> str:
+        return f"source {self.source}, period {self.period}: {self.problem}. Nothing of this period was kept; mend the source and run again."
+
+
+class DataCorrupt(PillarsError):
+    """A file's bytes do not have the hash that names them."""
+
+    exit_code = 5
+
+    def __init__(self, file: str, expected: str, found: str) -> None:
+        super().__init__(file, expected, found)
+        self.file, self.expected, self.found = file, expected, found
+
+    def __str__(self) -> str:
+        return (
+            f"{self.file} should have hash {self.expected} and has {self.found}; it was not used. "
+            "Restore it from the remote (dvc fetch) or from the source (pillars data rebuild)."
+        )
+
+
+class BundleRefused(PillarsError):
+    """A model bundle is incomplete, was changed, or has a format this code does not know; what ran before still runs."""
+
+    exit_code = 5
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path, self.problem = path, problem
+
+    def __str__(self) -> str:
+        return f"bundle {self.path} refused: {self.problem}. Nothing was switched; export it again (pillars deploy)."
+
+
+class LedgerBroken(PillarsError):
+    """The ledger's chain does not hold: a row was edited, deleted or cut off."""
+
+    exit_code = 5
+
+    def __init__(self, row: int, problem: str) -> None:
+        super().__init__(row, problem)
+        self.row, self.problem = row, problem
+
+    def __str__(self) -> str:
+        return f"ledger row {self.row}: {self.problem}. Nothing was written; restore the ledger from a backup."
+
+
+class StoreUnavailable(PillarsError):
+    """A disk, database or server that the project needs does not answer."""
+
+    exit_code = 6
+
+    def __init__(self, store: str, problem: str, remedy: str) -> None:
+        super().__init__(store, problem, remedy)
+        self.store, self.problem, self.remedy = store, problem, remedy
+
+    def __str__(self) -> str:
+        return f"{self.store}: {self.problem}. {self.remedy}"
+
+
+class Busy(PillarsError):
+    """Somebody else holds the lock; `holder` says who, as far as is known."""
+
+    exit_code = 7
+
+    def __init__(self, what: str, waited_s: float, holder: str) -> None:
+        super().__init__(what, waited_s, holder)
+        self.what, self.waited_s, self.holder = what, waited_s, holder
+
+    def __str__(self) -> str:
+        return f"{self.what} is held by {self.holder}; waited {self.waited_s:.0f} s, changed nothing. Run again when it is done."

@@ -1,0 +1,294 @@
+"""The glossary: frozen values that every pillar speaks. All of them are small and survive JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+Outcome = Literal["accept", "refuse", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A figure with its interval. `low` and `high` bound the central `level` share of its bootstrap distribution."""
+
+    value: float
+    low: float
+    high: float
+    level: float = 0.95
+
+    def __str__(self) -> str:
+        return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """An answer with its reason. A refusal is a value, not an error."""
+
+    outcome: Outcome
+    reason: str
+
+    def __bool__(self) -> bool:
+        return self.outcome == "accept"
+
+    @classmethod
+    def accept(cls, reason: str) -> Decision:
+        return cls("accept", reason)
+
+    @classmethod
+    def refuse(cls, reason: str) -> Decision:
+        return cls("refuse", reason)
+
+    @classmethod
+    def inconclusive(cls, reason: str) -> Decision:
+        return cls("inconclusive", reason)
+
+    @classmethod
+    def by(cls, held: bool, reason: str) -> Decision:
+        return cls("accept" if held else "refuse", reason)
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a source gave for one period, kept byte for byte before anything reads it. Paths are relative to `var`."""
+
+    project: str
+    period: str
+    rows_path: str
+    rows_sha256: str
+    rows: int
+    outcomes_period: str | None
+    outcomes_path: str | None
+    outcomes_sha256: str | None
+    outcomes: int
+    first_time: str
+    last_time: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """One expectation's result. `status`: passed, failed, or could_not_run (an exception inside the check)."""
+
+    expectation: str
+    column: str
+    severity: Literal["critical", "warning", "info"]
+    quarantine: bool
+    status: Literal["passed", "failed", "could_not_run"]
+    unexpected: int
+    unexpected_share: float
+    observed: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """A batch held against its expectations. `decision` is over the batch, row by row failures go to quarantine."""
+
+    project: str
+    period: str
+    rows: int
+    quarantined: int
+    checks: tuple[Check, ...]
+    decision: Decision
+    page: str = ""  # path of the HTML page, relative to `var`
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A checked batch, ready to be published: kept rows and outcomes as Parquet files (relative to `var`)."""
+
+    project: str
+    period: str
+    rows_path: str
+    rows: int
+    outcomes_period: str | None
+    outcomes_path: str | None
+    outcomes: int
+    quarantine_path: str  # empty when no row was quarantined
+    kept_at: str  # where a rejected batch is kept whole; empty when accepted
+    validation: Validation
+
+
+@dataclass(frozen=True)
+class DataVersion:
+    """A state of a project's data set. `id` is DVC's `<md5>.dir` (36 characters), `commit` names it on `dvc-data/<project>`."""
+
+    project: str
+    id: str
+    commit: str
+    parent: str | None  # data version id
+    rows: int
+    size_bytes: int
+    periods: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One period after ingest: in the data set (`version`), or rejected whole and kept at `kept_at`."""
+
+    project: str
+    period: str
+    decision: Decision
+    rows: int
+    quarantined: int
+    outcomes: int
+    version: DataVersion | None
+    page: str = ""
+    kept_at: str = ""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to fit: everything of a model but its rows. `params` are XGBoost's, `rounds` boosting rounds per booster."""
+
+    name: str
+    params: dict[str, float | int | str]
+    rounds: int
+    seed: int
+    bags: int = 1
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One line of the leaderboard: a recipe and its loss on the validation rows. `full`: fitted on all rows, not on a sample."""
+
+    recipe: Recipe
+    loss: float
+    full: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a search found: the best recipe at full fidelity first. `verdict` says whether tuning beat the fixed recipes beyond noise."""
+
+    project: str
+    period: str
+    leaderboard: tuple[Tried, ...]
+    verdict: str
+    path: str  # JSON of all trials, relative to `var`
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.leaderboard[0].recipe
+
+
+@dataclass(frozen=True)
+class Scorecard:
+    """Measures of one model on rows it has not trained on. Losses and costs: lower is better; auc: higher."""
+
+    model: str
+    rows_of: str  # the period judged on
+    rows: int
+    positives: int
+    measures: dict[str, Measure] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The two decisions of a retraining, and what the release takes over from the judged twin."""
+
+    project: str
+    period: str
+    recipe: Recipe  # the winner: challenger's or champion's
+    recipe_decision: Decision
+    refresh_decision: Decision
+    scorecards: tuple[Scorecard, ...]  # challenger, champion, baselines
+    calibration: dict[str, Json]  # as pillars.bundle writes it
+    threshold: float  # probability in [0, 1] at and above which a row is acted on
+    path: str  # Parquet of the twins' predictions on the judged rows, relative to `var`
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What training made: a fitted bundle in `path` (relative to `var`), its recipe, and the decisions on its twin."""
+
+    project: str
+    period: str
+    run_id: str  # MLflow run
+    data_version: str
+    recipe: Recipe
+    path: str
+    sha256: str  # identity: over the UBJ files of the refitted bundle
+    fitted_through: str
+    recipe_decision: Decision
+    refresh_decision: Decision
+    scorecards: tuple[Scorecard, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A registered release bundle: `version` as MLflow counts them, identity `sha256` over its UBJ files."""
+
+    project: str
+    version: int
+    sha256: str
+    run_id: str
+    data_version: str
+    fitted_through: str
+    recipe: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """A model version exported to an immutable folder (`path` relative to `var`)."""
+
+    project: str
+    version: int
+    sha256: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Who answers: the content of the traffic policy file. `generation` grows by one with every change."""
+
+    project: str
+    generation: int
+    champion: Release
+    previous: tuple[Release, ...] = ()  # newest first: where rollback goes
+    strategy: str = "direct"
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A period's predictions, written before its outcomes were looked at. `path` is relative to `var`."""
+
+    project: str
+    period: str
+    model_version: int | None
+    data_version: str
+    rows: int
+    path: str
+    sha256: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Distances of one period's columns to the reference. `share` counts declared structural columns only."""
+
+    period: str
+    reference: str
+    scores: dict[str, float]
+    drifted: tuple[str, ...]
+    structural_drifted: tuple[str, ...]
+    share: float
+    report: str = ""  # JSON, relative to `var`
+    page: str = ""  # HTML, written for alarms and on demand
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The state of a project after one period: whether to retrain, and why."""
+
+    project: str
+    period: str
+    retrain: bool
+    reason: str
+    champion: int | None
+    drift: Drift | None
+    quality: Scorecard | None
+    alarms: tuple[str, ...] = ()
