@@ -16,6 +16,7 @@ from pillars.errors import ConfigInvalid, UnknownName
 Role = Literal["key", "time", "entity", "protected", "feature", "outcome", "known_later", "info"]
 ColumnType = Literal["float", "int", "category", "text", "timestamp", "bool"]
 Share = Annotated[float, Field(ge=0, le=1)]
+SETTLED = ("description", "schedule")  # sections that may change freely: no result depends on them
 
 
 class Section(BaseModel):
@@ -292,6 +293,11 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
         elif a != b:
             found.append(f"{prefix}{key}: {_short(a)} -> {_short(b)}")
     return found
+
+
+def binding_differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """The differences that matter to a history: those in sections that results depend on."""
+    return differences(*({key: value for key, value in dump.items() if key not in SETTLED} for dump in (old, new)))
 
 
 def schema() -> dict[str, Any]:

@@ -4,12 +4,15 @@
      +- ConfigInvalid      a YAML file that cannot be read as a project        exit 2
      +- ConfigChanged      the YAML differs from the one the history was made with   exit 3
      +- UnknownName        no such project, period, version                    exit 2
+     +- InputInvalid       a column that cannot be encoded                      exit 2
+     +- TooFewRows         a period holds too little to fit, validate and judge on   exit 4
      +- SourceBroken       a source did not give what its contract says        exit 4
      +- DataCorrupt        bytes do not have the hash that names them          exit 5
      +- BundleRefused      a model bundle is incomplete, changed or too new    exit 5
      +- LedgerBroken       the record was edited, cut or cannot be read        exit 5
      +- StoreUnavailable   a disk, database or server does not answer          exit 6
      +- Busy               somebody else holds the lock                        exit 7
+     +- Overtaken          somebody else changed it first                      exit 7
 """
 
 from __future__ import annotations
@@ -66,6 +69,32 @@ class UnknownName(PillarsError):
         near = get_close_matches(self.name, self.known, n=1)
         hint = f" Did you mean {near[0]}?" if near else f" There are: {', '.join(self.known) or 'none yet'}."
         return f"no {self.kind} named {self.name!r}.{hint}"
+
+
+class InputInvalid(PillarsError):
+    """A column that the encoder cannot turn into numbers; nothing was predicted."""
+
+    exit_code = 2
+
+    def __init__(self, column: str, problem: str) -> None:
+        super().__init__(column, problem)
+        self.column, self.problem = column, problem
+
+    def __str__(self) -> str:
+        return f"column {self.column} {self.problem}; nothing was predicted."
+
+
+class TooFewRows(PillarsError):
+    """A period holds too little to fit, validate and judge on."""
+
+    exit_code = 4
+
+    def __init__(self, period: str, problem: str) -> None:
+        super().__init__(period, problem)
+        self.period, self.problem = period, problem
+
+    def __str__(self) -> str:
+        return f"period {self.period}: {self.problem}. Nothing was trained; wait for more rows, or change the split."
 
 
 class SourceBroken(PillarsError):
@@ -147,3 +176,16 @@ class Busy(PillarsError):
 
     def __str__(self) -> str:
         return f"{self.what} is held by {self.holder}; waited {self.waited_s:.0f} s, changed nothing. Run again when it is done."
+
+
+class Overtaken(PillarsError):
+    """Somebody else changed `what` first: it was expected at generation `expected` and is at `found`."""
+
+    exit_code = 7
+
+    def __init__(self, what: str, expected: int, found: int) -> None:
+        super().__init__(what, expected, found)
+        self.what, self.expected, self.found = what, expected, found
+
+    def __str__(self) -> str:
+        return f"{self.what} is at generation {self.found}, not {self.expected}: somebody was first. Changed nothing; look, and run again."

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from pillars.errors import StoreUnavailable
+from pillars.errors import Busy, StoreUnavailable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def _find_root() -> Path:
@@ -65,6 +72,11 @@ class Stores(BaseSettings):
         return self.mlflow_uri or f"sqlite:///{self.folder('mlflow') / 'mlflow.db'}"
 
     @property
+    def artifacts_uri(self) -> str | None:
+        """Where MLflow keeps files of runs and models; None leaves it to its server."""
+        return self.folder("mlflow", "artifacts").as_uri() if self.tracking_uri.startswith("sqlite:") else None
+
+    @property
     def ledger_url(self) -> str:
         """The ledger's database."""
         return self.ledger_uri or f"sqlite:///{self.folder() / 'ledger.db'}"
@@ -114,3 +126,65 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as err:
         draft.unlink(missing_ok=True)
         raise StoreUnavailable(str(path), f"cannot be written ({err.strerror})", "The old content is intact; free the disk and run again.") from err
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """The table as Parquet (zstd, no schema metadata): equal tables give equal bytes under one pyarrow."""
+    import io
+
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata(None).combine_chunks(), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def write_parquet(path: Path, table: pa.Table) -> str:
+    """Replace `path` by `table` as `parquet_bytes` makes it; their sha256 (hex).
+
+    Raises:
+        StoreUnavailable: the disk refuses; the old content is intact.
+    """
+    content = parquet_bytes(table)
+    write_atomically(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+@contextmanager
+def locked(path: Path, what: str, wait_s: float = 60.0) -> Iterator[None]:
+    """Hold the lock file `path`, among threads and processes; the system frees it when its holder dies.
+
+    Raises:
+        Busy: somebody held it for all of `wait_s`; `what` names the thing for people.
+        StoreUnavailable: the file cannot be made.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, timeout=wait_s, poll_interval=0.02)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as err:
+        raise Busy(what, wait_s, f"another run (lock file {path})") from err
+    except OSError as err:
+        raise StoreUnavailable(str(path), f"cannot be locked ({err.strerror})", "Nothing was changed; mend it and run again.") from err
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def quiet_mlflow() -> None:
+    """Tell MLflow not to phone home and not to chat. Call it before MLflow is imported; what the user has set stays."""
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_LOGGING_LEVEL": "ERROR"}
+    quiet |= {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "GIT_PYTHON_REFRESH": "quiet"}
+    for name, value in quiet.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def opening_mlflow(stores: Stores) -> Iterator[str]:
+    """MLflow's URI. Make the client inside: several processes that make the same new SQLite database at once crash each other."""
+    quiet_mlflow()
+    with locked(stores.folder("mlflow") / "open.lock", "MLflow's database"):
+        yield stores.tracking_uri

@@ -264,6 +264,7 @@ class Scored:
     path: str
     sha256: str
     reason: str = ""
+    threshold: float = 0.5  # of the release that scored, probability in [0, 1]
 
 
 @dataclass(frozen=True)
@@ -292,3 +293,17 @@ class Verdict:
     drift: Drift | None
     quality: Scorecard | None
     alarms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One alarm of a period's verdict, as a line for people. Alerts with equal `key` are one alarm that lasts."""
+
+    project: str
+    period: str
+    kind: str  # drift, quality
+    text: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.project} {self.period} {self.kind}: {self.text}"

@@ -1,0 +1,74 @@
+"""`deployments/prefect.yaml` from `configs/*.yaml`: run `make render` after a change there."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deployments.settings import POOL
+from pillars import config
+from pillars.stores import Stores, write_atomically
+
+VERBS = ("ingest", "train", "promote", "deploy", "rollback", "score", "monitor", "cycle", "replay")
+HEADER = """\
+# Rendered from configs/*.yaml by `make render`; a test keeps it so. Deploy from the project's folder:
+#   prefect deploy --all --prefect-file deployments/prefect.yaml
+# There is no pull step: Prefect then writes the folder it was deployed from into the deployments, and no path stands here.
+"""
+
+
+def render(configs_dir: Path) -> str:
+    """The deployments as Prefect reads them: per project a scheduled cycle, per verb one without a schedule for ad-hoc runs.
+
+    Raises:
+        ConfigInvalid: one of the YAML files cannot be read as a project.
+    """
+    projects = [config.load(configs_dir / f"{name}.yaml") for name in config.names(configs_dir)]
+    found = [*(_scheduled(p) for p in projects), *(_ad_hoc(verb, _default(projects)) for verb in VERBS)]
+    content = {"name": "five-pillars", "build": None, "push": None, "pull": None, "deployments": found}
+    return HEADER + yaml.safe_dump(content, sort_keys=False, width=140)
+
+
+def _scheduled(project: config.Project) -> dict[str, Any]:
+    schedule = {"slug": project.project, **project.schedule.model_dump()}
+    return {
+        "name": f"cycle-{project.project}",
+        "description": f"The next period of {project.project} through all five pillars, by schedule.",
+        "tags": [project.project],
+        "entrypoint": "flows.cycle.cycle",
+        "parameters": {"project": project.project},
+        "schedules": [schedule],
+        # after a downtime every missed run is started at once: one takes the oldest period, the others are cancelled
+        "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
+        "work_pool": {"name": POOL},
+    }
+
+
+def _ad_hoc(verb: str, project: str) -> dict[str, Any]:
+    return {
+        "name": verb,
+        "tags": ["ad hoc"],
+        "entrypoint": f"flows.{verb}.{verb}",
+        "parameters": {"project": project},
+        "schedules": [],
+        "work_pool": {"name": POOL},
+    }
+
+
+def _default(projects: list[config.Project]) -> str:
+    names = [p.project for p in projects]
+    return "flights" if "flights" in names or not names else names[0]
+
+
+def write(stores: Stores) -> Path:
+    """Write `deployments/prefect.yaml` of the project's folder."""
+    path = stores.root / "deployments" / "prefect.yaml"
+    write_atomically(path, render(stores.configs).encode())
+    return path
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{write(Stores())}\n")

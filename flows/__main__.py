@@ -1,0 +1,182 @@
+"""The command: `pillars VERB [PROJECT]`. A verb that changes something runs the flow of the same name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from pillars.errors import PillarsError
+
+PROJECT = click.argument("project", default="flights")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+PERIOD = click.option("--period", metavar="PERIOD", help="A period of the source, e.g. 2013-02.")
+CONTINUE = click.option("--continue", "accept_changes", is_flag=True, help="Go on although the YAML changed since the last run.")
+
+
+class Verbs(click.Group):
+    """Turns our errors into one message and the exit code they carry."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of the loop, not of the alphabet
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PillarsError as err:
+            click.echo(f"pillars: {err}", err=True)
+            ctx.exit(err.exit_code)
+        except KeyboardInterrupt:
+            click.echo("pillars: interrupted; the same command goes on from here.", err=True)
+            ctx.exit(130)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="five-pillars")
+def main() -> None:
+    """The five pillars of MLOps as one loop: data, development, training, deployment, monitoring.
+
+    PROJECT is the name of a YAML in configs/; flights if not given.
+    """
+
+
+@main.command()
+@PROJECT
+@CONTINUE
+@JSON
+def run(project: str, accept_changes: bool, as_json: bool) -> None:
+    """Replay every unfinished period of a project, then show the whole story."""
+    from flows import terminal
+
+    terminal.run(project, accept_changes, as_json)
+
+
+@main.command()
+@click.option("--detach", is_flag=True, help="Return as soon as everything answers.")
+def up(detach: bool) -> None:
+    """Start Prefect, MLflow, Evidently and the schedules; print their addresses."""
+    from flows import up as stack
+    from pillars.stores import Stores
+
+    stack.up(Stores(), detach=detach)
+
+
+@main.command()
+def down() -> None:
+    """Stop what `up` started."""
+    from flows import up as stack
+    from pillars.stores import Stores
+
+    stack.down(Stores())
+
+
+@main.command()
+@PROJECT
+@JSON
+def status(project: str, as_json: bool) -> None:
+    """Champion, traffic, data version, last verdict; exit 1 when something is stale or broken."""
+    from flows import terminal
+
+    sys.exit(terminal.status(project, as_json))
+
+
+def _flow(verb: str, **parameters: Any) -> Any:
+    """Run the flow `flows.<verb>.<verb>` in this process, seen by Prefect."""
+    from flows import terminal
+
+    return terminal.perform(verb, parameters)
+
+
+def _show(value: Any, as_json: bool) -> None:
+    from flows import terminal
+
+    terminal.show(value, as_json)
+
+
+def _of_a_period(verb: str, needed: bool, text: str) -> None:
+    """Register a verb that takes a project and a period."""
+
+    def command(project: str, period: str | None, as_json: bool) -> None:
+        _show(_flow(verb, project=project, period=period), as_json)
+
+    argument = click.argument("period", required=needed, default=None)
+    decorated: Callable[..., None] = PROJECT(argument(JSON(command)))
+    if needed:
+        decorated = click.argument("project")(argument(JSON(command)))
+    main.command(verb, help=text)(decorated)
+
+
+_of_a_period("ingest", True, "Collect, check, protect and version one period.")
+_of_a_period("score", True, "Score one period with the live champion.")
+_of_a_period("monitor", True, "Compare one period with the reference; say whether to train again.")
+_of_a_period("train", False, "Search, judge and refit a candidate (newest period if not named).")
+_of_a_period("promote", False, "Hold the newest candidate against its gate.")
+
+
+@main.command()
+@PROJECT
+@click.option("--version", type=int, help="A promoted version; the newest if not named.")
+@JSON
+def deploy(project: str, version: int | None, as_json: bool) -> None:
+    """Export a promoted version and give it the traffic."""
+    _show(_flow("deploy", project=project, version=version), as_json)
+
+
+@main.command()
+@PROJECT
+@click.option("--reason", default="asked for by hand", help="Why, for the record.")
+@JSON
+def rollback(project: str, reason: str, as_json: bool) -> None:
+    """Give the traffic back to the last good release, with Prefect and MLflow down if need be."""
+    from flows import terminal
+
+    terminal.show(terminal.rollback(project, reason), as_json)
+
+
+_of_a_period("cycle", False, "One period through the whole loop (the oldest unfinished if not named).")
+
+
+@main.command()
+@PROJECT
+@click.option("--from", "first", metavar="PERIOD", help="First period.")
+@click.option("--to", "last", metavar="PERIOD", help="Last period.")
+@CONTINUE
+@JSON
+def replay(project: str, first: str | None, last: str | None, accept_changes: bool, as_json: bool) -> None:
+    """Run the cycle for every unfinished period of a range."""
+    done = _flow("replay", project=project, first=first, last=last, accept_changes=accept_changes)
+    _show({"project": project, "replayed": done}, as_json)
+
+
+@main.group()
+def data() -> None:
+    """The data set and its versions."""
+
+
+@data.command()
+@PROJECT
+@click.option("--pin", is_flag=True, help="Write data.dvc, the pinned version of the default project.")
+@JSON
+def rebuild(project: str, pin: bool, as_json: bool) -> None:
+    """Make the data set again from its source; fills cache and remote."""
+    from flows import terminal
+
+    _show(terminal.rebuild(project, pin), as_json)
+
+
+@main.command()
+@PROJECT
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--reason", default="asked for by hand", help="Why, for the record.")
+def reset(project: str, yes: bool, reason: str) -> None:
+    """Start a project over, on record: its history is kept, and no longer counts."""
+    if not yes:
+        click.confirm(f"Start {project} over? Its history stays in the ledger; nothing of it counts any more.", abort=True)
+    _flow("reset", project=project, reason=reason)
+    click.echo(f"{project} starts over. Next: pillars run {project}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""Watch a period: drift of its rows now, quality of predictions as outcomes land; then say whether to train again."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from pillars.vocabulary import Json, Verdict
+from tasks import monitoring, show
+from tasks.opened import open_project
+
+
+@flow(name="monitor", flow_run_name="{project} {period}")
+def monitor(project: str, period: str) -> Verdict:
+    """Compare a period with the champion's training rows, and its predictions with the outcomes that are known by now.
+
+    Args:
+        project: name of the YAML in configs/
+        period: a period that was scored
+    """
+    opened = open_project(project)
+    version = opened.past.ingested(period)
+    inputs: dict[str, Json] = {"period": period, "data_version": version.id, "policy": opened.config.section_digest("monitoring")}
+    if known := opened.recall("monitor", inputs, Verdict):
+        return known
+    drift = monitoring.drift(opened, period, version)
+    quality = monitoring.quality(opened, period, version)
+    verdict = monitoring.verdict(opened, period, drift, quality)
+    opened.record("monitor", inputs, ("retrain" if verdict.retrain else "keep", verdict.reason), verdict)
+    show.verdict(verdict)
+    return verdict

@@ -1,0 +1,29 @@
+"""Decide whether a candidate becomes champion; the registry and its alias follow the ledger."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from pillars.vocabulary import Decision, Json
+from tasks import monitoring, show
+from tasks.opened import open_project
+from tasks.past import Promotion
+
+
+@flow(name="promote", flow_run_name="{project} {period}")
+def promote(project: str, period: str | None = None) -> Decision:
+    """Hold the newest candidate (of `period`, if named) against its gate, register it, and move the alias when it passed.
+
+    Args:
+        project: name of the YAML in configs/
+        period: period of the candidate; the newest if not named
+    """
+    opened = open_project(project)
+    candidate = opened.past.candidate(period)
+    inputs: dict[str, Json] = {"period": candidate.period, "sha256": candidate.sha256, "data_version": candidate.data_version}
+    if opened.recall("promote", inputs, Promotion) is None:
+        version = monitoring.register(opened, candidate)
+        opened.record("promote", inputs, candidate.refresh_decision, Promotion(version, candidate.recipe_decision))
+    monitoring.follow(opened)
+    show.decision("promotion", candidate, candidate.refresh_decision)
+    return candidate.refresh_decision

@@ -1,0 +1,28 @@
+"""Make a project's data set again from its source: fills an empty cache and remote with the very bytes that are pinned."""
+
+from __future__ import annotations
+
+from prefect import flow
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+from flows.ingest import ingest
+from pillars.vocabulary import DataVersion
+from tasks import progress
+from tasks.opened import open_project
+
+
+@flow(name="rebuild", flow_run_name="{project}")
+def rebuild(project: str, last: str | None = None) -> DataVersion:
+    """Ingest every period of the source, whether it is on record or not.
+
+    Args:
+        project: name of the YAML in configs/
+        last: last period (the source's last if not named)
+    """
+    opened = open_project(project)
+    periods = opened.between(None, last)
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), progress.counted(f"rebuild of {project}", len(periods)) as count:
+        for period in periods:
+            ingest(project, period, again=True)
+            count(period)
+    return opened.past.ingested(periods[-1])

@@ -1,0 +1,28 @@
+"""Score a period with the live champion, before its outcomes are looked at."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from pillars.vocabulary import Json, Scored
+from tasks import deployment, show
+from tasks.opened import open_project
+
+
+@flow(name="score", flow_run_name="{project} {period}")
+def score(project: str, period: str) -> Scored:
+    """Write the live champion's predictions for a period; once for each state of its rows.
+
+    Args:
+        project: name of the YAML in configs/
+        period: a period that was ingested
+    """
+    opened = open_project(project)
+    version = opened.past.ingested(period)
+    inputs: dict[str, Json] = {"period": period, "data_version": version.id}
+    if known := opened.recall("score", inputs, Scored):
+        return known
+    scored = deployment.score(opened, period, version)
+    opened.record("score", inputs, ("accept" if scored.rows else "inconclusive", scored.reason), scored)
+    show.scored(scored)
+    return scored

@@ -1,0 +1,194 @@
+"""How the command speaks to people: progress while it works, a table or JSON when it is done."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+import click
+
+from flows.environment import prepare_prefect
+from pillars.errors import StoreUnavailable
+from pillars.stores import Stores
+
+
+def perform(verb: str, parameters: dict[str, Any], flow: str = "") -> Any:
+    """Run `flows.<verb>.<flow>` here (the flow has the verb's name if none is given), with progress on the terminal.
+
+    Raises:
+        PillarsError: whatever the flow refused to go on with.
+    """
+    stores = Stores()
+    with prefect_ready(stores), watched():
+        return getattr(importlib.import_module(f"flows.{verb}"), flow or verb)(**parameters)
+
+
+@contextmanager
+def prefect_ready(stores: Stores) -> Iterator[None]:
+    """Choose the Prefect server, keep its log lines off the terminal, and translate its refusal to start."""
+    prepare_prefect(stores)
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # we say it ourselves; the UI has the log
+    try:
+        yield
+    except RuntimeError as err:
+        if "API" not in str(err):
+            raise
+        raise StoreUnavailable("Prefect", str(err), "Nothing was changed. Try again, or start the servers first (pillars up).") from err
+
+
+@contextmanager
+def watched() -> Iterator[None]:
+    """A progress bar on stderr; plain lines where it is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from tasks import progress
+
+    console = Console(stderr=True)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        known: dict[str, Any] = {}
+
+        def hear(what: str, done: int, total: int, note: str, fine: bool) -> None:
+            if not console.is_terminal:
+                if note and not fine:
+                    console.print(f"{what}: {done}/{total} {note}", highlight=False)
+                return
+            if what not in known:
+                known[what] = bars.add_task(what, total=total, note=note)
+            bars.update(known[what], completed=done, total=total, note=note, visible=not fine or done < total)
+
+        with progress.heard_by(hear):
+            yield
+
+
+def show(value: Any, as_json: bool) -> None:
+    """Print a value of the vocabulary: JSON, or a line per field."""
+    plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    if as_json:
+        click.echo(json.dumps(plain, indent=2, default=str))
+    elif plain is None:
+        click.echo("nothing new")
+    elif isinstance(plain, dict):
+        for name, field in plain.items():
+            click.echo(f"{name:>20}  {_brief(field)}")
+    else:
+        click.echo(str(plain))
+
+
+def run(project: str, accept_changes: bool, as_json: bool) -> None:
+    """Replay what is unfinished, then print the closing table, the page and how to look further."""
+    stores = Stores()
+    if unfinished(stores, project, accept_changes):
+        perform("replay", {"project": project, "accept_changes": accept_changes})
+    from pillars import answers, config
+
+    opened = config.load(stores.config_file(project))
+    page = answers.write_story(stores, opened)
+    rows = answers.closing_table(stores, opened)
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        return
+    print_table(project, rows)
+    click.echo(f"\nThe whole story:  {page}")
+    click.echo("All the details:  pillars up     (or: make up)")
+
+
+def unfinished(stores: Stores, project: str, accept_changes: bool) -> bool:
+    """Whether a replay has anything to do; asks ledger and source only, so that a finished project answers at once."""
+    from tasks.opened import open_project
+
+    prepare_prefect(stores)
+    return bool(open_project(project, accept_changes).unfinished())
+
+
+def print_table(project: str, rows: Any) -> None:
+    """The closing table: a line per period."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{project}: {len(rows)} periods", title_justify="left")
+    for name, side in COLUMNS:
+        table.add_column(name, justify=side)  # type: ignore[arg-type]
+    for row in rows:
+        table.add_row(*[_cell(getattr(row, name.replace(" ", "_").lower())) for name, _ in COLUMNS])
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+
+
+COLUMNS = (
+    ("period", "left"),
+    ("rows", "right"),
+    ("quarantined", "right"),
+    ("drift", "right"),
+    ("AUC", "right"),
+    ("log loss", "right"),
+    ("Brier", "right"),
+    ("cost", "right"),
+    ("verdict", "left"),
+    ("champion", "left"),
+)
+
+
+def status(project: str, as_json: bool) -> int:
+    """Print the state of a project; 0 when it is healthy, 1 when something is stale or broken."""
+    from pillars import answers, config
+
+    stores = Stores()
+    found = answers.status(stores, config.load(stores.config_file(project)))
+    show(found, as_json)
+    return 0 if found.healthy else 1
+
+
+def rollback(project: str, reason: str) -> Any:
+    """Take the traffic back at once; tell Prefect and MLflow afterwards, and only if they answer."""
+    stores = Stores()
+    prepare_prefect(stores)
+    from flows.rollback import take_back
+    from tasks.opened import open_project
+
+    rollout = take_back(open_project(project, accept_changes=True), reason)
+    try:
+        perform("rollback", {"project": project}, flow="report")
+    except Exception as err:
+        click.echo(f"pillars: v{rollout.champion.version} answers again; Prefect and MLflow were not told ({err})", err=True)
+    return rollout
+
+
+def rebuild(project: str, pin: bool) -> Any:
+    """Rebuild the data set, hold it against the pin in data.dvc, and write that pin when asked to."""
+    from pillars.data import versions
+
+    version = perform("rebuild", {"project": project})
+    stores = Stores()
+    text, file = versions.pin(stores, project), stores.root / "data.dvc"
+    if pin:
+        file.write_text(text, encoding="utf-8")
+    return {
+        "project": project,
+        "version": version.id,
+        "rows": version.rows,
+        "pinned": file.exists() and file.read_text(encoding="utf-8") == text,
+    }
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _brief(value: Any) -> str:
+    return json.dumps(value, default=str) if isinstance(value, dict | list | tuple) else str(value)

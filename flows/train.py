@@ -1,0 +1,35 @@
+"""Search, judge, refit: one candidate, fitted through the newest period with outcomes."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from pillars.vocabulary import Candidate, Json
+from tasks import development, show, training
+from tasks.opened import open_project
+
+SECTIONS = ("columns", "features", "target", "task", "split", "search", "cost", "gate")  # what a candidate depends on
+
+
+@flow(name="train", flow_run_name="{project} {period}")
+def train(project: str, period: str | None = None) -> Candidate:
+    """Train and judge a challenger; once for each state of data and settings.
+
+    Args:
+        project: name of the YAML in configs/
+        period: newest period to learn from; it judges both sides first (the newest ingested one if not named)
+    """
+    opened = open_project(project)
+    newest = period or opened.past.newest()
+    version, until = opened.past.ingested(newest), opened.learnable(newest)
+    inputs: dict[str, Json] = {"period": newest, "data_version": version.id, "settings": opened.config.section_digest(*SECTIONS)}
+    if known := opened.recall("train", inputs, Candidate):
+        return known
+    tuned = training.tune(opened, version, until)
+    show.leaderboard(tuned)
+    judged = training.judge(opened, version, until, tuned)
+    fitted = training.refit(opened, version, until, judged)
+    candidate = development.log_training(opened, version, tuned, judged, fitted)
+    opened.record("train", inputs, ("accept", tuned.verdict), candidate)
+    show.candidate(candidate)
+    return candidate

@@ -1,0 +1,48 @@
+"""The serving door to XGBoost: boosters from their UBJ bytes, and the mean of their probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from xgboost import Booster
+
+
+def load(files: Sequence[bytes], threads: int = 1) -> tuple[Booster, ...]:
+    """Boosters ready to predict with `threads` threads each (a row's score does not depend on it).
+
+    Raises:
+        ValueError: bytes that XGBoost cannot read.
+    """
+    import xgboost
+
+    loaded = []
+    for content in files:
+        booster = xgboost.Booster({"nthread": threads})
+        try:
+            booster.load_model(bytearray(content))
+        except xgboost.core.XGBoostError as err:
+            raise ValueError(f"XGBoost cannot read the booster ({str(err).splitlines()[0]})") from err
+        loaded.append(booster)
+    return tuple(loaded)
+
+
+def probabilities(boosters: Sequence[Booster], encoded: np.ndarray) -> np.ndarray:
+    """Mean probability over the boosters, float64, shape (n,), in [0, 1], for encoded rows (float32, shape (n, features))."""
+    total = np.zeros(len(encoded), dtype=np.float64)
+    if len(encoded):
+        for booster in boosters:  # one after the other: the order of the sum is part of the score
+            total += booster.inplace_predict(encoded, validate_features=False)
+    return total / len(boosters)
+
+
+def gains(boosters: Sequence[Booster], features: int) -> np.ndarray:
+    """Share of each encoded column in the boosters' total gain, float64, shape (features,), summing to 1 (or all 0 without a split)."""
+    total = np.zeros(features)
+    for booster in boosters:
+        for name, gain in booster.get_score(importance_type="total_gain").items():
+            total[int(name.removeprefix("f"))] += float(np.asarray(gain).sum())
+    return total / total.sum() if total.any() else total

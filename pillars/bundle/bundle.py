@@ -1,0 +1,144 @@
+"""A model as it is released: boosters, encoder, calibration, threshold, schema, golden rows and lineage in one folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import BundleRefused
+from . import booster, folder
+from .calibration import apply as calibrated
+from .encoder import Encoder
+from .golden import from_json as columns_from_json
+from .golden import to_json as columns_to_json
+
+if TYPE_CHECKING:
+    from xgboost import Booster
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """`score`: probability of the target, float64, shape (n,), in [0, 1]. `decision`: whether to act, bool, shape (n,)."""
+
+    score: np.ndarray
+    decision: np.ndarray
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle in memory. `identity` is the sha256 over its UBJ files, `digest` the one over all that it holds."""
+
+    path: Path
+    project: str
+    identity: str
+    digest: str
+    encoder: Encoder
+    calibration: Mapping[str, Any]
+    threshold: float
+    schema: Mapping[str, Any]
+    lineage: Mapping[str, Any]
+    boosters: tuple[Booster, ...]
+    golden: Mapping[str, Any]
+
+    @classmethod
+    def load(cls, path: Path, threads: int = 1) -> Bundle:
+        """Read a bundle whose every byte is the one that was written.
+
+        Raises:
+            BundleRefused: incomplete, changed, or of a format this code does not know.
+        """
+        manifest, files = folder.read(path)
+        raw = [files[name] for name in folder.booster_names(files)]
+        try:
+            if manifest["identity"] != identity(raw):
+                raise ValueError("its identity is not that of its boosters")
+            parts = {name: json.loads(files[name]) for name in folder.PARTS}
+            calibrated(parts["calibration.json"], np.array([0.5]))
+            return cls(
+                path=path,
+                project=manifest["project"],
+                identity=manifest["identity"],
+                digest=manifest["digest"],
+                encoder=Encoder.from_json(parts["encoder.json"]),
+                calibration=parts["calibration.json"],
+                threshold=float(parts["decision.json"]["threshold"]),
+                schema=parts["schema.json"],
+                lineage=manifest["lineage"],
+                boosters=booster.load(raw, threads),
+                golden=parts["golden.json"],
+            )
+        except (KeyError, TypeError, ValueError) as err:
+            raise BundleRefused(str(path), str(err) if isinstance(err, ValueError) else f"its content is malformed ({err!r})") from err
+
+    def predict(self, columns: Mapping[str, np.ndarray]) -> Predictions:
+        """Score rows; each row's score does not depend on the others.
+
+        Raises:
+            InputInvalid: a column is missing, or holds what is no number.
+        """
+        score = calibrated(self.calibration, self.raw(columns))
+        return Predictions(score, score >= self.threshold)
+
+    def raw(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Mean probability of the boosters before calibration, float64, shape (n,)."""
+        return booster.probabilities(self.boosters, self.encoder.encode(columns))
+
+    def check_golden(self) -> None:
+        """Score the golden rows again, all at once and one by one.
+
+        Raises:
+            BundleRefused: a score differs in any bit from the one that was stored.
+        """
+        columns, stored = columns_from_json(self.golden["columns"]), np.asarray(self.golden["scores"], dtype=np.float64)
+        one_by_one = [self.predict({name: values[i : i + 1] for name, values in columns.items()}).score[0] for i in range(len(stored))]
+        for scores in (self.predict(columns).score, np.asarray(one_by_one)):
+            if not np.array_equal(scores, stored):
+                raise BundleRefused(str(self.path), f"{int((scores != stored).sum())} of {len(stored)} golden rows score differently here")
+
+    def gains(self) -> dict[str, float]:
+        """Share of each column in the boosters' total gain, largest first."""
+        shares = booster.gains(self.boosters, len(self.encoder.feature_names))
+        return dict(sorted(zip(self.encoder.feature_names, shares.tolist(), strict=True), key=lambda pair: -pair[1]))
+
+
+def identity(boosters: Sequence[bytes]) -> str:
+    """sha256 (hex) over the boosters' own sha256, in order: a model's name, whatever is around it."""
+    return folder.sha256("".join(folder.sha256(content) for content in boosters).encode())
+
+
+def write_bundle(
+    path: Path,
+    project: str,
+    boosters: Sequence[bytes],
+    encoder: Encoder,
+    calibration: Mapping[str, Any],
+    threshold: float,
+    schema: Mapping[str, Any],
+    golden: Mapping[str, np.ndarray],
+    lineage: Mapping[str, Any],
+) -> str:
+    """Write a bundle to `path` as a whole and return its identity; the same bundle written twice changes nothing.
+
+    `golden`: raw columns of a few rows; their scores are stored with them.
+
+    Raises:
+        BundleRefused: another bundle is there.
+    """
+    scores = calibrated(calibration, booster.probabilities(booster.load(boosters), encoder.encode(golden)))
+    parts: dict[str, Any] = {
+        "encoder.json": encoder.to_json(),
+        "calibration.json": dict(calibration),
+        "decision.json": {"threshold": float(threshold)},
+        "schema.json": dict(schema),
+        "golden.json": {"columns": columns_to_json({n: golden[n] for n in encoder.feature_names}), "scores": scores.tolist()},
+    }
+    files = {name: folder.canonical(part) for name, part in parts.items()}
+    files |= {f"booster-{i}.ubj": content for i, content in enumerate(boosters)}
+    named = identity(boosters)
+    folder.write(path, folder.manifest_of({"project": project, "identity": named, "lineage": dict(lineage)}, files), files)
+    return named

@@ -1,0 +1,140 @@
+"""The git door: a project's data versions as commits on `dvc-data/<project>`, made by plumbing.
+
+The user's branch, index and working tree are never touched: blobs, trees and commits are written as objects, and one
+`update-ref` with the expected old value makes them a version, or fails because somebody was first.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from pillars.errors import StoreUnavailable
+
+NOBODY = "0" * 40  # the old value of a branch that must not exist yet
+Done = subprocess.CompletedProcess[bytes]
+WRITER = {"NAME": "Five Pillars", "EMAIL": "five-pillars@localhost"}
+
+
+def name(project: str) -> str:
+    """Branch of a project."""
+    return f"dvc-data/{project}"
+
+
+def tip(root: Path, project: str) -> str | None:
+    """Newest commit of a project's branch; where only `origin` has the branch, origin's; None when there is none.
+
+    Raises:
+        StoreUnavailable: `root` is in no git repository.
+    """
+    for ref in (f"refs/heads/{name(project)}", f"refs/remotes/origin/{name(project)}"):
+        if found := _refs(root, ref):
+            return found
+    return None
+
+
+def text(root: Path, commit: str, file: str = "data.dvc") -> str | None:
+    """A file of a commit; None when there is no such commit or file."""
+    done = _run(root, ["cat-file", "blob", f"{commit}:{file}"])
+    return done.stdout.decode() if done.returncode == 0 else None
+
+
+def texts(root: Path, commit: str, file: str = "data.dvc") -> list[tuple[str, str]]:
+    """A file of every commit that changed it, up to `commit`: commit and content, newest first."""
+    commits = _git(root, "log", "--format=%H", commit, "--", file).decode().split()
+    answer = _git(root, "cat-file", "--batch", given="".join(f"{c}:{file}\n" for c in commits).encode())
+    found = []
+    for each in commits:
+        head, answer = answer.split(b"\n", 1)
+        if head.endswith(b" missing"):  # a commit that removed it
+            continue
+        size = int(head.split()[-1])
+        found.append((each, answer[:size].decode()))
+        answer = answer[size + 1 :]
+    return found
+
+
+def append(root: Path, project: str, parent: str | None, content: str, message: str, now: datetime, setup: Mapping[str, str]) -> str | None:
+    """Commit `content` as `data.dvc` on top of `parent`, which must still be the newest commit; None when it is not.
+
+    Without a parent the branch begins with a commit that holds the files of `setup` (path to content) and nothing else.
+
+    Raises:
+        StoreUnavailable: git refuses to write.
+    """
+    who = {f"GIT_{role}_{k}": v for role in ("AUTHOR", "COMMITTER") for k, v in WRITER.items()}
+    when = {f"GIT_{role}_DATE": f"{int(now.timestamp())} +0000" for role in ("AUTHOR", "COMMITTER")}
+    below = parent
+    if below is None:
+        below = _commit(root, _folder(root, setup), None, f"Begin the data set of {project}", who | when)
+    blob = _write(root, content)
+    kept = [line for line in _git(root, "ls-tree", below).decode().splitlines() if not line.endswith("\tdata.dvc")]
+    tree = _tree(root, [*kept, f"100644 blob {blob}\tdata.dvc"])
+    commit = _commit(root, tree, below, message, who | when)
+    ref = f"refs/heads/{name(project)}"
+    old = _refs(root, ref) or NOBODY
+    if old not in (NOBODY, parent) or (old == NOBODY and tip(root, project) != parent):
+        return None
+    return commit if _run(root, ["update-ref", ref, commit, old]).returncode == 0 else None
+
+
+def _refs(root: Path, ref: str) -> str | None:
+    done = _run(root, ["rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}"])
+    if done.returncode > 1:
+        raise _unavailable(root, done.stderr.decode())
+    return done.stdout.decode().strip() or None
+
+
+def _write(root: Path, content: str) -> str:
+    return _git(root, "hash-object", "-w", "--stdin", given=content.encode()).decode().strip()
+
+
+def _folder(root: Path, files: Mapping[str, str]) -> str:
+    """A tree of files, at most one folder deep."""
+    lines: list[str] = []
+    inner: dict[str, list[str]] = {}
+    for path, content in files.items():
+        folder, _, file = path.rpartition("/")
+        (inner.setdefault(folder, []) if folder else lines).append(f"100644 blob {_write(root, content)}\t{file}")
+    lines += [f"040000 tree {_tree(root, within)}\t{folder}" for folder, within in inner.items()]
+    return _tree(root, lines)
+
+
+def _tree(root: Path, lines: list[str]) -> str:
+    return _git(root, "mktree", given="".join(f"{line}\n" for line in lines).encode()).decode().strip()
+
+
+def _commit(root: Path, tree: str, parent: str | None, message: str, who: Mapping[str, str]) -> str:
+    above = ["-p", parent] if parent else []
+    return _git(root, "commit-tree", tree, *above, given=message.encode(), extra=who).decode().strip()
+
+
+def _git(root: Path, *arguments: str, given: bytes = b"", extra: Mapping[str, str] | None = None) -> bytes:
+    done = _run(root, list(arguments), given, extra)
+    if done.returncode:
+        raise _unavailable(root, done.stderr.decode())
+    return done.stdout
+
+
+def _run(
+    root: Path, arguments: list[str], given: bytes = b"", extra: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Git in `root`; variables with which a hook or another tool points git elsewhere are left out."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k.startswith("GIT_CONFIG")}
+    env = {**clean, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(extra or {})}
+    try:
+        return subprocess.run(["git", "-C", str(root), *arguments], input=given, capture_output=True, env=env, check=False)
+    except OSError as err:
+        raise StoreUnavailable("git", f"cannot be run ({err.strerror})", "Install git; data versions are commits.") from err
+
+
+def _unavailable(root: Path, said: str) -> StoreUnavailable:
+    problem = " ".join(said.split())[:300] or "git failed without a word"
+    if "not a git repository" in said:
+        return StoreUnavailable(
+            str(root), "is in no git repository, where data versions are kept", f"Run `git init` in {root}; nothing was changed."
+        )
+    return StoreUnavailable(f"git in {root}", problem, "The data set is as it was; mend the repository and run again.")

@@ -1,0 +1,161 @@
+"""From a collected batch to one that may be published: checked, judged, split into kept and quarantined. No row is lost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+
+from pillars.config import Project
+from pillars.data import validation_page
+from pillars.data.collection import read_collected
+from pillars.data.parquet import write_parquet
+from pillars.data.quarantine import ORPHAN, failing, split, unmatched
+from pillars.data.schema import alike, conform
+from pillars.data.validation import Masks, validate
+from pillars.errors import SourceBroken
+from pillars.stores import Stores, write_atomically
+from pillars.vocabulary import Check, Collected, Decision, Prepared, Validation
+
+
+def prepare(stores: Stores, project: Project, collected: Collected) -> Prepared:
+    """Check a collected batch, judge it, and write what is kept (sorted by key), what is quarantined with its reasons, and the page.
+
+    A pure function of the collected bytes and the project's columns and expectations: written again, all files are the same.
+    A batch that is refused is kept whole under `rejected/`.
+
+    Raises:
+        DataCorrupt: a collected file no longer has its hash.
+        ConfigInvalid: an expectation that Great Expectations does not know.
+    """
+    rows, outcomes = _read(stores, project, collected)
+    checks, masks = validate(project, collected.period, rows, outcomes, collected.outcomes_period)
+    bad = failing(masks["rows"], rows.num_rows)
+    decision = judge(project, checks, masks, rows, outcomes)
+    if decision and outcomes is not None and collected.outcomes_period == collected.period:
+        lonely = unmatched(project.key, rows, bad, outcomes)
+        decision = judge(project, checks, {**masks, "outcomes": {**masks["outcomes"], ORPHAN: lonely[ORPHAN]}}, rows, outcomes)
+        masks["outcomes"].update(lonely)
+    validation = Validation(project.project, collected.period, rows.num_rows, int(bad.sum()), checks, decision)
+    validation = replace(validation, page=validation_page.write_page(stores, validation))
+    name = f"{project.project}/{collected.period}-{_digest(project, collected)}"
+    if not decision:
+        return _write_rejected(stores, collected, validation, name)
+    return _write_prepared(stores, project, collected, validation, name, {"rows": rows, "outcomes": outcomes}, masks)
+
+
+def judge(project: Project, checks: tuple[Check, ...], masks: Masks, rows: pa.Table, outcomes: pa.Table | None) -> Decision:
+    """Refuse a batch for a critical check that failed or could not run, or for more quarantined rows than its budget allows.
+
+    A check whose failing rows go to quarantine is judged by the budget alone.
+    """
+    budget = project.expectations.quarantine_budget
+    problems = [_say(c) for c in checks if c.severity == "critical" and _broken(c)]
+    shares = {"rows": failing(masks["rows"], rows.num_rows)}
+    if outcomes is not None:
+        shares["outcomes"] = failing(masks["outcomes"], outcomes.num_rows)
+    problems += [f"{_share(kind, bad)} would go to quarantine, budget {budget:.2%}" for kind, bad in shares.items() if _mean(bad) > budget]
+    if problems:
+        more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
+        return Decision.refuse("; ".join(problems[:5]) + more)
+    warnings = sum(c.severity != "critical" and c.status != "passed" for c in checks)
+    return Decision.accept(
+        f"{len(checks)} checks, {warnings} warnings; {_share('rows', shares['rows'])} to quarantine, budget {budget:.2%}"
+    )
+
+
+def _read(stores: Stores, project: Project, collected: Collected) -> tuple[pa.Table, pa.Table | None]:
+    rows = conform(project, read_collected(stores, collected.rows_path, collected.rows_sha256), project.row_columns)
+    if collected.outcomes_path is None or collected.outcomes_sha256 is None:
+        return rows, None
+    outcomes = read_collected(stores, collected.outcomes_path, collected.outcomes_sha256)
+    return rows, alike(conform(project, outcomes, project.outcome_columns), rows, project.key)
+
+
+def _mean(bad: np.ndarray) -> float:
+    return float(bad.mean()) if bad.size else 0.0
+
+
+def _share(kind: str, bad: np.ndarray) -> str:
+    return f"{int(bad.sum())} of {bad.size} {kind} ({_mean(bad):.2%})"
+
+
+def _broken(check: Check) -> bool:
+    return check.status == "could_not_run" or (check.status == "failed" and not check.quarantine)
+
+
+def _say(check: Check) -> str:
+    what = f"{check.expectation}({check.column})" if check.column else check.expectation
+    seen = f" ({check.observed})" if check.observed else ""
+    return f"{what} could not run ({check.detail})" if check.status == "could_not_run" else f"{what} failed{seen}"
+
+
+def _digest(project: Project, collected: Collected) -> str:
+    """What a prepared batch follows from, as 16 hex characters."""
+    parts = [collected.rows_sha256, collected.outcomes_sha256, project.section_digest("columns", "expectations")]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def _write_rejected(stores: Stores, collected: Collected, validation: Validation, name: str) -> Prepared:
+    """Keep the batch whole, as it was collected, with the reason beside it."""
+    for kind, path in (("rows", collected.rows_path), ("outcomes", collected.outcomes_path)):
+        if path:
+            write_atomically(stores.var / f"rejected/{name}/{kind}.parquet", (stores.var / path).read_bytes())
+    write_atomically(stores.var / f"rejected/{name}/reason.txt", f"{validation.decision.reason}\n".encode())
+    return Prepared(
+        project=collected.project,
+        period=collected.period,
+        rows_path="",
+        rows=0,
+        outcomes_period=collected.outcomes_period,
+        outcomes_path=None,
+        outcomes=0,
+        quarantine_path="",
+        kept_at=f"rejected/{name}",
+        validation=validation,
+    )
+
+
+def _write_prepared(
+    stores: Stores,
+    project: Project,
+    collected: Collected,
+    validation: Validation,
+    name: str,
+    tables: dict[str, pa.Table | None],
+    masks: Masks,
+) -> Prepared:
+    """Write kept rows and outcomes, and what is set aside.
+
+    Raises:
+        SourceBroken: the books do not balance; nothing may be published.
+    """
+    kept: dict[str, int] = {}
+    aside: list[pa.Table] = []
+    for kind, mask in masks.items():
+        if (table := tables[kind]) is not None:
+            good, bad = split(kind, table, mask)
+            write_parquet(stores.var / f"staging/{name}/{kind}.parquet", good.sort_by([(k, "ascending") for k in project.key]))
+            kept[kind] = good.num_rows
+            aside.append(bad)
+    quarantined = pa.concat_tables(aside, promote_options="permissive")
+    if collected.rows + collected.outcomes != sum(kept.values()) + quarantined.num_rows:
+        books = f"{collected.rows} rows and {collected.outcomes} outcomes came in, {kept} were kept, {quarantined.num_rows} set aside"
+        raise SourceBroken(project.source.python, collected.period, books)
+    if quarantined.num_rows:
+        write_parquet(stores.var / f"quarantine/{name}.parquet", quarantined)
+    return Prepared(
+        project=project.project,
+        period=collected.period,
+        rows_path=f"staging/{name}/rows.parquet",
+        rows=kept["rows"],
+        outcomes_period=collected.outcomes_period,
+        outcomes_path=f"staging/{name}/outcomes.parquet" if "outcomes" in kept else None,
+        outcomes=kept.get("outcomes", 0),
+        quarantine_path=f"quarantine/{name}.parquet" if quarantined.num_rows else "",
+        kept_at="",
+        validation=validation,
+    )

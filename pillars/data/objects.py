@@ -1,0 +1,184 @@
+"""The DVC door: a data set's files by md5, in the cache and on the remote. Every file that leaves here was checked against its name.
+
+DVC 3.67 takes what lies in its cache or on a remote at its word: a flipped bit is restored with exit code 0, and `push` skips objects
+that its index of the remote remembers, there or not. So objects are moved by `dvc_data`'s own transfer without that index, and hashed
+before and after.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pillars.errors import DataCorrupt, StoreUnavailable
+from pillars.stores import Stores, locked, write_atomically
+
+REMEDY = "Nothing was changed in the data set; mend it and run again."
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Places:
+    """DVC's object databases: `cache` on this machine, `remote` behind it."""
+
+    cache: Any
+    remote: Any
+
+
+def writing(stores: Stores, project: str) -> AbstractContextManager[None]:
+    """One writer per project; DVC's own lock gives up after 5 s, this one waits.
+
+    Raises:
+        Busy: somebody else has been writing for five minutes.
+    """
+    return locked(stores.folder("dvc", "staging") / f"{project}.lock", f"the data set of {project}", wait_s=300)
+
+
+def remote_url(stores: Stores) -> str:
+    """The remote; a folder as an absolute path."""
+    return stores.dvc_remote if "://" in stores.dvc_remote else str((stores.root / stores.dvc_remote).resolve())
+
+
+def remote_config(stores: Stores) -> str:
+    """The part of `.dvc/config` that names the remote. DVC must verify what it downloads: it does not by default."""
+    return f"['remote \"local\"']\n    url = {remote_url(stores)}\n    verify = true\n"
+
+
+def md5_of(path: Path) -> str:
+    """md5 (hex) of a file; empty when there is none."""
+    found = hashlib.md5(usedforsecurity=False)
+    try:
+        with path.open("rb") as handle:
+            while chunk := handle.read(CHUNK):
+                found.update(chunk)
+    except FileNotFoundError:
+        return ""
+    return found.hexdigest()
+
+
+def lost(stores: Stores, project: str, md5s: Iterable[str]) -> set[str]:
+    """Those that neither the cache nor the remote has. Asks the remote only about what the cache lacks."""
+    absent = {m for m in md5s if not _cached(stores, m).is_file()}
+    if not absent:
+        return set()
+    with _open(stores, project) as places:
+        return absent - set(places.remote.oids_exist(sorted(absent)))
+
+
+def store(stores: Stores, project: str, listing: Mapping[str, str], new: Mapping[str, Path], without: Collection[str] = ()) -> str:
+    """Put `new` files (md5 to path) into the cache, then the whole `listing` (path in `data/` to md5) on the remote.
+
+    After it every object of the listing is on the remote; on a folder each was hashed there, 3 s a gigabyte of it. Objects
+    `without` are known to be lost: then the others are stored, and the listing itself is not. Call it while `writing`.
+
+    Returns:
+        DVC's id of the listing.
+
+    Raises:
+        StoreUnavailable: a disk or the remote refuses, or an object is nowhere to be had.
+    """
+    from dvc_data.hashfile.db import add_update_tree
+    from dvc_data.hashfile.tree import Tree
+    from dvc_objects.fs.local import LocalFileSystem
+
+    with _open(stores, project) as places:
+        for md5, path in new.items():
+            _drop_rotten(places.cache, [md5])
+            places.cache.add(str(path), LocalFileSystem(), md5, hardlink=False)
+        tree = Tree.from_list([{"relpath": path, "md5": md5} for path, md5 in listing.items()], hash_name="md5")
+        tree.digest()
+        identity = str(tree.oid)
+        _drop_rotten(places.cache, [identity])
+        add_update_tree(places.cache, tree)
+        wanted = sorted({*listing.values(), *([] if without else [identity])} - set(without))
+        _drop_rotten(places.remote, wanted)
+        missing = set(wanted) - set(places.remote.oids_exist(wanted))
+        _drop_rotten(places.cache, missing)
+        _transfer(places.cache, places.remote, missing)
+        _drop_rotten(places.remote, missing)
+        if absent := missing - set(places.remote.oids_exist(sorted(missing))):
+            raise StoreUnavailable(remote_url(stores), f"lacks {', '.join(sorted(absent)[:3])} after they were sent there", REMEDY)
+    return identity
+
+
+def load(stores: Stores, project: str, md5: str, name: str) -> bytes:
+    """Bytes of a file called `name`, which hash to `md5`: from the cache, else from the remote, which mends the cache.
+
+    Raises:
+        DataCorrupt: neither has bytes of that hash.
+        StoreUnavailable: the remote does not answer.
+    """
+    path = _cached(stores, md5)
+    content = path.read_bytes() if path.is_file() else b""
+    if hashlib.md5(content, usedforsecurity=False).hexdigest() == md5:
+        return content
+    with writing(stores, project), _open(stores, project) as places:
+        if md5_of(path) != md5 and places.remote.oids_exist([md5]):
+            _drop_rotten(places.cache, [md5])
+            _transfer(places.remote, places.cache, {md5})
+    content = path.read_bytes() if path.is_file() else b""
+    found = hashlib.md5(content, usedforsecurity=False).hexdigest() if content else "no file"
+    if found != md5:
+        raise DataCorrupt(name, md5, found)
+    return content
+
+
+def _cached(stores: Stores, md5: str) -> Path:
+    """Where DVC 3 keeps an object."""
+    return stores.dvc_cache / "files" / "md5" / md5[:2] / md5[2:]
+
+
+@contextmanager
+def _open(stores: Stores, project: str) -> Iterator[Places]:
+    """DVC on a private area of the project: it finds no git there, no configuration of the user, and says nothing."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc_objects.errors import ObjectDBError
+
+    area = stores.folder("dvc", "staging", project, ".dvc")
+    config = area / "config"
+    content = _config(stores)
+    if not config.is_file() or config.read_text() != content:
+        write_atomically(config, content.encode())
+    loggers = {n: logging.getLogger(n) for n in ("dvc", "dvc_data", "dvc_objects")}
+    levels = {n: log.level for n, log in loggers.items()}
+    try:
+        for log in loggers.values():
+            log.setLevel(logging.CRITICAL)  # progress bars follow it
+        with Repo(str(area.parent)) as repo:
+            yield Places(repo.cache.local, repo.cloud.get_remote_odb())
+    except (DvcException, ObjectDBError, OSError) as err:
+        raise StoreUnavailable("DVC", " ".join(str(err).split())[:300] or type(err).__name__, REMEDY) from err
+    finally:
+        for n, log in loggers.items():
+            log.setLevel(levels[n])
+
+
+def _config(stores: Stores) -> str:
+    core = "analytics = false", "autostage = false", "check_update = false", "no_scm = true", "remote = local"
+    lines = ["[core]", *(f"    {c}" for c in core), f"    site_cache_dir = {stores.folder('dvc', 'site')}"]
+    return "\n".join([*lines, "[cache]", f"    dir = {stores.dvc_cache}", remote_config(stores)])
+
+
+def _transfer(source: Any, target: Any, md5s: Iterable[str]) -> None:
+    """Copy objects, a folder's listing after its files: whoever sees the listing finds the files."""
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.transfer import transfer
+
+    for several in ([m for m in md5s if not m.endswith(".dir")], [m for m in md5s if m.endswith(".dir")]):
+        if several:
+            transfer(source, target, {HashInfo("md5", m) for m in several}, shallow=True, verify=True)
+
+
+def _drop_rotten(place: Any, md5s: Iterable[str]) -> None:
+    """Remove objects of a folder whose bytes do not have their name: DVC would keep them for good. Other remotes verify on download."""
+    if place.fs.protocol == "local":
+        for md5 in md5s:
+            path = Path(place.oid_to_path(md5))
+            if md5_of(path) not in ("", md5.removesuffix(".dir")):
+                path.unlink(missing_ok=True)

@@ -1,0 +1,56 @@
+"""Tables as Parquet files whose bytes depend on their content alone (and on pyarrow's version)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pillars import stores
+from pillars.errors import DataCorrupt, StoreUnavailable
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """Bytes of `table` as Parquet: equal for equal columns and values, however a library held, chunked or annotated them.
+
+    Times in seconds come back in milliseconds: Parquet has no coarser unit.
+    """
+    fields = [pa.field(f.name, _plain(f.type)) for f in table.schema]
+    columns = [table.column(i).cast(f.type) for i, f in enumerate(fields)]
+    return stores.parquet_bytes(pa.table(columns, schema=pa.schema(fields)))
+
+
+def write_parquet(path: Path, table: pa.Table) -> None:
+    """Replace `path` by `table`, as a whole.
+
+    Raises:
+        StoreUnavailable: the disk refuses; the old content is intact.
+    """
+    stores.write_atomically(path, parquet_bytes(table))
+
+
+def read_parquet(source: Path | bytes, name: str = "") -> pa.Table:
+    """The table in a file, or in the bytes of one that is called `name`.
+
+    Raises:
+        DataCorrupt: the bytes are not Parquet.
+        StoreUnavailable: there is no such file, or it cannot be read.
+    """
+    try:
+        content = source.read_bytes() if isinstance(source, Path) else source
+    except OSError as err:
+        raise StoreUnavailable(str(source), f"cannot be read ({err.strerror})", "Run the step that writes it again.") from err
+    try:
+        return pq.read_table(pa.BufferReader(content))
+    except (pa.ArrowInvalid, OSError) as err:  # damaged pages raise OSError
+        raise DataCorrupt(name or str(source), "that of a Parquet file", "other bytes") from err
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """Dictionary and large types as their plain ones: how a library holds a column in memory must not reach the bytes."""
+    if pa.types.is_dictionary(kind):
+        return _plain(kind.value_type)
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    return kind

@@ -1,0 +1,123 @@
+"""`data.dvc`: a data version as DVC writes it, with its files in `outs[0].meta`, where DVC lets us keep what we like."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import yaml
+
+from pillars.errors import DataCorrupt
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a data set: `md5` names its bytes."""
+
+    md5: str
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """A data version's content: files by their path in `data/`, and where they came from. Nothing in it depends on a clock."""
+
+    files: Mapping[str, File]
+    parent: str | None  # id of the version it was made from
+    source: str
+
+    @property
+    def id(self) -> str:
+        """DVC's name of the folder, `<md5>.dir`: md5 over its sorted list of paths and md5s, as `dvc_data.hashfile.tree` writes it."""
+        listed = [{"md5": f.md5, "relpath": path} for path, f in sorted(self.files.items())]
+        return hashlib.md5(json.dumps(listed, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+    @property
+    def rows(self) -> int:
+        return sum(f.rows for path, f in self.files.items() if kind_of(path) == "rows")
+
+    @property
+    def bytes(self) -> int:
+        return sum(f.bytes for f in self.files.values())
+
+    @property
+    def periods(self) -> tuple[str, ...]:
+        """Periods that have rows, sorted."""
+        return tuple(sorted(period_of(path) for path in self.files if kind_of(path) == "rows"))
+
+
+def path_of(project: str, kind: str, period: str) -> str:
+    """Where a period's file lies in `data/`."""
+    return f"{project}/{kind}/{period}.parquet"
+
+
+def kind_of(path: str) -> str:
+    """`rows` or `outcomes`."""
+    return path.split("/")[1]
+
+
+def period_of(path: str) -> str:
+    """The period that a file is of."""
+    return path.rsplit("/", 1)[1].removesuffix(".parquet")
+
+
+def with_files(record: Record | None, files: Mapping[str, File], source: str) -> Record:
+    """The version that follows `record` when `files` are put into it."""
+    if record is None:
+        return Record(dict(sorted(files.items())), None, source)
+    return Record(dict(sorted({**record.files, **files}.items())), record.id, source)
+
+
+def without_parent(record: Record) -> Record:
+    """The same data whatever led to it."""
+    return replace(record, parent=None)
+
+
+def differences(old: Record | None, new: Record) -> dict[str, str]:
+    """Files that differ between two versions, and how: added, changed or removed."""
+    before = {} if old is None else old.files
+    found = {path: "changed" if path in before else "added" for path, f in new.files.items() if before.get(path) != f}
+    return found | {path: "removed" for path in before if path not in new.files}
+
+
+def message(project: str, before: Record | None, after: Record) -> str:
+    """What a version changes, for `git log`."""
+    changed = differences(before, after)
+    title = ", ".join(f"{kind_of(p)} of {period_of(p)}" for p, how in changed.items() if how != "removed")
+    lines = [f"{how} {path}" + (f" ({after.files[path].rows} rows)" if path in after.files else "") for path, how in changed.items()]
+    return f"{project}: {title}\n\n" + "\n".join(lines) + "\n"
+
+
+def render(record: Record) -> str:
+    """Text of `data.dvc`, equal for equal records."""
+    meta = {
+        "parent": record.parent,
+        "source": record.source,
+        "rows": record.rows,
+        "periods": list(record.periods),
+        "files": {path: {"md5": f.md5, "rows": f.rows, "bytes": f.bytes} for path, f in sorted(record.files.items())},
+    }
+    out = {"md5": record.id, "size": record.bytes, "nfiles": len(record.files), "hash": "md5", "path": "data", "meta": meta}
+    return yaml.safe_dump({"outs": [out]}, sort_keys=False, width=200)
+
+
+def parse(text: str, name: str) -> Record:
+    """The record in a `data.dvc` called `name`.
+
+    Raises:
+        DataCorrupt: it was written by other hands, or its files are not those that its id names.
+    """
+    try:
+        out = yaml.safe_load(text)["outs"][0]
+        meta = out["meta"]
+        files = {str(path): File(str(f["md5"]), int(f["rows"]), int(f["bytes"])) for path, f in meta["files"].items()}
+        record = Record(files, meta["parent"], str(meta["source"]))
+        named = str(out["md5"])
+    except (yaml.YAMLError, KeyError, TypeError, IndexError, ValueError, AttributeError) as err:
+        raise DataCorrupt(name, "that of a data version", f"other content ({type(err).__name__})") from err
+    if record.id != named:
+        raise DataCorrupt(name, named, record.id)
+    return record

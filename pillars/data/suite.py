@@ -1,0 +1,100 @@
+"""The checks of a batch: what follows from the declared columns, then the YAML's own suite."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from typing import Literal
+
+from pydantic import JsonValue
+
+from pillars.config import Column, Expectation, Project
+from pillars.errors import ConfigInvalid
+
+Kind = Literal["rows", "outcomes"]
+
+# how a conformed column looks in pandas, as Great Expectations compares it: dtype names, or types of values where the dtype is object
+PANDAS_TYPES = {
+    "float": ["float64"],
+    "int": ["int64", "float64"],  # floats only where there are nulls
+    "category": ["str"],
+    "text": ["str"],
+    "timestamp": ["datetime64[s]", "datetime64[ms]", "datetime64[us]", "datetime64[ns]", "DatetimeTZDtype"],
+    "bool": ["bool"],
+}
+
+
+def expectations(project: Project, kind: Kind, period: str | None) -> list[Expectation]:
+    """Checks of one table, the row floor first: most others hold on no rows. `period` None leaves freshness out.
+
+    Raises:
+        ConfigInvalid: freshness is asked for and the period's name is no time.
+    """
+    names = project.row_columns if kind == "rows" else project.outcome_columns
+    declared = {n: project.columns[n] for n in names}
+    found = [_volume(project, kind), _expect("expect_table_columns_to_match_set", column_set=list(names), exact_match=True)]
+    found += [_typed(n, c) for n, c in declared.items()]
+    found += [
+        _expect("expect_column_values_to_not_be_null", quarantine=True, column=n)
+        for n, c in declared.items()
+        if not c.nullable or n in project.key
+    ]
+    found.append(_unique(project.key))
+    if project.expectations.freshness and period is not None and project.time in declared:
+        found.append(_fresh(project, period))
+    return found + [e for e in project.expectations.suite if e.on == kind]
+
+
+def span(period: str) -> tuple[datetime, datetime] | None:
+    """Start and end (not included) of a period named 2013, 2013-02, 2013-02-28 or 2013-02-28T13; None for any other name."""
+    parts = re.fullmatch(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d))?)?)?", period)
+    if parts is None:
+        return None
+    year, month, day, hour = (None if p is None else int(p) for p in parts.groups())
+    try:
+        start = datetime(year or 0, month or 1, day or 1, hour or 0)
+    except ValueError:
+        return None
+    if hour is not None:
+        return start, start + timedelta(hours=1)
+    if day is not None:
+        return start, start + timedelta(days=1)
+    if month is not None:
+        return start, start.replace(year=start.year + month // 12, month=month % 12 + 1)
+    return start, start.replace(year=start.year + 1)
+
+
+def _expect(
+    name: str, severity: Literal["critical", "warning", "info"] = "critical", quarantine: bool = False, **kwargs: JsonValue
+) -> Expectation:
+    return Expectation(type=name, kwargs=kwargs, severity=severity, quarantine=quarantine)
+
+
+def _volume(project: Project, kind: Kind) -> Expectation:
+    if kind == "outcomes":  # none may have arrived yet: rows need not wait for them
+        return _expect("expect_table_row_count_to_be_between", severity="warning", min_value=1)
+    limits = project.expectations
+    return _expect("expect_table_row_count_to_be_between", min_value=limits.min_rows, max_value=limits.max_rows)
+
+
+def _typed(name: str, column: Column) -> Expectation:
+    kind = "text" if "protected" in column.role else column.type
+    kwargs: dict[str, JsonValue] = {"column": name, "type_list": list(PANDAS_TYPES[kind])}
+    return Expectation(type="expect_column_values_to_be_in_type_list", kwargs=kwargs, note=f"declared {kind}")
+
+
+def _unique(key: tuple[str, ...]) -> Expectation:
+    if len(key) == 1:
+        return _expect("expect_column_values_to_be_unique", quarantine=True, column=key[0])
+    return _expect("expect_compound_columns_to_be_unique", quarantine=True, column_list=list(key))
+
+
+def _fresh(project: Project, period: str) -> Expectation:
+    ends = span(period)
+    if ends is None:
+        problem = f"expectations.freshness: period {period!r} is no year, month, day or hour; set it to false, or name periods like 2013-02"
+        raise ConfigInvalid(f"{project.project}.yaml", [problem])
+    first, last = (t.isoformat() for t in ends)
+    return _expect(
+        "expect_column_values_to_be_between", quarantine=True, column=project.time, min_value=first, max_value=last, strict_max=True
+    )

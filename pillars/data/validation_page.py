@@ -1,0 +1,113 @@
+"""One HTML page per validation: no other host is asked for anything (Great Expectations' own Data Docs ask nine)."""
+
+from __future__ import annotations
+
+from pillars.stores import Stores, write_atomically
+from pillars.vocabulary import Check, Validation
+
+ORDER = {"failed": 0, "could_not_run": 1, "passed": 2}
+WEIGHT = {"critical": 0, "warning": 1, "info": 2}
+
+
+def write_page(stores: Stores, validation: Validation) -> str:
+    """Write the page under `reports/`; its path, relative to `var`."""
+    path = f"reports/{validation.project}/{validation.period}/validation.html"
+    write_atomically(stores.var / path, page(validation).encode())
+    return path
+
+
+def page(validation: Validation) -> str:
+    """The page: verdict first, what failed above what held."""
+    from jinja2 import Environment
+
+    checks = sorted(validation.checks, key=lambda c: (ORDER[c.status], WEIGHT[c.severity]))
+    return (
+        Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+        .from_string(TEMPLATE)
+        .render(v=validation, checks=checks, tally=_tally(validation.checks), word=_word, words=WORDS)
+    )
+
+
+WORDS = {"passed": "passed", "failed": "failed", "could_not_run": "could not run", "quarantined": "quarantined"}
+
+
+def _word(check: Check) -> str:
+    """Status as shown: failing rows that went to quarantine are no failure of the batch."""
+    return "quarantined" if check.status == "failed" and check.quarantine else check.status
+
+
+def _tally(checks: tuple[Check, ...]) -> dict[str, int]:
+    words = [_word(c) for c in checks]
+    return {w: words.count(w) for w in WORDS}
+
+
+TEMPLATE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{{ v.project }} {{ v.period }}: validation</title>
+<style>
+:root { --ground: #f6f7f9; --card: #fff; --ink: #1b2330; --soft: #5b6675; --line: #e2e6ec;
+  --passed: #1a7f4b; --failed: #c22f3d; --quarantined: #a35c00; --could_not_run: #6b3fa0; }
+@media (prefers-color-scheme: dark) { :root { --ground: #12161c; --card: #1b2129; --ink: #e7ebf0; --soft: #9aa5b3; --line: #2c343f;
+  --passed: #4cc38a; --failed: #ff7b86; --quarantined: #f0a742; --could_not_run: #b794f4; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--ground); color: var(--ink); font: 15px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
+main { max-width: 1120px; margin: 0 auto; padding: 32px 20px 64px; }
+h1 { font-size: 24px; margin: 0 0 16px; font-weight: 650; }
+h1 small { color: var(--soft); font-weight: 400; font-size: 16px; margin-left: 8px; }
+.verdict { background: var(--card); border: 1px solid var(--line); border-left: 5px solid var(--tone); border-radius: 8px;
+  padding: 14px 18px; overflow-wrap: anywhere; }
+.verdict b { color: var(--tone); margin-right: 6px; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); gap: 12px; margin: 16px 0 24px; }
+.figures div { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 10px 16px; }
+.figures strong { display: block; font-size: 22px; font-weight: 650; font-variant-numeric: tabular-nums; }
+.figures span { color: var(--soft); font-size: 13px; }
+.scroll { overflow-x: auto; background: var(--card); border: 1px solid var(--line); border-radius: 8px; }
+table { border-collapse: collapse; width: 100%; font-size: 14px; }
+th { text-align: left; color: var(--soft); font-weight: 500; font-size: 13px; }
+th, td { padding: 8px 12px; border-bottom: 1px solid var(--line); vertical-align: top; }
+tr:last-child td { border-bottom: 0; }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td small { display: block; color: var(--soft); overflow-wrap: anywhere; }
+td.seen { overflow-wrap: anywhere; max-width: 280px; }
+.mark { color: var(--tone); font-weight: 600; white-space: nowrap; }
+.mark::before { content: "\\25CF"; margin-right: 6px; }
+code { font: 13px ui-monospace, "DejaVu Sans Mono", monospace; }
+</style>
+</head>
+<body>
+<main>
+<h1>{{ v.project }} {{ v.period }}<small>validation of a batch</small></h1>
+<p class="verdict" style="--tone: var(--{{ 'passed' if v.decision else 'failed' }})">
+<b>{{ "Accepted" if v.decision else "Rejected, kept whole" }}</b> {{ v.decision.reason }}</p>
+<section class="figures">
+<div><strong>{{ "{:,}".format(v.rows) }}</strong><span>rows</span></div>
+<div><strong>{{ "{:,}".format(v.quarantined) }}</strong><span>rows failing a row check</span></div>
+{% for word, count in tally.items() %}
+<div><strong{% if count and word != "passed" %} style="color: var(--{{ word }})"{% endif %}>{{ count }}</strong>
+<span>checks {{ words[word] }}</span></div>
+{% endfor %}
+</section>
+<div class="scroll">
+<table>
+<thead><tr><th>result</th><th>check</th><th>column</th><th>severity</th>
+<th class="n">failing</th><th class="n">share</th><th>seen</th></tr></thead>
+<tbody>
+{% for c in checks %}
+<tr style="--tone: var(--{{ word(c) }})"><td><span class="mark">{{ words[word(c)] }}</span></td>
+<td><code>{{ c.expectation | replace("expect_", "") | replace("_", " ") }}</code>
+{% if c.detail %}<small>{{ c.detail }}</small>{% endif %}</td>
+<td>{{ c.column or "table" }}</td><td>{{ c.severity }}</td>
+<td class="n">{{ "{:,}".format(c.unexpected) if c.unexpected }}</td>
+<td class="n">{{ "{:.2%}".format(c.unexpected_share) if c.unexpected }}</td><td class="seen">{{ c.observed }}</td></tr>
+{% endfor %}
+</tbody>
+</table>
+</div>
+</main>
+</body>
+</html>
+"""

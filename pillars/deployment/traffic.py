@@ -1,0 +1,122 @@
+"""Who answers: one small policy file per project, replaced as a whole, with a generation that grows by one with every change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from pillars.config import Project
+from pillars.deployment import release as releases
+from pillars.errors import Overtaken, StoreUnavailable
+from pillars.stores import Stores, locked, write_atomically
+from pillars.vocabulary import Release, Rollout
+
+FORMAT = 1
+
+
+def read(stores: Stores, project_name: str) -> Rollout | None:
+    """The policy in force; none before the first deployment and after `withdraw`.
+
+    Raises:
+        StoreUnavailable: the file is there and is no policy.
+    """
+    return _read(stores, project_name)[1]
+
+
+def switch(stores: Stores, project: Project, release: Release, expected_generation: int, reason: str) -> Rollout:
+    """Give all traffic to `release`, if the policy is still at `expected_generation` (0: nobody answers yet).
+
+    The release is loaded first: one that does not load changes nothing. A release that already answers stays as it is, so a repeat after a
+    crash changes nothing. The newest `rollout.keep` earlier releases stay on disk for rollback, and those not switched to yet.
+
+    Raises:
+        Overtaken: somebody else changed the policy first.
+        BundleRefused: the release does not load.
+        Busy: another run exports or switches this project.
+    """
+
+    def onto(current: Rollout | None) -> Rollout:
+        if current is None:
+            return Rollout(project.project, 0, release, (), project.rollout.strategy, reason)
+        if current.champion == release:
+            return current
+        earlier = tuple(r for r in (current.champion, *current.previous) if r != release)[: project.rollout.keep]
+        return replace(current, champion=release, previous=earlier, strategy=project.rollout.strategy, reason=reason)
+
+    rollout = change(stores, project.project, expected_generation, onto)
+    with locked(_lock(stores, project.project), f"the releases of {project.project}"):
+        _prune(stores, project.project)
+    return rollout
+
+
+def change(stores: Stores, project_name: str, expected_generation: int | None, to: Callable[[Rollout | None], Rollout]) -> Rollout:
+    """Replace the policy by what `to` makes of it (it keeps the generation), under the project's lock.
+
+    A policy that `to` returns as it is, is not written again. `expected_generation` None takes the policy at any generation.
+
+    Raises: as `switch`.
+    """
+    with locked(_lock(stores, project_name), f"the traffic policy of {project_name}"):
+        generation, current = _read(stores, project_name)
+        wanted = to(current)
+        if wanted == current:
+            return wanted
+        if expected_generation is not None and expected_generation != (current.generation if current else 0):
+            raise Overtaken(f"the traffic policy of {project_name}", expected_generation, current.generation if current else 0)
+        releases.load(stores, wanted.champion)
+        rollout = replace(wanted, generation=generation + 1)
+        write_atomically(_file(stores, project_name), _to_json(asdict(rollout)))
+        return rollout
+
+
+def withdraw(stores: Stores, project_name: str) -> None:
+    """Let nobody answer, as before the first deployment; generations go on counting, so that no prediction's generation comes twice."""
+    with locked(_lock(stores, project_name), f"the traffic policy of {project_name}"):
+        generation, current = _read(stores, project_name)
+        if current is not None:
+            write_atomically(
+                _file(stores, project_name), _to_json({"project": project_name, "generation": generation + 1, "champion": None})
+            )
+
+
+def _prune(stores: Stores, project_name: str) -> None:
+    rollout = read(stores, project_name)
+    if rollout is not None:
+        releases.prune(stores, project_name, {r.path for r in (rollout.champion, *rollout.previous)}, rollout.champion.version)
+
+
+def _file(stores: Stores, project_name: str) -> Path:
+    return releases.folder(stores, project_name) / "policy.json"
+
+
+def _lock(stores: Stores, project_name: str) -> Path:
+    return releases.folder(stores, project_name) / ".lock"
+
+
+def _read(stores: Stores, project_name: str) -> tuple[int, Rollout | None]:
+    """The generation of the last change (0: none yet), and the policy."""
+    path = _file(stores, project_name)
+    try:
+        content = json.loads(path.read_bytes())
+        if content.pop("format") != FORMAT:
+            raise ValueError("unknown format")
+        return content["generation"], _from_json(content)
+    except FileNotFoundError:
+        return 0, None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
+        remedy = "Nothing was changed; restore the file, or remove it and run pillars deploy."
+        raise StoreUnavailable(str(path), f"cannot be read as a traffic policy ({err!r})", remedy) from err
+
+
+def _from_json(content: dict[str, Any]) -> Rollout | None:
+    if content["champion"] is None:
+        return None
+    previous = tuple(Release(**r) for r in content["previous"])
+    return Rollout(**{**content, "champion": Release(**content["champion"]), "previous": previous})
+
+
+def _to_json(content: dict[str, Any]) -> bytes:
+    return json.dumps({"format": FORMAT, **content}, indent=1).encode() + b"\n"

@@ -1,0 +1,150 @@
+"""What a model sees: feature columns from rows, and rows joined with the outcomes known by now."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pillars.config import Project
+from pillars.errors import ConfigInvalid
+
+MEMORY_BYTES = 1 << 30  # of designed periods kept between the steps of one cycle; a year of flights takes a fifth of it
+BLOCK_SECONDS = {"day": 86_400, "hour": 3_600}
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Rows whose outcome is known, in key order within each period.
+
+    keys: the key columns. columns: as `design` gives them. y: float32 (n,), 0 or 1. blocks: int64 (n,), rows of one block share their luck.
+    digest: sha256 over columns, y and blocks.
+    """
+
+    keys: pa.Table
+    columns: Mapping[str, np.ndarray]
+    y: np.ndarray
+    blocks: np.ndarray
+    digest: str
+
+
+def design(project: Project, rows: pa.Table) -> dict[str, np.ndarray]:
+    """Feature columns of `rows`, each of shape (n,), in the order of the configuration.
+
+    Numbers: float64, null as NaN. Categories: objects, str or None.
+
+    Raises:
+        ConfigInvalid: a feature's column is no number, or is not there.
+    """
+    missing = sorted({*project.features.numeric, *project.features.categorical} - set(rows.column_names))
+    if missing:
+        raise ConfigInvalid(f"{project.project}.yaml", [f"features: the rows have no column {name}" for name in missing])
+    numbers = {name: _numbers(project, name, rows.column(name)) for name in project.features.numeric}
+    return numbers | {name: _categories(rows.column(name)) for name in project.features.categorical}
+
+
+def blocks(project: Project, rows: pa.Table) -> np.ndarray:
+    """Block of each row, int64, shape (n,): days or hours since 1970 of the time column, or the row's own number."""
+    if project.split.block == "row":
+        return np.arange(rows.num_rows, dtype=np.int64)
+    seconds = rows.column(project.time).cast(pa.timestamp("s"), safe=False).cast(pa.int64()).to_numpy()
+    return np.floor_divide(seconds, BLOCK_SECONDS[project.split.block])
+
+
+def labelled(project: Project, rows: pa.Table, outcomes: pa.Table) -> tuple[pa.Table, np.ndarray, np.ndarray]:
+    """Rows with a known target, sorted by key; their y (float32, 0 or 1) and blocks (int64), each of shape (n,).
+
+    Rows without an outcome, and outcomes that are null, are left out.
+    """
+    key = list(project.key)
+    known = outcomes.select([*key, project.target]).filter(pc.is_valid(outcomes.column(project.target)))
+    places = rows.select(key).append_column("__place", pa.array(np.arange(rows.num_rows)))
+    joined = places.join(known, keys=key, join_type="inner").sort_by([(name, "ascending") for name in key])
+    kept = rows.take(joined.column("__place"))
+    return kept, joined.column(project.target).cast(pa.float32()).to_numpy(), blocks(project, kept)
+
+
+def reader(project: Project, version: str, read: Callable[[str, Sequence[str]], pa.Table]) -> Callable[[Sequence[str]], Labelled]:
+    """A function from periods to their labelled rows; what `tune`, `judge` and `refit` read from.
+
+    `version` is the content address of what `read("rows" | "outcomes", periods)` gives: the steps of one cycle share what they read.
+    """
+    settings = project.section_digest("project", "columns", "features", "split", "target")
+
+    def one(period: str) -> Labelled:
+        place = (version, settings, period)
+        return _memory.get(place) or _memory.keep(place, _labelled(project, read("rows", [period]), read("outcomes", [period])))
+
+    def several(periods: Sequence[str]) -> Labelled:
+        return _joined(project, [one(period) for period in periods])
+
+    return several
+
+
+def _labelled(project: Project, rows: pa.Table, outcomes: pa.Table) -> Labelled:
+    kept, y, its_blocks = labelled(project, rows, outcomes)
+    columns = design(project, kept)
+    content = hashlib.sha256()
+    for name, column in columns.items():
+        content.update(name.encode())
+        content.update("\x1f".join(map(str, column.tolist())).encode() if column.dtype == object else column.tobytes())
+    for array in (y, its_blocks):
+        content.update(array.tobytes())
+    return Labelled(kept.select(list(project.key)).combine_chunks(), columns, y, its_blocks, content.hexdigest())
+
+
+def _joined(project: Project, parts: Sequence[Labelled]) -> Labelled:
+    if len(parts) == 1:
+        return parts[0]
+    y = np.concatenate([part.y for part in parts])
+    columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
+    its_blocks = np.arange(len(y)) if project.split.block == "row" else np.concatenate([part.blocks for part in parts])
+    digest = hashlib.sha256("".join(part.digest for part in parts).encode()).hexdigest()
+    return Labelled(pa.concat_tables([part.keys for part in parts]), columns, y, its_blocks, digest)
+
+
+def _numbers(project: Project, name: str, column: pa.ChunkedArray) -> np.ndarray:
+    try:
+        numbers = column.cast(pa.float64(), safe=False)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as err:
+        raise ConfigInvalid(f"{project.project}.yaml", [f"features.numeric: {name} is {column.type}, which is no number"]) from err
+    return pc.fill_null(numbers, np.nan).to_numpy().astype(np.float64)
+
+
+def _categories(column: pa.ChunkedArray) -> np.ndarray:
+    coded = column.cast(pa.string()).dictionary_encode().combine_chunks()
+    words = np.array([*coded.dictionary.to_pylist(), None], dtype=object)
+    return words[pc.fill_null(coded.indices, len(words) - 1).to_numpy(zero_copy_only=False)]
+
+
+class _Memory:
+    """The designed periods used last, at most `limit` bytes of them. Safe for threads."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.held, self.lock = limit, OrderedDict[tuple[str, str, str], Labelled](), Lock()
+
+    def get(self, place: tuple[str, str, str]) -> Labelled | None:
+        with self.lock:
+            if place in self.held:
+                self.held.move_to_end(place)
+            return self.held.get(place)
+
+    def keep(self, place: tuple[str, str, str], found: Labelled) -> Labelled:
+        with self.lock:
+            self.held[place] = found
+            while len(self.held) > 1 and sum(_bytes(held) for held in self.held.values()) > self.limit:
+                self.held.popitem(last=False)
+        return found
+
+
+def _bytes(held: Labelled) -> int:
+    return held.keys.nbytes + sum(column.nbytes for column in held.columns.values())
+
+
+_memory = _Memory(MEMORY_BYTES)

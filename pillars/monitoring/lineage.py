@@ -1,0 +1,55 @@
+"""The state of the code that makes something: commit, uncommitted changes, lock, and the versions that decide bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = ("xgboost", "numpy", "pyarrow", "scikit-learn", "optuna", "mlflow", "dvc", "great-expectations", "evidently", "prefect")
+
+CODE = ("pillars", "projects", "tasks", "flows", "configs", "requirements.lock")  # what can change a model's bytes
+
+
+def code_state(root: Path) -> dict[str, str]:
+    """`commit` (40 hex), `dirty` (sha256 over uncommitted changes and untracked files of CODE, "" when clean), `lock` (sha256 of
+    requirements.lock), `python`, `machine`, and `package.<name>` of those that decide bytes. What there is none of is "".
+
+    Works without git and in a repository without a commit. Times and folders have no say: equal code gives equal states.
+    """
+    lock = root / "requirements.lock"
+    return {
+        "commit": _git(root, "rev-parse", "--verify", "-q", "HEAD").decode().strip(),
+        "dirty": _dirty(root),
+        "lock": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else "",
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        **{f"package.{name}": _version(name) for name in PACKAGES},
+    }
+
+
+def _dirty(root: Path) -> str:
+    if not _git(root, "status", "--porcelain", "-uall", "--", *CODE):
+        return ""
+    patch = hashlib.sha256(_git(root, "diff", "--no-color", "--no-ext-diff", "HEAD", "--", *CODE))
+    for name in sorted(_git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", *CODE).split(b"\0")):
+        if name and (root / name.decode()).is_file():
+            patch.update(name + b"\0" + hashlib.sha256((root / name.decode()).read_bytes()).digest())
+    return patch.hexdigest()
+
+
+def _git(root: Path, *arguments: str) -> bytes:
+    """What git prints; nothing where there is no git, no repository or no commit."""
+    try:
+        return subprocess.run(["git", "--no-optional-locks", "-C", str(root), *arguments], capture_output=True, timeout=60).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return b""
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,65 @@
+"""Realized quality: a period's predictions joined with what came true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pillars.config import Project
+from pillars.errors import SourceBroken
+from pillars.vocabulary import Measure, Scorecard
+
+BLOCK_SECONDS = {"day": 86_400, "hour": 3_600}
+Array = NDArray[Any]
+Judge = Callable[[Array, Array, Array], Scorecard]
+
+
+def realized(project: Project, predictions: pa.Table, outcomes: pa.Table, scorecard: Judge) -> Scorecard | None:
+    """Judge predictions by the outcomes known by now; None while no ranking can be judged (no row known, or all alike).
+
+    `scorecard` gets y (0 or 1), p (probability in [0, 1]) and blocks (the number of each row's day, hour or row: they are resampled
+    together), each of shape (known rows,). Rows without an outcome are left out; the measure `coverage` is the known share in [0, 1].
+
+    Raises:
+        SourceBroken: an outcome came twice, or the predictions lack the time that names their block.
+    """
+    known = joined(project, predictions, outcomes)
+    y = known[project.target].to_numpy().astype(np.float64)
+    if len(np.unique(y)) < 2:
+        return None
+    coverage = known.num_rows / predictions.num_rows
+    judged = scorecard(y, known["score"].to_numpy().astype(np.float64), _blocks(project, known))
+    return replace(judged, measures={**judged.measures, "coverage": Measure(coverage, coverage, coverage)})
+
+
+def joined(project: Project, predictions: pa.Table, outcomes: pa.Table) -> pa.Table:
+    """Predictions whose outcome is known, with the target beside them, sorted by key. A null target is not known.
+
+    Raises:
+        SourceBroken: an outcome came twice; the join would count its prediction twice.
+    """
+    key = list(project.key)
+    target = outcomes.select([*key, project.target])
+    if target.group_by(key).aggregate([]).num_rows < target.num_rows:
+        raise SourceBroken(project.source.python, "of these outcomes", "two outcomes have the same key")
+    target = pa.table({c: pc.cast(target[c], predictions.schema.field(c).type) if c in key else target[c] for c in target.column_names})
+    known = predictions.join(target, keys=key, join_type="inner").filter(pc.is_valid(pc.field(project.target)))
+    return known.sort_by([(column, "ascending") for column in key])
+
+
+def _blocks(project: Project, known: pa.Table) -> Array:
+    """Number of each row's block (rows,): its day or hour since 1970, or its place."""
+    if project.split.block == "row":
+        return np.arange(known.num_rows, dtype=np.int64)
+    if project.time not in known.column_names:  # rows as blocks would pass, with intervals several times too narrow
+        raise SourceBroken(
+            project.source.python, "of these predictions", f"they came without {project.time}, which names their {project.split.block}"
+        )
+    seconds = pc.cast(pc.cast(known[project.time], pa.timestamp("s"), safe=False), pa.int64()).to_numpy()
+    return np.asarray(seconds // BLOCK_SECONDS[project.split.block], dtype=np.int64)

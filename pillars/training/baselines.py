@@ -1,0 +1,54 @@
+"""What a model must beat to be worth its keep: the base rate, and a logistic regression."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from pillars.bundle.encoder import MISSING, Encoder
+from pillars.config import Project
+from pillars.training.rows import Rows, newest
+
+LOGISTIC_ROWS = 20_000  # the newest; more rows did not change its place on the scorecard
+STEPS = 60
+WIDEST = 5.0  # standard deviations; linear models do not bear heavy tails
+
+
+def majority(fit_rows: Rows, rows: int) -> np.ndarray:
+    """The base rate of the fitted rows as everybody's probability, float64, shape (rows,)."""
+    return np.full(rows, float(fit_rows.y.mean()))
+
+
+def logistic(project: Project, fit_rows: Rows, judged: Rows) -> np.ndarray:
+    """Probabilities of a logistic regression on scaled numbers and one-hot categories, float64, shape (m,), for the m judged rows."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    sample = newest(fit_rows, LOGISTIC_ROWS)
+    if len(np.unique(sample.y)) < 2:
+        return majority(sample, len(judged.y))
+    features = project.features
+    encoder = Encoder.fit(sample.columns, features.numeric, features.categorical, features.min_category_rows)
+    learned_on, asked = encoder.encode(sample.columns), encoder.encode(judged.columns)
+    model = LogisticRegression(C=1.0, max_iter=STEPS, tol=1e-3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a baseline may stop early
+        model.fit(_linear(encoder, learned_on, learned_on), sample.y)
+    return np.asarray(model.predict_proba(_linear(encoder, asked, learned_on))[:, 1], dtype=np.float64)
+
+
+def _linear(encoder: Encoder, encoded: np.ndarray, learned_on: np.ndarray) -> np.ndarray:
+    """Columns for a linear model, float32: numbers scaled as in `learned_on`, missing ones as their mean, and one column per category."""
+    count = len(encoder.numeric)
+    known = np.where(learned_on[:, :count] == MISSING, np.nan, learned_on[:, :count]).astype(np.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a column without any value
+        mean, spread = np.nan_to_num(np.nanmean(known, axis=0)), np.nan_to_num(np.nanstd(known, axis=0))
+    numbers = np.where(encoded[:, :count] == MISSING, mean, encoded[:, :count].astype(np.float64))
+    scaled = np.clip((numbers - mean) / np.where(spread > 0, spread, 1.0), -WIDEST, WIDEST).astype(np.float32)
+    hot = [
+        encoded[:, [place]] == np.arange(len(encoder.codes[name]) + 1, dtype=np.float32)
+        for place, name in enumerate(encoder.categorical, start=count)
+    ]
+    return np.hstack([scaled, *(one.astype(np.float32) for one in hot)])

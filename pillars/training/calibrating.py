@@ -1,0 +1,85 @@
+"""Learning calibration and threshold from held-out probabilities; what is learned is applied by `pillars.bundle.calibration`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pillars.bundle.calibration import NONE, apply, logit
+from pillars.config import Cost, Gate
+from pillars.training.gate import paired_gain
+
+KINDS = ("sigmoid", "isotonic")
+GRID = np.round(np.arange(0.01, 1.0, 0.01), 2)  # thresholds that are tried: a coarse grid does not chase single rows
+NEWTON_STEPS = 25
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Held-out rows: outcomes y (0 or 1), uncalibrated probabilities p, blocks; each of shape (n,)."""
+
+    y: np.ndarray
+    p: np.ndarray
+    blocks: np.ndarray
+
+
+def learn(kind: str, y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
+    """A calibration from outcomes y (0 or 1, both present) and probabilities p, each of shape (n,)."""
+    if kind == "sigmoid":
+        a, b = _platt(np.asarray(y, dtype=np.float64), logit(np.asarray(p, dtype=np.float64)))
+        return {"kind": "sigmoid", "a": a, "b": b}
+    from sklearn.isotonic import IsotonicRegression
+
+    fitted = IsotonicRegression(y_min=0, y_max=1).fit(p, y)
+    return {"kind": "isotonic", "x": fitted.X_thresholds_.tolist(), "y": fitted.y_thresholds_.tolist()}
+
+
+def chosen(gate: Gate, earlier: Outlook, newest: Outlook, seed: int) -> dict[str, Any]:
+    """The calibration to release, none unless one wins as it will be used.
+
+    It will be learned on one period and laid over a model refitted since, so that is how it is tried: learned on `earlier` (predictions of
+    an earlier model), laid over the later model's predictions on `newest`, where its gain must surely be above 0. The winner is learned
+    again on `newest`. A trial on the model that it was learned from flatters: on flights such calibrations made the refitted model worse.
+    """
+    if min(len(earlier.y), len(newest.y)) < gate.min_rows or min(len(np.unique(earlier.y)), len(np.unique(newest.y))) < 2:
+        return dict(NONE)
+    gains = {}
+    for kind in KINDS:
+        calibrated = apply(learn(kind, earlier.y, earlier.p), newest.p)
+        gains[kind] = paired_gain(gate, newest.y, newest.p, calibrated, newest.blocks, seed)
+    best = max(KINDS, key=lambda kind: gains[kind].value)
+    return learn(best, newest.y, newest.p) if gains[best].low > 0 else dict(NONE)
+
+
+def threshold(cost: Cost, min_rows: int, y: np.ndarray, p: np.ndarray) -> float:
+    """The probability in [0, 1] from which acting is cheapest on held-out rows; on few rows, or one class, what theory says.
+
+    Theory, for calibrated probabilities: act when p >= false_positive / (false_positive + false_negative) (Elkan 2001).
+    """
+    if len(y) < min_rows or len(np.unique(y)) < 2:
+        return theoretical(cost)
+    positive = np.asarray(y) > 0.5
+    acted_false = len(y) - positive.sum() - np.searchsorted(np.sort(p[~positive]), GRID, side="left")
+    missed = np.searchsorted(np.sort(p[positive]), GRID, side="left")
+    total = cost.false_positive * acted_false + cost.false_negative * missed
+    cheapest = np.flatnonzero(total == total.min())
+    return float(GRID[cheapest[np.abs(GRID[cheapest] - theoretical(cost)).argmin()]])
+
+
+def theoretical(cost: Cost) -> float:
+    """The cheapest threshold of calibrated probabilities; 0.5 when errors cost nothing."""
+    both = cost.false_positive + cost.false_negative
+    return cost.false_positive / both if both > 0 else 0.5
+
+
+def _platt(y: np.ndarray, x: np.ndarray) -> tuple[float, float]:
+    """Slope and offset of the logistic regression of y on x by Newton's method; the slope never turns the order around."""
+    features = np.column_stack([x, np.ones_like(x)])
+    weights = np.array([1.0, 0.0])
+    for _ in range(NEWTON_STEPS):
+        p = 1 / (1 + np.exp(-np.clip(features @ weights, -30, 30)))
+        curvature = (features * (p * (1 - p))[:, None]).T @ features + 1e-9 * np.eye(2)
+        weights = weights + np.linalg.solve(curvature, features.T @ (y - p))
+    return (float(weights[0]), float(weights[1])) if np.isfinite(weights).all() and weights[0] > 0 else (1.0, 0.0)

@@ -1,0 +1,50 @@
+"""The gate: two questions on rows that neither side has trained on. Is the new recipe better? Is the refitted model not worse?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pillars.config import Gate
+from pillars.training.metrics import losses, mean
+from pillars.vocabulary import Decision, Measure
+
+MIN_BLOCKS = 5  # an interval over fewer blocks is too narrow to believe
+
+
+def paired_gain(gate: Gate, y: np.ndarray, champion: np.ndarray, challenger: np.ndarray, blocks: np.ndarray, seed: int) -> Measure:
+    """How much lower the challenger's loss is per row, in units of `gate.loss`, with its interval over blocks; above 0 it is better.
+
+    y (0 or 1), both sides' probabilities and blocks have shape (n,), n > 0.
+    """
+    gain = losses(gate.loss, y, champion) - losses(gate.loss, y, challenger)
+    return mean(gain, blocks, seed, gate.resamples)
+
+
+def judge_recipe(
+    gate: Gate, y: np.ndarray, champion: np.ndarray, challenger: np.ndarray, blocks: np.ndarray, seed: int, against: str
+) -> Decision:
+    """Accept the challenger's recipe when its gain is surely above the margin; on too few rows nobody can say."""
+    if few := _too_few(gate, blocks):
+        return Decision.inconclusive(few)
+    gain = paired_gain(gate, y, champion, challenger, blocks, seed)
+    return Decision.by(gain.low > gate.margin, f"{gate.loss} gain over {against} {gain}, margin {gate.margin:g}, {len(y)} rows")
+
+
+def judge_refresh(gate: Gate, y: np.ndarray, live: np.ndarray, twin: np.ndarray, blocks: np.ndarray, seed: int) -> Decision:
+    """Accept the twin when it is surely not worse than the live champion by the refresh margin, refuse when it surely is."""
+    if few := _too_few(gate, blocks):
+        return Decision.inconclusive(few)
+    if np.array_equal(live, twin):
+        return Decision.accept(f"the twin is the live champion: equal scores on {len(y)} rows")
+    increase = paired_gain(gate, y, twin, live, blocks, seed)
+    reason = f"{gate.loss} increase over the live champion {increase}, margin {gate.refresh_margin:g}, {len(y)} rows"
+    if increase.low <= gate.refresh_margin <= increase.high:
+        return Decision.inconclusive(reason)
+    return Decision.by(increase.high < gate.refresh_margin, reason)
+
+
+def _too_few(gate: Gate, blocks: np.ndarray) -> str:
+    if len(blocks) < gate.min_rows:
+        return f"{len(blocks)} judged rows, {gate.min_rows} needed"
+    distinct = len(np.unique(blocks))
+    return f"{distinct} blocks of judged rows, {MIN_BLOCKS} needed" if distinct < MIN_BLOCKS else ""

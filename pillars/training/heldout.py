@@ -1,0 +1,77 @@
+"""Held-out probabilities, kept by what they are a function of: the recipe, the rows fitted on, the rows predicted.
+
+This period's twin, fitted through t - 1 and judged on t, is the next one's candidate, so it is found here; and a killed run repeats no fit.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+import zipfile
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from pillars.bundle import booster
+from pillars.config import Project, digest
+from pillars.stores import Stores, write_atomically
+from pillars.training.fitting import Ground, fit, fit_until_stopped
+from pillars.training.rows import Rows
+from pillars.vocabulary import Recipe
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """`p`: probabilities of rows that `recipe` was not fitted on, float64, shape (n,), before calibration; `seconds` that the fit took."""
+
+    recipe: Recipe
+    p: np.ndarray
+    seconds: float
+
+
+def held_out(stores: Stores, on: Ground, judged: Rows, recipe: Recipe, threads: int, patience: int | None = None) -> HeldOut:
+    """Fit a recipe on `on` and predict `judged`; with `patience`, early stopping on `judged` sets the rounds.
+
+    Raises:
+        ConfigInvalid: XGBoost does not know a parameter or refuses its value.
+    """
+    path = _path(stores, on.project, recipe, on.rows.digest, judged.digest, patience)
+    found = _kept(path, recipe)
+    if found is None:
+        start = time.perf_counter()
+        encoded = on.encoder.encode(judged.columns)
+        if patience is None:
+            p = booster.probabilities(booster.load(fit(on, recipe, threads)), encoded)
+            found = HeldOut(recipe, p, time.perf_counter() - start)
+        else:
+            stopped, p = fit_until_stopped(on, encoded, judged.y, recipe, patience, threads)
+            found = HeldOut(stopped, p, time.perf_counter() - start)
+            keep(stores, on.project, found, on.rows.digest, judged.digest)
+        _write(path, found)
+    return found
+
+
+def keep(stores: Stores, project: Project, found: HeldOut, fitted_on: str, judged: str) -> None:
+    """Write what is known already; `fitted_on` and `judged` are digests of rows."""
+    _write(_path(stores, project, found.recipe, fitted_on, judged, None), found)
+
+
+def _path(stores: Stores, project: Project, recipe: Recipe, fitted_on: str, judged: str, patience: int | None) -> Path:
+    how = [dict(recipe.params), recipe.rounds, recipe.seed, recipe.bags, patience, project.section_digest("features"), version("xgboost")]
+    return stores.folder("search", project.project, "heldout") / f"{digest([how, fitted_on, judged])[:32]}.npz"
+
+
+def _kept(path: Path, recipe: Recipe) -> HeldOut | None:
+    try:
+        with np.load(path, allow_pickle=False) as stored:  # zip checks its CRC
+            return HeldOut(replace(recipe, rounds=int(stored["rounds"])), stored["p"], float(stored["seconds"]))
+    except (FileNotFoundError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+        return None  # a cache: what cannot be read is made again
+
+
+def _write(path: Path, found: HeldOut) -> None:
+    content = io.BytesIO()
+    np.savez(content, p=found.p, rounds=found.recipe.rounds, seconds=found.seconds)
+    write_atomically(path, content.getvalue())

@@ -1,0 +1,153 @@
+"""Judging on the rows of t, which neither side has trained on: is the new recipe better, and may the winner be released?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from pillars.bundle.bundle import Bundle
+from pillars.bundle.calibration import NONE, apply
+from pillars.config import Project
+from pillars.stores import Stores, parquet_bytes, write_atomically
+from pillars.training import baselines
+from pillars.training.calibrating import Outlook, chosen, theoretical, threshold
+from pillars.training.fitting import Ground
+from pillars.training.gate import judge_recipe, judge_refresh
+from pillars.training.heldout import HeldOut, held_out, keep
+from pillars.training.metrics import scorecard
+from pillars.training.rows import Read, Rows, gather
+from pillars.training.splits import Plan, plan
+from pillars.training.tuning import same
+from pillars.vocabulary import Decision, Json, Judged, Recipe, Scorecard, Tuned
+
+
+@dataclass(frozen=True)
+class Side:
+    """One model's probabilities of the judged rows, float64, shape (n,), and the threshold at which it acts."""
+
+    p: np.ndarray
+    threshold: float
+
+
+def judge(
+    stores: Stores,
+    project: Project,
+    read: Read,
+    periods: Sequence[str],
+    until: str,
+    tuned: Tuned,
+    champion: Bundle | None,
+    champion_fitted_through: str | None,
+) -> Judged:
+    """Both decisions on the rows of `until`, scorecards of all sides there, and calibration and threshold from earlier rows.
+
+    recipe: twins of both recipes, fitted through t - 1, compared paired; without a champion the base rate is the one to beat. The live
+    champion is its recipe's twin when it was fitted on those very rows. refresh: the winner's twin against the live champion; refused when
+    the live champion (`champion_fitted_through`) has seen the judged rows.
+
+    Raises:
+        UnknownName: `until` has no outcomes.
+        TooFewRows: see `rows.lacking`.
+    """
+    parts = plan(project, periods, until)
+    ground, judged = Ground(project, gather(read, parts.twin_fit)), gather(read, parts.judge_on)
+    defending = recipe_of(champion) if champion else None
+    unseen = champion_fitted_through is None or champion_fitted_through < parts.judge_on.periods[0]
+    live = Side(champion.predict(judged.columns).score, champion.threshold) if champion and unseen else None
+    if champion:
+        _keep_the_live_champion_as_twin(stores, project, champion, ground.rows, judged)
+    winner, twin, recipe_decision = _recipe(stores, project, ground, judged, tuned.recipe, defending)
+    calibration, acting = _learned(stores, project, read, periods, parts, winner)
+    challenger = Side(apply(calibration, twin.p), acting)
+    if champion and not live:
+        refresh_decision = Decision.refuse(f"the live champion was fitted through {champion_fitted_through}: it has seen the judged rows")
+    else:
+        refresh_decision = _refresh(project, judged, live, challenger.p, recipe_decision)
+    sides = {"challenger": challenger} | ({"champion": live} if live else {})
+    sides |= {
+        "logistic": Side(baselines.logistic(project, ground.rows, judged), theoretical(project.cost)),
+        "majority": Side(baselines.majority(ground.rows, len(judged.y)), theoretical(project.cost)),
+    }
+    return Judged(
+        project=project.project,
+        period=until,
+        recipe=winner,
+        recipe_decision=recipe_decision,
+        refresh_decision=refresh_decision,
+        scorecards=tuple(_card(project, until, judged, name, side) for name, side in sides.items()),
+        calibration=calibration,
+        threshold=acting,
+        path=_write_predictions(stores, project, until, judged, sides),
+    )
+
+
+def recipe_of(bundle: Bundle) -> Recipe:
+    """The recipe that a bundle's lineage names."""
+    return Recipe(**bundle.lineage["recipe"])
+
+
+def _recipe(
+    stores: Stores, project: Project, ground: Ground, judged: Rows, challenging: Recipe, defending: Recipe | None
+) -> tuple[Recipe, HeldOut, Decision]:
+    """The winner, its twin, and the decision."""
+    seed, rows = project.search.seed, (judged.y, judged.blocks)
+    if defending and same(challenging, defending):
+        twin = held_out(stores, ground, judged, defending, stores.threads)
+        return defending, twin, Decision.refuse(f"the best recipe is the champion's own ({defending.name}): there is nothing to promote")
+    twin = held_out(stores, ground, judged, challenging, stores.threads)
+    if not defending:
+        base_rate = baselines.majority(ground.rows, len(judged.y))
+        return challenging, twin, judge_recipe(project.gate, rows[0], base_rate, twin.p, rows[1], seed, "the base rate")
+    other = held_out(stores, ground, judged, defending, stores.threads)
+    decision = judge_recipe(project.gate, rows[0], other.p, twin.p, rows[1], seed, f"the champion's recipe ({defending.name})")
+    return (challenging, twin, decision) if decision else (defending, other, decision)
+
+
+def _refresh(project: Project, judged: Rows, live: Side | None, twin: np.ndarray, recipe_decision: Decision) -> Decision:
+    if not live:
+        return Decision(recipe_decision.outcome, f"no champion yet; {recipe_decision.reason}")
+    return judge_refresh(project.gate, judged.y, live.p, twin, judged.blocks, project.search.seed)
+
+
+def _learned(
+    stores: Stores, project: Project, read: Read, periods: Sequence[str], parts: Plan, recipe: Recipe
+) -> tuple[dict[str, Json], float]:
+    """Calibration and threshold, from predictions of rows before the judged ones."""
+    newest = _outlook(stores, project, read, parts, recipe)
+    before = plan(project, periods, parts.validate.periods[-1])
+    calibration = dict(NONE)
+    if not (before.validate.cuts or parts.validate.cuts):
+        calibration = chosen(project.gate, _outlook(stores, project, read, before, recipe), newest, project.search.seed)
+    return calibration, threshold(project.cost, project.gate.min_rows, newest.y, apply(calibration, newest.p))
+
+
+def _outlook(stores: Stores, project: Project, read: Read, parts: Plan, recipe: Recipe) -> Outlook:
+    valid = gather(read, parts.validate)
+    found = held_out(stores, Ground(project, gather(read, parts.search_fit)), valid, recipe, stores.threads)
+    return Outlook(valid.y, found.p, valid.blocks)
+
+
+def _keep_the_live_champion_as_twin(stores: Stores, project: Project, champion: Bundle, fit_rows: Rows, judged: Rows) -> None:
+    """Spares its fit, when the live champion was fitted on the twin's very rows."""
+    if champion.lineage.get("fit_digest") == fit_rows.digest:
+        keep(stores, project, HeldOut(recipe_of(champion), champion.raw(judged.columns), 0.0), fit_rows.digest, judged.digest)
+
+
+def _card(project: Project, until: str, judged: Rows, name: str, side: Side) -> Scorecard:
+    seed, resamples = project.search.seed, project.gate.resamples
+    return scorecard(name, until, judged.y, side.p, judged.blocks, side.threshold, project.cost, seed, resamples)
+
+
+def _write_predictions(stores: Stores, project: Project, until: str, judged: Rows, sides: dict[str, Side]) -> str:
+    """Key, outcome and every side's probability of the judged rows, named by their content."""
+    table = judged.keys.append_column("outcome", pa.array(judged.y))
+    for name, side in sides.items():
+        table = table.append_column(f"score_{name}", pa.array(side.p))
+    content = parquet_bytes(table)
+    path = stores.folder("judged", project.project) / f"{until}-{hashlib.sha256(content).hexdigest()[:16]}.parquet"
+    write_atomically(path, content)
+    return stores.relative(path)

@@ -1,0 +1,123 @@
+"""Measures of probabilities, each with an interval from a bootstrap over blocks: rows of one day share their luck."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pillars.config import Cost
+from pillars.vocabulary import Measure, Scorecard
+
+LEVEL = 0.95
+AUC_BINS = 4096  # of the resampled AUC: the same interval as the exact one, 10 times faster
+ECE_BINS = 10
+MOST_GROUPS = 512  # more blocks than this are pooled at random into so many groups: same variance, far fewer draws
+EPSILON = 1e-15  # probabilities are held this far from 0 and 1 in logarithms, as scikit-learn does
+
+
+def losses(loss: str, y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Loss of each row, float64, shape (n,): `log_loss` in nats or `brier` in [0, 1]. y is 0 or 1, p in [0, 1]."""
+    p = np.asarray(p, dtype=np.float64)
+    if loss == "brier":
+        return np.square(p - y)
+    held = np.clip(p, EPSILON, 1 - EPSILON)
+    return np.where(np.asarray(y) > 0.5, -np.log(held), -np.log1p(-held))
+
+
+def costs(cost: Cost, y: np.ndarray, acted: np.ndarray) -> np.ndarray:
+    """Business cost of each row, float64, shape (n,), in `cost.unit`. `acted`: bool, whether the row was acted on."""
+    positive = np.asarray(y) > 0.5
+    return np.where(acted & ~positive, cost.false_positive, 0.0) + np.where(~acted & positive, cost.false_negative, 0.0)
+
+
+def auc(y: np.ndarray, p: np.ndarray) -> float:
+    """Area under the ROC curve: share of (positive, negative) pairs in which the positive scores higher, ties half. NaN with one class."""
+    _, place = np.unique(p, return_inverse=True)
+    positives = np.bincount(place, weights=np.asarray(y) > 0.5)
+    return float(_auc(positives, np.bincount(place) - positives))
+
+
+def scorecard(
+    model: str,
+    rows_of: str,
+    y: np.ndarray,
+    p: np.ndarray,
+    blocks: np.ndarray,
+    threshold: float,
+    cost: Cost,
+    seed: int,
+    resamples: int,
+) -> Scorecard:
+    """All measures of one model on rows it has not seen: log_loss, brier, auc, cost per row at the threshold, ece.
+
+    y: 0 or 1, p: probabilities in [0, 1], blocks: int, each of shape (n,). The draws depend on the blocks and the seed only, so models
+    judged on the same rows are resampled alike. Without rows there is no measure, with one class no auc.
+    """
+    y, p = np.asarray(y, dtype=np.float64), np.asarray(p, dtype=np.float64)
+    positives = int((y > 0.5).sum())
+    if len(y) == 0:
+        return Scorecard(model, rows_of, 0, 0, {})
+    group, groups = pooled(blocks, seed)
+    draws = drawn(groups, seed, resamples)
+    per_row = {"log_loss": losses("log_loss", y, p), "brier": losses("brier", y, p), "cost": costs(cost, y, p >= threshold)}
+    measures = {name: _mean(values, group, draws) for name, values in per_row.items()}
+    measures["ece"] = _ece(y, p, group, draws)
+    if 0 < positives < len(y):
+        measures["auc"] = _resampled_auc(y, p, group, draws)
+    return Scorecard(model, rows_of, len(y), positives, measures)
+
+
+def mean(values: np.ndarray, blocks: np.ndarray, seed: int, resamples: int) -> Measure:
+    """Mean of per-row values, shape (n,), with its interval over blocks, n > 0."""
+    group, groups = pooled(blocks, seed)
+    return _mean(np.asarray(values, dtype=np.float64), group, drawn(groups, seed, resamples))
+
+
+def pooled(blocks: np.ndarray, seed: int) -> tuple[np.ndarray, int]:
+    """The group of each row, int64, shape (n,), counted from 0, and the number of groups: the blocks, at most `MOST_GROUPS`."""
+    distinct, group = np.unique(blocks, return_inverse=True)
+    if len(distinct) <= MOST_GROUPS:
+        return group, len(distinct)
+    shuffled = np.random.default_rng([seed, 1]).permutation(len(distinct)) % MOST_GROUPS
+    return shuffled[group], MOST_GROUPS
+
+
+def drawn(groups: int, seed: int, resamples: int) -> np.ndarray:
+    """How often each resample holds each group, float64, shape (resamples, groups); rows sum to `groups` (Efron 1979, over groups)."""
+    return np.random.default_rng([seed, 2]).multinomial(groups, np.full(groups, 1 / groups), size=resamples).astype(np.float64)
+
+
+def _mean(values: np.ndarray, group: np.ndarray, draws: np.ndarray) -> Measure:
+    rows, sums = np.bincount(group), np.bincount(group, weights=values)
+    return _measure(float(values.mean()), (draws @ sums) / (draws @ rows))
+
+
+def _ece(y: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray) -> Measure:
+    """Expected calibration error in [0, 1]: mean distance of outcome rate and probability over `ECE_BINS` equal widths (Naeini 2015)."""
+    place = group * ECE_BINS + np.minimum((p * ECE_BINS).astype(np.int64), ECE_BINS - 1)
+    shape = (draws.shape[1], ECE_BINS)
+    gaps = np.bincount(place, weights=y - p, minlength=shape[0] * shape[1]).reshape(shape)
+    rows = np.bincount(group)
+    return _measure(float(np.abs(gaps.sum(axis=0)).sum() / len(y)), np.abs(draws @ gaps).sum(axis=1) / (draws @ rows))
+
+
+def _resampled_auc(y: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray) -> Measure:
+    edges = np.unique(np.quantile(p, np.linspace(0, 1, AUC_BINS + 1)[1:-1]))
+    place = group * AUC_BINS + np.searchsorted(edges, p, side="right")
+    shape = (draws.shape[1], AUC_BINS)
+    positives = np.bincount(place, weights=y, minlength=shape[0] * shape[1]).reshape(shape)
+    negatives = np.bincount(place, weights=1 - y, minlength=shape[0] * shape[1]).reshape(shape)
+    exact, binned = auc(y, p), _auc(positives.sum(axis=0), negatives.sum(axis=0))
+    resampled = [_auc(part @ positives, part @ negatives) for part in np.array_split(draws, max(1, len(draws) // 100))]
+    return _measure(exact, np.concatenate(resampled) + exact - binned)
+
+
+def _auc(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
+    """From counts per score, ascending along the last axis: mean share of negatives below each positive."""
+    below = np.cumsum(negatives, axis=-1) - negatives / 2
+    pairs = positives.sum(axis=-1) * negatives.sum(axis=-1)
+    return np.divide((positives * below).sum(axis=-1), pairs, out=np.full(np.shape(pairs), np.nan), where=pairs > 0)
+
+
+def _measure(value: float, resampled: np.ndarray) -> Measure:
+    low, high = np.nanquantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Measure(value, min(float(low), value), max(float(high), value), LEVEL)

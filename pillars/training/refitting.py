@@ -1,0 +1,93 @@
+"""From the judged recipe to the bundle that may be released: fitted on all rows known, and checked as far as seen rows allow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from pillars.bundle.bundle import Bundle, identity, write_bundle
+from pillars.config import Project, digest
+from pillars.errors import BundleRefused
+from pillars.stores import Stores
+from pillars.training.fitting import Ground, fit
+from pillars.training.rows import Read, Rows, gather, subset
+from pillars.training.splits import Part, plan
+from pillars.vocabulary import Decision, Judged
+
+GOLDEN_ROWS = 32
+WIDEST_BIAS = (
+    0.05  # of the mean probability on the newest period, which was fitted on: more means that something broke, not that times changed
+)
+
+
+def refit(
+    stores: Stores,
+    project: Project,
+    read: Read,
+    periods: Sequence[str],
+    until: str,
+    judged: Judged,
+    lineage: Mapping[str, Any],
+) -> tuple[str, str, str, Decision]:
+    """Fit the winner on all periods through `until` and write its bundle.
+
+    Returns the bundle's path relative to `var`, its identity (sha256), the period it was fitted through, and whether it passed: golden rows
+    equal bit for bit, every score a number in [0, 1], mean probability near the outcome rate of the newest period. The bundle's lineage is
+    `lineage` with what the fit depends on; equal inputs give equal bytes, and a bundle that is there already is left as it is.
+
+    Raises:
+        UnknownName: `until` has no outcomes.
+        ConfigInvalid: XGBoost refuses the recipe.
+        StoreUnavailable: the disk refuses.
+    """
+    parts = plan(project, periods, until)
+    ground = Ground(project, gather(read, parts.refit))
+    newest = gather(read, Part((until,)))
+    boosters = fit(ground, judged.recipe, stores.threads)
+    origin = {
+        **lineage,
+        "recipe": asdict(judged.recipe),
+        "fitted_through": until,
+        "fit_periods": list(parts.refit.periods),
+        "fit_rows": len(ground.rows.y),
+        "fit_digest": ground.rows.digest,
+        "settings": project.section_digest("project", "columns", "features", "split", "target"),
+    }
+    named = digest([identity(boosters), judged.calibration, judged.threshold, origin, schema(project)])[:8]
+    path = stores.folder("candidates", project.project) / f"{until}-{named}"
+    golden = _golden(newest)
+    sha256 = write_bundle(
+        path, project.project, boosters, ground.encoder, judged.calibration, judged.threshold, schema(project), golden, origin
+    )
+    return stores.relative(path), sha256, until, _passed(Bundle.load(path, stores.threads), newest)
+
+
+def schema(project: Project) -> dict[str, Any]:
+    """What the bundle takes and gives: each input's name and type (`double` or `string`, null allowed), in the order of the features."""
+    inputs = [{"name": name, "type": "double"} for name in project.features.numeric]
+    inputs += [{"name": name, "type": "string"} for name in project.features.categorical]
+    outputs = [{"name": "score", "type": "double"}, {"name": "decision", "type": "boolean"}]
+    return {"inputs": inputs, "outputs": outputs, "key": list(project.key), "target": project.target}
+
+
+def _golden(newest: Rows) -> dict[str, np.ndarray]:
+    """Rows spread evenly over the newest period."""
+    places = np.unique(np.linspace(0, len(newest.y) - 1, GOLDEN_ROWS).astype(np.int64))
+    return dict(subset(newest, places).columns)
+
+
+def _passed(bundle: Bundle, newest: Rows) -> Decision:
+    try:
+        bundle.check_golden()
+    except BundleRefused as err:
+        return Decision.refuse(err.problem)
+    scores = bundle.predict(newest.columns).score
+    outside = int((~((scores >= 0) & (scores <= 1))).sum())
+    if outside:
+        return Decision.refuse(f"{outside} of {len(scores)} scores are no number in [0, 1]")
+    mean, rate = float(scores.mean()), float(newest.y.mean())
+    reason = f"golden rows equal, {len(scores)} scores in [0, 1], their mean {mean:.4f} for an outcome rate of {rate:.4f}"
+    return Decision.by(abs(mean - rate) <= WIDEST_BIAS, reason)

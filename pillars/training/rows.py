@@ -1,0 +1,90 @@
+"""Rows to fit and to judge on, as training takes them from whoever reads the data."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from pillars.errors import TooFewRows
+from pillars.training.splits import Part, Plan, taken
+
+
+class Labelled(Protocol):
+    """Rows whose outcome is known, in an order that their keys decide. `pillars.development.features.Labelled` is one."""
+
+    @property
+    def keys(self) -> pa.Table:
+        """Key columns, n rows."""
+
+    @property
+    def columns(self) -> Mapping[str, np.ndarray]:
+        """Feature columns, each of shape (n,)."""
+
+    @property
+    def y(self) -> np.ndarray:
+        """float32, shape (n,), 0 or 1."""
+
+    @property
+    def blocks(self) -> np.ndarray:
+        """int64, shape (n,): rows of one block share their luck."""
+
+    @property
+    def digest(self) -> str:
+        """Content address."""
+
+
+Read = Callable[[Sequence[str]], Labelled]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A part of the labelled rows; arrays as in `Labelled`."""
+
+    keys: pa.Table
+    columns: Mapping[str, np.ndarray]
+    y: np.ndarray
+    blocks: np.ndarray
+    digest: str
+
+
+def gather(read: Read, part: Part) -> Rows:
+    """The rows of a part.
+
+    Raises:
+        TooFewRows: its period has too few blocks to be cut, or no row with a known outcome.
+    """
+    found = read(part.periods)
+    if len(found.y) == 0:
+        raise TooFewRows(part.periods[-1], "no row with a known outcome")
+    if not part.cuts:
+        return Rows(found.keys, found.columns, found.y, found.blocks, found.digest)
+    return subset(found, np.flatnonzero(taken(part, found.blocks)))
+
+
+def newest(rows: Rows, count: int) -> Rows:
+    """The last `count` rows: the newest, as periods follow each other."""
+    return rows if len(rows.y) <= count else subset(rows, np.arange(len(rows.y) - count, len(rows.y)))
+
+
+def subset(rows: Labelled, places: np.ndarray) -> Rows:
+    """The rows at `places`, int64, ascending."""
+    digest = hashlib.sha256(rows.digest.encode() + places.astype(np.int64).tobytes()).hexdigest()
+    columns = {name: column[places] for name, column in rows.columns.items()}
+    return Rows(rows.keys.take(pa.array(places)), columns, rows.y[places], rows.blocks[places], digest)
+
+
+def lacking(plan: Plan, read: Read) -> str:
+    """Why the rows do not suffice to train at all: empty parts, too few blocks, or a single class to learn. Empty when they do."""
+    try:
+        for part in (plan.search_fit, plan.validate, plan.twin_fit, plan.judge_on, plan.refit):
+            y = gather(read, part).y
+            if part in (plan.search_fit, plan.twin_fit, plan.refit) and len(np.unique(y)) < 2:
+                return f"{part.periods[-1]}: all {len(y)} rows to fit on have the same outcome"
+    except TooFewRows as err:
+        return f"{err.period}: {err.problem}"
+    return ""

@@ -1,0 +1,102 @@
+"""The door to Optuna: a search whose history is a function of its seed, whatever its threads, and that a kill does not change."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pillars.config import Range
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.distributions import BaseDistribution
+    from optuna.samplers import TPESampler
+    from optuna.trial import FrozenTrial
+
+Params = dict[str, float | int | str]
+STARTUP = 5  # trials drawn at random before TPE has something to learn from; Optuna's 10 are more than the usual budget here
+
+
+def search(
+    journal: Path,
+    space: Mapping[str, Range],
+    trials: int,
+    batch: int,
+    workers: int,
+    seed: int,
+    loss_of: Callable[[Params], float],
+    progress: Callable[[int, int, float], None],
+) -> list[Params]:
+    """The parameters of `trials` trials in their order, each held against the losses of all batches before its own.
+
+    Batches are asked for as a whole, run by threads, and told as a whole in order; each ask has a sampler of its own, seeded by seed and
+    place. So nothing depends on which thread is faster, and a batch that a kill cut short is taken up as it was: what was asked keeps its
+    parameters, the rest is asked again and answered alike. `loss_of` remembers what it computed; the caller holds a lock on the journal.
+    """
+    dimensions = {name: _dimension(one) for name, one in space.items()}
+    study = _opened(journal, set(dimensions))
+    with ThreadPoolExecutor(workers) as threads:
+        for start in range(0, trials, batch):
+            places = range(start, min(start + batch, trials))
+            asked = [_asked(study, dimensions, seed, place) for place in places]
+            left = [trial for trial in asked if not trial.state.is_finished()]
+            for trial, loss in zip(left, list(threads.map(loss_of, [dict(trial.params) for trial in left])), strict=True):
+                study.tell(trial.number, loss)
+            progress(places.stop, trials, study.best_value)
+    return [dict(trial.params) for trial in _slots(study)[:trials]]
+
+
+def _opened(journal: Path, names: set[str]) -> Study:
+    import optuna
+    from optuna.trial import TrialState
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    _mend(journal)
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(journal)))
+    study = optuna.create_study(storage=storage, study_name=journal.stem, direction="minimize", load_if_exists=True)
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if set(trial.params) != names:  # killed between two of its parameters: Optuna leaves it running for ever
+            study.tell(trial.number, state=TrialState.FAIL)
+    return study
+
+
+def _mend(journal: Path) -> None:
+    """Cut the half line that a kill left at the end, on which Optuna would stumble, and drop its stale lock."""
+    journal.with_name(journal.name + ".lock").unlink(missing_ok=True)
+    if journal.exists() and not (content := journal.read_bytes()).endswith(b"\n"):
+        os.truncate(journal, content.rfind(b"\n") + 1)
+
+
+def _asked(study: Study, dimensions: dict[str, BaseDistribution], seed: int, place: int) -> FrozenTrial:
+    """The trial at `place`: the journal's, or a new one."""
+    if place >= len(_slots(study)):
+        study.sampler = _sampler(seed, place)
+        study.ask(dimensions)
+    return _slots(study)[place]
+
+
+def _slots(study: Study) -> list[FrozenTrial]:
+    """Trials in the order they were asked for, without those that never got all their parameters."""
+    from optuna.trial import TrialState
+
+    return [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL]
+
+
+def _sampler(seed: int, place: int) -> TPESampler:
+    from optuna.samplers import TPESampler
+
+    drawn = int(np.random.default_rng([seed, place]).integers(2**31))
+    return TPESampler(seed=drawn, n_startup_trials=STARTUP, multivariate=True, constant_liar=True)
+
+
+def _dimension(one: Range) -> BaseDistribution:
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    if isinstance(one.low, int) and isinstance(one.high, int):
+        return IntDistribution(one.low, one.high, log=one.log)
+    return FloatDistribution(float(one.low), float(one.high), log=one.log)

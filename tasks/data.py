@@ -1,0 +1,31 @@
+"""Pillar 1: collect, check, publish."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from pillars.data import cleaning, collection, versions
+from pillars.vocabulary import Batch, Prepared
+from tasks.opened import Opened
+from tasks.policy import step
+
+collect = step("collect batch", retries=2)(collection.collect)
+check = step("check and clean")(cleaning.prepare)
+
+
+@step("publish data version", retries=2)
+def publish(opened: Opened, prepared: Prepared) -> Batch:
+    """The batch as a part of the data set; one that was refused makes no version."""
+    checked = prepared.validation
+    version = versions.publish(opened.stores, opened.config, prepared, datetime.now(UTC)) if checked.decision else None
+    return Batch(
+        project=prepared.project,
+        period=prepared.period,
+        decision=checked.decision,
+        rows=prepared.rows,
+        quarantined=checked.quarantined,
+        outcomes=prepared.outcomes,
+        version=version,
+        page=checked.page,
+        kept_at=prepared.kept_at,
+    )

@@ -1,0 +1,39 @@
+"""Pillar 4: export, switch, score."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pillars.deployment import release, scoring, traffic
+from pillars.development import features
+from pillars.monitoring import registry
+from pillars.vocabulary import DataVersion, ModelVersion, Release, Rollout, Scored
+from tasks.opened import Opened
+from tasks.policy import step
+
+
+@step("export release", retries=2)
+def export(opened: Opened, version: ModelVersion) -> Release:
+    """A registered version as an immutable folder."""
+    return release.export(opened.stores, opened.config, version, registry.bundle_dir(opened.stores, opened.name, version.version))
+
+
+@step("switch traffic")
+def switch(opened: Opened, to: Release, reason: str) -> Rollout:
+    """All traffic to a release; a repeat changes nothing, a race is lost with an error."""
+    now = traffic.read(opened.stores, opened.name)
+    return traffic.switch(opened.stores, opened.config, to, now.generation if now else 0, reason)
+
+
+@step("score batch")
+def score(opened: Opened, period: str, version: DataVersion) -> Scored:
+    """The period's predictions by the release that answers now; none when nobody does."""
+    rollout = traffic.read(opened.stores, opened.name)
+    if rollout is None:
+        return Scored(opened.name, period, None, version.id, 0, "", "", "no champion yet")
+    rows = opened.read(version)("rows", [period])
+    bundle = release.load(opened.stores, rollout.champion)
+    columns = features.design(opened.config, rows)
+    scored = scoring.score(opened.stores, opened.name, period, rows, columns, bundle, rollout, version.id, opened.config.key)
+    reason = f"{scored.rows} rows by v{rollout.champion.version}, generation {rollout.generation}"
+    return replace(scored, reason=reason, threshold=bundle.threshold)

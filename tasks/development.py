@@ -1,0 +1,36 @@
+"""Pillar 2: the experiment on record in MLflow."""
+
+from __future__ import annotations
+
+from prefect.runtime import flow_run
+
+from pillars.bundle.bundle import Bundle
+from pillars.development import experiments
+from pillars.monitoring import lineage
+from pillars.training import plots
+from pillars.vocabulary import Candidate, DataVersion, Decision, Judged, Tuned
+from tasks.opened import Opened
+from tasks.policy import step
+from tasks.training import Fitted
+
+
+@step("log to MLflow", retries=2)
+def log_training(opened: Opened, version: DataVersion, tuned: Tuned, judged: Judged, fitted: Fitted) -> Candidate:
+    """One run with everything a reader asks for; the candidate carries its id."""
+    bundle = opened.stores.var / fitted.path
+    pictures = plots.draw(opened.stores, tuned, judged, Bundle.load(bundle))
+    tags = {"prefect.flow_run_id": flow_run.get_id() or "", **lineage.code_state(opened.stores.root)}
+    run_id = experiments.log_training(opened.stores, opened.config, version, tuned, judged, pictures, bundle, tags)
+    return Candidate(
+        project=opened.name,
+        period=judged.period,
+        run_id=run_id,
+        data_version=version.id,
+        recipe=judged.recipe,
+        path=fitted.path,
+        sha256=fitted.sha256,
+        fitted_through=fitted.fitted_through,
+        recipe_decision=judged.recipe_decision,
+        refresh_decision=judged.refresh_decision if fitted.passed else Decision.refuse(f"refitted model: {fitted.passed.reason}"),
+        scorecards=judged.scorecards,
+    )

@@ -1,0 +1,95 @@
+"""Pillar 5: drift, quality, verdict; registry and alias."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+
+from pillars.data import collection
+from pillars.deployment import traffic
+from pillars.monitoring import drift as drifts
+from pillars.monitoring import lineage, performance, registry, retraining
+from pillars.training import metrics
+from pillars.vocabulary import Candidate, DataVersion, Drift, ModelVersion, Scorecard, Scored, Verdict
+from tasks.opened import Opened
+from tasks.past import facts_of
+from tasks.policy import step
+
+
+@step("compare with reference", retries=1)
+def drift(opened: Opened, period: str, version: DataVersion) -> Drift | None:
+    """Drift of the period's rows against all earlier ones; None for the first period. An alarm gets a page."""
+    earlier = [p for p in version.periods if p < period]
+    if not earlier:
+        return None
+    read, name = opened.read(version), f"{earlier[0]} to {earlier[-1]}"
+    reference, current = read("rows", earlier), read("rows", [period])
+    found = drifts.compare(opened.stores, opened.config, period, reference, current, name)
+    if not retraining.alarming(opened.config, found):
+        return found
+    return drifts.compare(opened.stores, opened.config, period, reference, current, name, page=True)
+
+
+@step("judge realized quality")
+def quality(opened: Opened, period: str, version: DataVersion) -> Scorecard | None:
+    """Quality of the predictions whose outcomes came with this period; None before the first scored one."""
+    of = opened.outcomes_period(period)
+    entry = opened.past.latest("score", of, "accept") if of else None
+    if entry is None or of is None:
+        return None
+    scored, config = facts_of(entry, Scored), opened.config
+    predictions = collection.read_collected(opened.stores, scored.path, scored.sha256)
+    outcomes = opened.read(version)("outcomes", [of])
+    drifts.classification(opened.stores, config, of, performance.joined(config, predictions, outcomes))
+
+    def judge(y: np.ndarray, p: np.ndarray, blocks: np.ndarray) -> Scorecard:
+        name = f"v{scored.model_version}"
+        return metrics.scorecard(name, of, y, p, blocks, scored.threshold, config.cost, config.search.seed, config.gate.resamples)
+
+    return performance.realized(config, predictions, outcomes, judge)
+
+
+@step("decide on retraining")
+def verdict(opened: Opened, period: str, drift: Drift | None, quality: Scorecard | None) -> Verdict:
+    """The retraining policy's answer."""
+    if opened.outcomes_period(period) is None:
+        return Verdict(opened.name, period, False, "no outcomes have come yet", None, drift, quality)
+    rollout, promoted = traffic.read(opened.stores, opened.name), opened.past.latest("promote", outcome="accept")
+    index = opened.periods.index(period)
+    return retraining.verdict(
+        opened.config,
+        period,
+        index=index,
+        history=opened.past.realized(before=period),
+        drift=drift,
+        quality=quality,
+        reference=None,
+        periods_since_promotion=index - opened.periods.index(str(promoted.inputs["period"])) if promoted else None,
+        champion=rollout.champion.version if rollout else None,
+    )
+
+
+@step("register model", retries=2)
+def register(opened: Opened, candidate: Candidate) -> ModelVersion:
+    """The candidate as a version of the MLflow registry; the same bundle is registered once."""
+    bundle = opened.stores.var / candidate.path
+    tags = {
+        "data.version": candidate.data_version,
+        "data.commit": opened.past.ingested(candidate.period).commit,
+        "fitted_through": candidate.fitted_through,
+        "recipe": json.dumps(asdict(candidate.recipe)),
+        "config": opened.config.digest(),
+        "seed": str(candidate.recipe.seed),
+        **{name: str(value) for name, value in lineage.code_state(opened.stores.root).items() if name in ("commit", "dirty", "lock")},
+    }
+    return registry.register(opened.stores, opened.config, candidate.run_id, bundle, tags)
+
+
+@step("move alias", retries=2)
+def follow(opened: Opened) -> None:
+    """Let MLflow's alias follow the ledger."""
+    champion = opened.past.champion()
+    if champion is not None:
+        registry.point(opened.stores, opened.name, champion)

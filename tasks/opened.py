@@ -1,0 +1,148 @@
+"""A project opened for a flow: its places, its YAML, its source, its past."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from typing import Any, TypeVar
+
+import pyarrow as pa
+from prefect.runtime import flow_run
+from pydantic import TypeAdapter
+
+from pillars import config
+from pillars.data import collection, versions
+from pillars.errors import ConfigChanged, UnknownName
+from pillars.monitoring.ledger import Entry, Ledger
+from pillars.stores import Stores
+from pillars.vocabulary import DataVersion, Decision, Json
+from tasks.past import Past, facts_of
+from tasks.policy import step
+
+T = TypeVar("T")
+FREE = ("description", "schedule")  # settings that no result depends on: they may change at any time
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What every flow needs of its project."""
+
+    stores: Stores
+    config: config.Project
+    ledger: Ledger
+
+    @property
+    def name(self) -> str:
+        return self.config.project
+
+    @property
+    def past(self) -> Past:
+        return Past(self.name, self.ledger)
+
+    @cached_property
+    def source(self) -> collection.Source:
+        return collection.open_source(self.stores, self.config)
+
+    @cached_property
+    def periods(self) -> list[str]:
+        """Periods of the source, oldest first."""
+        return collection.periods(self.source)
+
+    def between(self, first: str | None, last: str | None) -> list[str]:
+        """Periods of the source from `first` to `last`, both included.
+
+        Raises:
+            UnknownName: one of them is not a period of the source.
+        """
+        for named in (first, last):
+            if named is not None and named not in self.periods:
+                raise UnknownName("period", named, self.periods)
+        return [p for p in self.periods if (first or p) <= p <= (last or p)]
+
+    def unfinished(self, first: str | None = None, last: str | None = None) -> list[str]:
+        """Periods whose cycle has not finished, oldest first."""
+        done = self.past.periods("cycle")
+        return [p for p in self.between(first, last) if p not in done]
+
+    def outcomes_period(self, period: str) -> str | None:
+        """The period whose outcomes arrive with this one's rows."""
+        place = self.periods.index(period) - self.config.source.outcome_lag
+        return self.periods[place] if place >= 0 else None
+
+    def learnable(self, period: str) -> str:
+        """The newest period whose outcomes are known once `period` is ingested.
+
+        Raises:
+            UnknownName: none are known yet.
+        """
+        until = self.outcomes_period(period)
+        if until is None:
+            raise UnknownName("period with outcomes", f"by {period}", [])
+        return until
+
+    def known(self, version: DataVersion, until: str) -> list[str]:
+        """Periods of a version with outcomes, oldest first, through `until`."""
+        return [p for p in version.periods if p <= until]
+
+    def read(self, version: DataVersion) -> Callable[[str, Sequence[str]], pa.Table]:
+        """`read(kind, periods)` of one data version."""
+        return partial(versions.read, self.stores, version)
+
+    def recall(self, decision: str, inputs: Mapping[str, Json], kind: type[T]) -> T | None:
+        """The outcome on record for equal inputs."""
+        entry = self.ledger.find(self.name, decision, dict(inputs))
+        return facts_of(entry, kind) if entry else None
+
+    def record(self, decision: str, inputs: Mapping[str, Json], taken: Decision | tuple[str, str], facts: Any) -> Entry:
+        """Put a decision (or outcome and reason) on record; an equal one that is there already stays as it is."""
+        outcome, reason = (taken.outcome, taken.reason) if isinstance(taken, Decision) else taken
+        return _record(self, decision, dict(inputs), outcome, reason, plain(facts))
+
+
+def open_project(name: str, accept_changes: bool = False) -> Opened:
+    """Open `configs/<name>.yaml` and hold it against the one on record.
+
+    Raises:
+        ConfigInvalid, UnknownName: see `pillars.config.load`.
+        ConfigChanged: it differs from the one the history was made with, and `accept_changes` is not set.
+    """
+    stores = Stores()
+    opened = Opened(stores, config.load(stores.config_file(name)), Ledger(stores))
+    _settle(opened, accept_changes)
+    return opened
+
+
+def actor() -> str:
+    """Who acts: the user of this process, and the flow run if there is one."""
+    run = flow_run.get_id()
+    return f"{getpass.getuser()} in flow run {run}" if run else getpass.getuser()
+
+
+def plain(value: Any) -> dict[str, Json]:
+    """A value of the vocabulary as JSON."""
+    return TypeAdapter(type(value)).dump_python(value, mode="json")
+
+
+def _settle(opened: Opened, accept_changes: bool) -> None:
+    """Put the configuration on record; a changed one only when it is accepted."""
+    now = opened.config.model_dump(mode="json")
+    kept = opened.past.latest("configure")
+    changed = config.differences(_binding(kept.facts), _binding(now)) if kept else []
+    if changed and not accept_changes:
+        raise ConfigChanged(opened.name, changed)
+    if kept is None or changed:
+        inputs: dict[str, Json] = {"config": config.digest(_binding(now)), "after": kept.seq if kept else 0}
+        reason = "; ".join(changed) or "first run"
+        opened.ledger.record(opened.name, "configure", inputs, "accept", reason, now, datetime.now(UTC), actor())
+
+
+def _binding(dump: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in dump.items() if key not in FREE}
+
+
+@step("record decision", retries=2)
+def _record(opened: Opened, decision: str, inputs: dict[str, Json], outcome: str, reason: str, facts: dict[str, Json]) -> Entry:
+    return opened.ledger.record(opened.name, decision, inputs, outcome, reason, facts, datetime.now(UTC), actor())

@@ -1,0 +1,106 @@
+"""What the ledger knows of a project's periods, batches, versions and champions. Read-only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import TypeAdapter
+
+from pillars.errors import UnknownName
+from pillars.monitoring.ledger import Entry, Ledger
+from pillars.vocabulary import Batch, Candidate, DataVersion, Decision, ModelVersion, Scorecard, Verdict
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """Facts of a promotion: the registered version, and what the recipe decision was."""
+
+    version: ModelVersion
+    recipe_decision: Decision
+
+
+def facts_of(entry: Entry, kind: type[T]) -> T:
+    """A value of the vocabulary as it was put on record."""
+    return TypeAdapter(kind).validate_python(entry.facts)
+
+
+@dataclass(frozen=True)
+class Past:
+    """A project's entries since it was last reset."""
+
+    project: str
+    ledger: Ledger
+
+    def latest(self, decision: str, period: str | None = None, outcome: str | None = None) -> Entry | None:
+        """The newest entry of a decision, of one period where it is named."""
+        if period is None:
+            return self.ledger.latest(self.project, decision, outcome)
+        found = [e for e in self.ledger.entries(self.project, decision) if e.inputs["period"] == period and outcome in (None, e.outcome)]
+        return found[-1] if found else None
+
+    def ingested(self, period: str) -> DataVersion:
+        """The data version that a period's newest accepted batch made.
+
+        Raises:
+            UnknownName: the period was never ingested, or rejected each time.
+        """
+        entry = self.latest("ingest", period, "accept")
+        version = facts_of(entry, Batch).version if entry else None
+        if version is None:
+            raise UnknownName("ingested period", period, self.periods("ingest", "accept"))
+        return version
+
+    def newest(self) -> str:
+        """The newest ingested period.
+
+        Raises:
+            UnknownName: there is none.
+        """
+        found = self.periods("ingest", "accept")
+        if not found:
+            raise UnknownName("ingested period", "newest", [])
+        return found[-1]
+
+    def periods(self, decision: str, outcome: str | None = None) -> list[str]:
+        """Periods that have such an entry, oldest first."""
+        return sorted({str(e.inputs["period"]) for e in self.ledger.entries(self.project, decision) if outcome in (None, e.outcome)})
+
+    def candidate(self, period: str | None) -> Candidate:
+        """The newest candidate, of one period where it is named.
+
+        Raises:
+            UnknownName: nothing was trained.
+        """
+        entry = self.latest("train", period)
+        if entry is None:
+            raise UnknownName("candidate", period or "newest", self.periods("train"))
+        return facts_of(entry, Candidate)
+
+    def promoted(self, version: int | None = None) -> ModelVersion:
+        """A version that passed its gate; the last one if not named.
+
+        Raises:
+            UnknownName: none did, or not this one.
+        """
+        passed = [facts_of(e, Promotion).version for e in self.ledger.entries(self.project, "promote") if e.outcome == "accept"]
+        found = [v for v in passed if version in (None, v.version)]
+        if not found:
+            raise UnknownName("promoted version", str(version or "newest"), [str(v.version) for v in passed])
+        return found[-1]
+
+    def champion(self) -> int | None:
+        """The version that the newest promotion, deployment or rollback made champion."""
+        passed = [e for e in self.ledger.entries(self.project) if e.decision in ("promote", "deploy", "rollback") and e.outcome == "accept"]
+        if not passed:
+            return None
+        newest = passed[-1]
+        return facts_of(newest, Promotion).version.version if newest.decision == "promote" else int(str(newest.inputs["version"]))
+
+    def realized(self, before: str) -> list[Scorecard]:
+        """Realized scorecards of the periods before one, oldest first."""
+        entries = {str(e.inputs["period"]): e for e in self.ledger.entries(self.project, "monitor")}
+        cards = [facts_of(entries[p], Verdict).quality for p in sorted(entries) if p < before]
+        return [card for card in cards if card is not None]

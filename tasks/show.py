@@ -1,0 +1,116 @@
+"""What the Prefect UI shows of a step: one artifact each, made from the values on record."""
+
+from __future__ import annotations
+
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from pillars.vocabulary import Candidate, Decision, Rollout, Scorecard, Scored, Tuned, Validation, Verdict
+
+MARK = {"accept": "✅", "refuse": "⛔", "inconclusive": "➖", "passed": "✅", "failed": "⛔", "could_not_run": "⚠️"}
+
+
+def validation(checked: Validation) -> None:
+    """Table of all checks, with the decision above it."""
+    rows = [
+        {
+            "": MARK[c.status],
+            "check": c.expectation.removeprefix("expect_"),
+            "column": c.column,
+            "severity": "quarantine" if c.quarantine else c.severity,
+            "unexpected": f"{c.unexpected} ({c.unexpected_share:.2%})",
+            "observed": c.observed or c.detail,
+        }
+        for c in sorted(checked.checks, key=lambda c: c.status == "passed")
+    ]
+    counts = f"Rows {checked.rows}, quarantined {checked.quarantined}."
+    head = f"{MARK[checked.decision.outcome]} {checked.decision.reason}. {counts} Page: `var/{checked.page}`"
+    create_table_artifact(rows, key=_key("validation", checked.project), description=head)
+
+
+def leaderboard(tuned: Tuned) -> None:
+    """Recipes by validation loss."""
+    rows = [
+        {
+            "recipe": tried.recipe.name,
+            "log loss": f"{tried.loss:.5f}",
+            "rounds": tried.recipe.rounds,
+            "fitted on": "all rows" if tried.full else "sample",
+            "seconds": f"{tried.seconds:.1f}",
+            "parameters": ", ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in tried.recipe.params.items()),
+        }
+        for tried in tuned.leaderboard
+    ]
+    create_table_artifact(rows, key=_key("leaderboard", tuned.project), description=tuned.verdict)
+
+
+def candidate(made: Candidate) -> None:
+    """Both decisions and the scorecards behind them."""
+    lines = [
+        f"# Candidate of {made.period}",
+        f"- {MARK[made.recipe_decision.outcome]} recipe: {made.recipe_decision.reason}",
+        f"- {MARK[made.refresh_decision.outcome]} refresh: {made.refresh_decision.reason}",
+        f"- recipe `{made.recipe.name}`, fitted through {made.fitted_through}, data `{made.data_version}`",
+        f"- boosters `{made.sha256[:16]}`, MLflow run `{made.run_id}`",
+        "",
+        *scorecards(made.scorecards),
+        "",
+        "The scorecards belong to the twin that did not see these rows; the released boosters are refitted through them.",
+    ]
+    create_markdown_artifact("\n".join(lines), key=_key("candidate", made.project))
+
+
+def decision(what: str, made: Candidate, taken: Decision) -> None:
+    """One decision with its reason."""
+    head = f"# {MARK[taken.outcome]} {what} of {made.period}: {taken.outcome}\n{taken.reason}"
+    text = f"{head}\n\nRecipe: {made.recipe_decision.outcome}, {made.recipe_decision.reason}"
+    create_markdown_artifact(text, key=_key(what, made.project))
+
+
+def scored(done: Scored) -> None:
+    """Where the predictions lie and who made them."""
+    lines = (f"model version: {done.model_version or 'none'}", f"rows: {done.rows}", f"file: `var/{done.path or '-'}`")
+    text = f"# Scored {done.period}\n{done.reason}\n\n" + "\n".join(f"- {line}" for line in lines)
+    create_markdown_artifact(text, key=_key("scored", done.project))
+
+
+def verdict(seen: Verdict) -> None:
+    """Drift by column, realized quality, and what follows."""
+    lines = [f"# {seen.period}: {'retrain' if seen.retrain else 'keep'}", seen.reason, ""]
+    lines += [f"- ⚠️ {alarm}" for alarm in seen.alarms]
+    if seen.quality:
+        lines += ["", *scorecards((seen.quality,))]
+    if seen.drift:
+        rows = sorted(seen.drift.scores.items(), key=lambda item: -item[1])
+        lines += ["", f"Drift against {seen.drift.reference}: {seen.drift.share:.0%} of structural columns.", ""]
+        lines += ["| column | distance | |", "|---|---|---|"]
+        lines += [f"| {name} | {score:.3f} | {_drift_mark(seen, name)} |" for name, score in rows]
+        lines += ["", f"Report: `var/{seen.drift.report}`" + (f", page: `var/{seen.drift.page}`" if seen.drift.page else "")]
+    create_markdown_artifact("\n".join(lines), key=_key("verdict", seen.project))
+
+
+def rollout(now: Rollout) -> None:
+    """Who answers from here on."""
+    before = f"v{now.previous[0].version}" if now.previous else "nothing"
+    head = f"# v{now.champion.version} answers (generation {now.generation})\n{now.reason}"
+    text = f"{head}\n\nBefore: {before}. Back: `pillars rollback {now.project}`"
+    create_markdown_artifact(text, key=_key("traffic", now.project))
+
+
+def scorecards(cards: tuple[Scorecard, ...]) -> list[str]:
+    """Markdown table, a line per model; intervals are 95 % over blocks of rows."""
+    if not cards:
+        return []
+    names = list(cards[0].measures)
+    lines = [f"Judged on {cards[0].rows} rows of {cards[0].rows_of}, {cards[0].positives} positive.", ""]
+    lines += ["| model | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    return lines + [f"| {card.model} | " + " | ".join(str(card.measures.get(n, "")) for n in names) + " |" for card in cards]
+
+
+def _drift_mark(seen: Verdict, column: str) -> str:
+    if seen.drift is None or column not in seen.drift.drifted:
+        return ""
+    return "structural ⚠️" if column in seen.drift.structural_drifted else "seasonal"
+
+
+def _key(what: str, project: str) -> str:
+    return f"{what}-{project}".replace("_", "-").lower()

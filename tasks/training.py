@@ -1,0 +1,64 @@
+"""Pillar 3: search, judge, refit. No retries: the same seed gives the same answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from pillars.bundle.bundle import Bundle
+from pillars.deployment import release, traffic
+from pillars.development import features, models
+from pillars.monitoring import lineage
+from pillars.training import judging, refitting, rows, tuning
+from pillars.vocabulary import DataVersion, Decision, Judged, Tuned
+from tasks import progress
+from tasks.opened import Opened
+from tasks.policy import step
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A bundle that may be released: `path` relative to `var`, `sha256` its identity, `passed` the checks on it."""
+
+    path: str
+    sha256: str
+    fitted_through: str
+    passed: Decision
+
+
+def champion_of(opened: Opened) -> Bundle | None:
+    """The bundle that answers now."""
+    rollout = traffic.read(opened.stores, opened.name)
+    return release.load(opened.stores, rollout.champion) if rollout else None
+
+
+def labelled(opened: Opened, version: DataVersion) -> rows.Read:
+    """Rows with known outcomes of one data version."""
+    return features.reader(opened.config, version.id, opened.read(version))
+
+
+@step("search")
+def tune(opened: Opened, version: DataVersion, until: str) -> Tuned:
+    """Recipes by their loss on the newest period that the judges will not use."""
+    champion, stock, fixed = champion_of(opened), models.stock_recipe(opened.config), [models.prior_recipe(opened.config)]
+    if champion:
+        fixed.append(judging.recipe_of(champion))
+    tell = partial(progress.search, f"search {until}")
+    return tuning.tune(opened.stores, opened.config, labelled(opened, version), opened.known(version, until), until, stock, fixed, tell)
+
+
+@step("judge challenger")
+def judge(opened: Opened, version: DataVersion, until: str, tuned: Tuned) -> Judged:
+    """Recipe and refresh decisions on rows that neither side has seen."""
+    champion = champion_of(opened)
+    through = str(champion.lineage["fitted_through"]) if champion else None
+    periods = opened.known(version, until)
+    return judging.judge(opened.stores, opened.config, labelled(opened, version), periods, until, tuned, champion, through)
+
+
+@step("refit through newest period")
+def refit(opened: Opened, version: DataVersion, until: str, judged: Judged) -> Fitted:
+    """The winning recipe fitted on everything known, as a bundle that passed its checks or says why not."""
+    made_by = {"data_version": version.id, "config": opened.config.digest(), **lineage.code_state(opened.stores.root)}
+    periods = opened.known(version, until)
+    return Fitted(*refitting.refit(opened.stores, opened.config, labelled(opened, version), periods, until, judged, made_by))

@@ -1,0 +1,112 @@
+"""What every test has: its own places, no settings of the user, and on demand a project folder and a real Prefect server."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.waiting import wait_until
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+def _free_port() -> int:
+    """A port nobody listens on, below the range from which the system serves outgoing connections."""
+    while True:
+        port = random.SystemRandom().randint(20_000, 30_000)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+
+
+# Set here and not in a fixture: Prefect reads its settings when it is imported, which collecting the tests may do.
+_SESSION = Path(tempfile.mkdtemp(prefix="pillars-tests-"))
+_PORT = _free_port()
+for _name in [n for n in os.environ if n.startswith(("PREFECT_", "PILLARS_", "MLFLOW_", "DVC_", "GIT_"))]:
+    del os.environ[_name]
+os.environ |= {
+    "PREFECT_HOME": str(_SESSION / "prefect"),
+    "PREFECT_API_URL": f"http://127.0.0.1:{_PORT}/api",
+    "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "true",
+    "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "DO_NOT_TRACK": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "DVC_GLOBAL_CONFIG_DIR": str(_SESSION / "dvc"),
+    "DVC_SYSTEM_CONFIG_DIR": str(_SESSION / "dvc"),
+    "DVC_NO_ANALYTICS": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MPLBACKEND": "Agg",
+}
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_SESSION, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Stores()` writes to this test's folder."""
+    monkeypatch.setenv("PILLARS_VAR", str(tmp_path / "var"))
+
+
+@pytest.fixture
+def project_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A git repository like a user's clone: configs/, projects/, one commit. For `Stores(root=project_root)`; its var is inside."""
+    root = tmp_path / "project"
+    for folder in ("configs", "projects"):
+        shutil.copytree(CHECKOUT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("prefect.toml", ".gitignore"):
+        shutil.copy(CHECKOUT / file, root / file)
+    identity = ["-c", "user.name=A User", "-c", "user.email=user@example.org"]
+    for arguments in (["init", "-q", "-b", "main"], ["add", "-A"], [*identity, "commit", "-q", "-m", "a project"]):
+        subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True)
+    monkeypatch.delenv("PILLARS_VAR")
+    monkeypatch.setenv("PILLARS_ROOT", str(root))
+    return root
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[str]:
+    """API address of a real Prefect server, one per session. Flows of this process run against it, without heartbeats."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    from flows.environment import answers
+
+    url = os.environ["PREFECT_API_URL"]
+    log = _SESSION / "server.log"
+    environ = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    environ["PREFECT_SERVER_API_PORT"] = str(_PORT)  # by variable: with --port the UI asks the default port
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
+    with log.open("wb") as output:
+        server = subprocess.Popen(command, env=environ, cwd=_SESSION, stdout=output, stderr=output)
+    try:
+        wait_until(lambda: answers(f"{url}/health") or _ended(server, log), deadline_s=180, what="the Prefect server")
+        # every synchronous flow run waits 1 s for its heartbeat thread
+        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+            yield url
+    finally:
+        server.terminate()
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+def _ended(server: subprocess.Popen[bytes], log: Path) -> bool:
+    """Raises with the server's last words when it has ended instead of answering."""
+    if server.poll() is not None:
+        raise RuntimeError(f"the Prefect server ended with {server.returncode}:\n{log.read_text(errors='replace')[-2000:]}")
+    return False

@@ -1,0 +1,111 @@
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pillars.config import Cost
+from pillars.training import metrics
+from pillars.vocabulary import Scorecard
+
+COST = Cost(false_positive=1.0, false_negative=3.0)
+
+
+def rows(count: int = 2000, days: int = 20, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Outcomes, calibrated probabilities and days; each day has a luck of its own."""
+    random = np.random.default_rng(seed)
+    blocks = np.sort(random.integers(0, days, count))
+    logit = random.normal(size=count) - 1 + random.normal(scale=0.8, size=days)[blocks]
+    p = 1 / (1 + np.exp(-logit))
+    return (random.random(count) < p).astype(np.float32), p, blocks
+
+
+def card(y: np.ndarray, p: np.ndarray, blocks: np.ndarray, seed: int = 0, threshold: float = 0.25) -> Scorecard:
+    return metrics.scorecard("challenger", "2013-04", y, p, blocks, threshold, COST, seed, 300)
+
+
+def test_values_are_those_of_scikit_learn() -> None:
+    from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
+
+    y, p, blocks = rows()
+    p = np.round(p, 2)  # ties
+    found = card(y, p, blocks).measures
+    assert found["log_loss"].value == pytest.approx(log_loss(y, p))
+    assert found["brier"].value == pytest.approx(brier_score_loss(y, p))
+    assert found["auc"].value == pytest.approx(roc_auc_score(y, p))
+
+
+def test_cost_counts_needless_actions_and_missed_rows() -> None:
+    y, p = np.array([1, 1, 0, 0, 0]), np.array([0.9, 0.1, 0.8, 0.2, 0.25])
+    assert card(y, p, np.arange(5)).measures["cost"].value == pytest.approx((3.0 + 1.0 + 1.0) / 5)
+
+
+def test_calibration_error_is_zero_where_rates_meet_scores_and_the_gap_elsewhere() -> None:
+    y = np.array([0, 1] * 50)
+    assert card(y, np.full(100, 0.5), np.arange(100)).measures["ece"].value == 0
+    assert card(y, np.full(100, 0.9), np.arange(100)).measures["ece"].value == pytest.approx(0.4)
+
+
+@given(seed=st.integers(0, 10_000), days=st.integers(1, 40))
+def test_every_value_lies_in_its_interval(seed: int, days: int) -> None:
+    for measure in card(*rows(300, days, seed)).measures.values():
+        assert measure.low <= measure.value <= measure.high
+
+
+def test_rows_that_share_their_day_make_intervals_wider() -> None:
+    y, p, blocks = rows(6000, 30)
+    by_day, by_row = card(y, p, blocks).measures["log_loss"], card(y, p, np.arange(len(y))).measures["log_loss"]
+    assert by_day.high - by_day.low > 1.5 * (by_row.high - by_row.low)
+
+
+def test_an_interval_holds_the_truth_about_as_often_as_it_says() -> None:
+    """200 samples of 40 days: the mean of their luck is 0."""
+    held = 0
+    for seed in range(200):
+        luck = np.random.default_rng(seed).normal(size=40)
+        found = metrics.mean(np.repeat(luck, 10), np.repeat(np.arange(40), 10), seed=1, resamples=300)
+        held += found.low <= 0 <= found.high
+    assert 0.88 <= held / 200 <= 0.99
+
+
+def test_the_binned_interval_of_the_auc_is_that_of_exact_resamples() -> None:
+    y, p, blocks = rows(1500, 15)
+    draws = metrics.drawn(15, 0, 300)
+    exact = [metrics.auc(*(np.repeat(part, draw[blocks].astype(int)) for part in (y, p))) for draw in draws]
+    found = card(y, p, blocks).measures["auc"]
+    assert [found.low, found.high] == pytest.approx(np.quantile(exact, [0.025, 0.975]), abs=1e-3)
+
+
+def test_more_blocks_than_can_be_drawn_are_pooled_without_changing_the_width() -> None:
+    values = np.random.default_rng(3).normal(size=20_000)
+    found = metrics.mean(values, np.arange(20_000), seed=0, resamples=500)
+    assert found.high - found.low == pytest.approx(2 * 1.96 / np.sqrt(20_000), rel=0.15)
+
+
+def test_equal_input_gives_equal_cards_and_another_seed_other_intervals() -> None:
+    assert card(*rows()) == card(*rows())
+    assert card(*rows()).measures["brier"] != card(*rows(), seed=1).measures["brier"]
+
+
+def test_one_class_has_no_auc_and_no_rows_no_measures() -> None:
+    one_class = card(np.zeros(10), np.full(10, 0.1), np.arange(10))
+    assert "auc" not in one_class.measures
+    assert one_class.measures["log_loss"].value == pytest.approx(-np.log(0.9))
+    assert card(np.zeros(0), np.zeros(0), np.zeros(0, int)).measures == {}
+
+
+def test_resamples_of_one_class_do_not_spoil_the_auc() -> None:
+    y = np.array([1] + [0] * 99)
+    found = card(y, np.linspace(1, 0, 100), np.arange(100)).measures["auc"]
+    assert (found.value, found.low, found.high) == (1.0, 1.0, 1.0)
+
+
+def test_certain_probabilities_keep_the_log_loss_finite() -> None:
+    assert np.isfinite(card(np.array([0, 1, 1]), np.array([1.0, 0.0, 1.0]), np.arange(3)).measures["log_loss"].value)
+
+
+def test_a_card_survives_json() -> None:
+    text = json.dumps(asdict(card(*rows())), allow_nan=False)
+    assert json.loads(text)["measures"].keys() == {"log_loss", "brier", "auc", "cost", "ece"}
