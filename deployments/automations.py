@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 PREFIX = "pillars: "
 ALIVE = "prefect.flow-run.heartbeat"
-PAYLOAD = '{"flow": {{ flow.name | tojson }}, "run": {{ flow_run.name | tojson }}, "state": "{{ flow_run.state.name }}", "page": "{{ flow_run | ui_url }}"}'
+PAYLOAD = """\
+{"flow": {{ flow.name | tojson }}, "run": {{ flow_run.name | tojson }},
+ "state": "{{ flow_run.state.name }}", "url": "{{ flow_run | ui_url }}"}
+"""
 ENDED = ("Completed", "Failed", "Crashed", "Cancelled", "Paused", "Suspended", "TimedOut")
 
 

@@ -84,7 +84,8 @@ def is_up(up: Mapping[str, Any]) -> bool:
     import psutil
 
     try:
-        return bool(up) and abs(psutil.Process(int(up["pid"])).create_time() - float(up["started"])) < 1.0
+        process = psutil.Process(int(up["pid"]))
+        return abs(process.create_time() - float(up["started"])) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
     except (psutil.Error, KeyError, ValueError, TypeError):
         return False
 

@@ -34,6 +34,7 @@ def score(opened: Opened, period: str, version: DataVersion) -> Scored:
     rows = opened.read(version)("rows", [period])
     bundle = release.load(opened.stores, rollout.champion)
     columns = features.design(opened.config, rows)
-    scored = scoring.score(opened.stores, opened.name, period, rows, columns, bundle, rollout, version.id, opened.config.key)
+    key = tuple(dict.fromkeys((*opened.config.key, opened.config.time)))  # the time names the block a row is judged in
+    scored = scoring.score(opened.stores, opened.name, period, rows, columns, bundle, rollout, version.id, key)
     reason = f"{scored.rows} rows by v{rollout.champion.version}, generation {rollout.generation}"
     return replace(scored, reason=reason, threshold=bundle.threshold)

@@ -26,10 +26,7 @@ def drift(opened: Opened, period: str, version: DataVersion) -> Drift | None:
         return None
     read, name = opened.read(version), f"{earlier[0]} to {earlier[-1]}"
     reference, current = read("rows", earlier), read("rows", [period])
-    found = drifts.compare(opened.stores, opened.config, period, reference, current, name)
-    if not retraining.alarming(opened.config, found):
-        return found
-    return drifts.compare(opened.stores, opened.config, period, reference, current, name, page=True)
+    return drifts.compare(opened.stores, opened.config, period, reference, current, name)
 
 
 @step("judge realized quality")

@@ -23,7 +23,6 @@ from tasks.past import Past, facts_of
 from tasks.policy import step
 
 T = TypeVar("T")
-FREE = ("description", "schedule")  # settings that no result depends on: they may change at any time
 
 
 @dataclass(frozen=True)
@@ -130,17 +129,13 @@ def _settle(opened: Opened, accept_changes: bool) -> None:
     """Put the configuration on record; a changed one only when it is accepted."""
     now = opened.config.model_dump(mode="json")
     kept = opened.past.latest("configure")
-    changed = config.differences(_binding(kept.facts), _binding(now)) if kept else []
+    changed = config.binding_differences(kept.facts, now) if kept else []
     if changed and not accept_changes:
         raise ConfigChanged(opened.name, changed)
     if kept is None or changed:
-        inputs: dict[str, Json] = {"config": config.digest(_binding(now)), "after": kept.seq if kept else 0}
+        inputs: dict[str, Json] = {"config": config.digest(now), "after": kept.seq if kept else 0}
         reason = "; ".join(changed) or "first run"
         opened.ledger.record(opened.name, "configure", inputs, "accept", reason, now, datetime.now(UTC), actor())
-
-
-def _binding(dump: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in dump.items() if key not in FREE}
 
 
 @step("record decision", retries=2)

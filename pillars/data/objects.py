@@ -95,14 +95,9 @@ def store(stores: Stores, project: str, listing: Mapping[str, str], new: Mapping
         identity = str(tree.oid)
         _drop_rotten(places.cache, [identity])
         add_update_tree(places.cache, tree)
-        wanted = sorted({*listing.values(), *([] if without else [identity])} - set(without))
-        _drop_rotten(places.remote, wanted)
-        missing = set(wanted) - set(places.remote.oids_exist(wanted))
-        _drop_rotten(places.cache, missing)
-        _transfer(places.cache, places.remote, missing)
-        _drop_rotten(places.remote, missing)
-        if absent := missing - set(places.remote.oids_exist(sorted(missing))):
-            raise StoreUnavailable(remote_url(stores), f"lacks {', '.join(sorted(absent)[:3])} after they were sent there", REMEDY)
+        _send(stores, places, set(listing.values()) - set(without))
+        if not without:  # last: whoever sees the listing finds the files
+            _send(stores, places, {identity})
     return identity
 
 
@@ -165,14 +160,23 @@ def _config(stores: Stores) -> str:
     return "\n".join([*lines, "[cache]", f"    dir = {stores.dvc_cache}", remote_config(stores)])
 
 
-def _transfer(source: Any, target: Any, md5s: Iterable[str]) -> None:
-    """Copy objects, a folder's listing after its files: whoever sees the listing finds the files."""
+def _send(stores: Stores, places: Places, md5s: Collection[str]) -> None:
+    """Have objects of the cache on the remote, whole."""
+    _drop_rotten(places.remote, md5s)
+    missing = set(md5s) - set(places.remote.oids_exist(sorted(md5s)))
+    _drop_rotten(places.cache, missing)
+    _transfer(places.cache, places.remote, missing)
+    _drop_rotten(places.remote, missing)
+    if absent := missing - set(places.remote.oids_exist(sorted(missing))):
+        raise StoreUnavailable(remote_url(stores), f"lacks {', '.join(sorted(absent)[:3])} after they were sent there", REMEDY)
+
+
+def _transfer(source: Any, target: Any, md5s: Collection[str]) -> None:
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.transfer import transfer
 
-    for several in ([m for m in md5s if not m.endswith(".dir")], [m for m in md5s if m.endswith(".dir")]):
-        if several:
-            transfer(source, target, {HashInfo("md5", m) for m in several}, shallow=True, verify=True)
+    if md5s:
+        transfer(source, target, {HashInfo("md5", m) for m in md5s}, shallow=True, verify=True)
 
 
 def _drop_rotten(place: Any, md5s: Iterable[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pillars.stores import Stores, write_atomically
 from pillars.vocabulary import Check, Validation
 
-ORDER = {"failed": 0, "could_not_run": 1, "passed": 2}
+WORDS = {"failed": "failed", "could_not_run": "could not run", "quarantined": "quarantined", "passed": "passed"}  # worst first
 WEIGHT = {"critical": 0, "warning": 1, "info": 2}
 
 
@@ -20,20 +20,21 @@ def page(validation: Validation) -> str:
     """The page: verdict first, what failed above what held."""
     from jinja2 import Environment
 
-    checks = sorted(validation.checks, key=lambda c: (ORDER[c.status], WEIGHT[c.severity]))
+    checks = sorted(validation.checks, key=lambda c: (list(WORDS).index(_word(c)), WEIGHT[c.severity]))
     return (
         Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
         .from_string(TEMPLATE)
-        .render(v=validation, checks=checks, tally=_tally(validation.checks), word=_word, words=WORDS)
+        .render(v=validation, checks=checks, tally=_tally(validation.checks), word=_word, words=WORDS, percent=_percent)
     )
-
-
-WORDS = {"passed": "passed", "failed": "failed", "could_not_run": "could not run", "quarantined": "quarantined"}
 
 
 def _word(check: Check) -> str:
     """Status as shown: failing rows that went to quarantine are no failure of the batch."""
     return "quarantined" if check.status == "failed" and check.quarantine else check.status
+
+
+def _percent(share: float) -> str:
+    return f"{share:.2%}" if share >= 0.0001 else "<0.01%"
 
 
 def _tally(checks: tuple[Check, ...]) -> dict[str, int]:
@@ -88,7 +89,7 @@ code { font: 13px ui-monospace, "DejaVu Sans Mono", monospace; }
 <div><strong>{{ "{:,}".format(v.quarantined) }}</strong><span>rows failing a row check</span></div>
 {% for word, count in tally.items() %}
 <div><strong{% if count and word != "passed" %} style="color: var(--{{ word }})"{% endif %}>{{ count }}</strong>
-<span>checks {{ words[word] }}</span></div>
+<span>checks {{ "with rows to quarantine" if word == "quarantined" else words[word] }}</span></div>
 {% endfor %}
 </section>
 <div class="scroll">
@@ -102,7 +103,7 @@ code { font: 13px ui-monospace, "DejaVu Sans Mono", monospace; }
 {% if c.detail %}<small>{{ c.detail }}</small>{% endif %}</td>
 <td>{{ c.column or "table" }}</td><td>{{ c.severity }}</td>
 <td class="n">{{ "{:,}".format(c.unexpected) if c.unexpected }}</td>
-<td class="n">{{ "{:.2%}".format(c.unexpected_share) if c.unexpected }}</td><td class="seen">{{ c.observed }}</td></tr>
+<td class="n">{{ percent(c.unexpected_share) if c.unexpected }}</td><td class="seen">{{ c.observed }}</td></tr>
 {% endfor %}
 </tbody>
 </table>

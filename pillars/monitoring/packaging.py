@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -82,11 +83,11 @@ def model_code(package: str) -> str:
 
 def requirements() -> list[str]:
     """What the model needs. `xgboost-cpu` holds the same code as `xgboost` without 0.5 GB of GPU libraries."""
-    import numpy
-    import pandas
-    import xgboost
-
-    return [f"xgboost-cpu=={xgboost.__version__}", f"numpy=={numpy.__version__}", f"pandas=={pandas.__version__}"]
+    try:
+        xgboost = version("xgboost")
+    except PackageNotFoundError:
+        xgboost = version("xgboost-cpu")
+    return [f"xgboost-cpu=={xgboost}", f"numpy=={version('numpy')}", f"pandas=={version('pandas')}"]
 
 
 def signature(bundle: Bundle) -> ModelSignature:

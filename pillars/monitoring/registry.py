@@ -40,7 +40,7 @@ def register(stores: Stores, project: Project, run_id: str, bundle_dir: Path, ta
         Busy: somebody else registers a model of this project.
     """
     bundle = Bundle.load(bundle_dir)
-    with locked(stores.folder("mlflow") / f"{project.project}.lock", f"the registry of {project.project}"), _translated():
+    with locked(stores.folder("mlflow") / f"{project.project}.writing", f"the registry of {project.project}"), _translated():
         client = _open(stores)
         if found := _same(client, project.project, bundle):
             return _to_version(found)

@@ -39,8 +39,8 @@ def keep(stores: Stores, project: Project, period: str, kind: Kind, snapshot: An
 
     A second time for the same period replaces all three. Returns both paths relative to `var`; the page's is empty without one.
     """
-    folder = stores.folder("reports", project.project, period)
-    report = folder / f"{kind}.json"
+    report = stores.folder("reports", project.project, period) / f"{kind}.json"
+    report.with_suffix(".html").unlink(missing_ok=True)  # an earlier page must not stand beside other numbers
     write_atomically(report, snapshot.json().encode())
     _write_project(stores, project)
     _put(stores, project.project, _snapshot_file(stores, project.project, period, kind), snapshot.dumps().encode())

@@ -48,14 +48,15 @@ def held_out(stores: Stores, on: Ground, judged: Rows, recipe: Recipe, threads: 
         else:
             stopped, p = fit_until_stopped(on, encoded, judged.y, recipe, patience, threads)
             found = HeldOut(stopped, p, time.perf_counter() - start)
-            keep(stores, on.project, found, on.rows.digest, judged.digest)
         _write(path, found)
     return found
 
 
 def keep(stores: Stores, project: Project, found: HeldOut, fitted_on: str, judged: str) -> None:
-    """Write what is known already; `fitted_on` and `judged` are digests of rows."""
-    _write(_path(stores, project, found.recipe, fitted_on, judged, None), found)
+    """Write what is known without a fit of its own, unless it is there; `fitted_on` and `judged` are digests of rows."""
+    path = _path(stores, project, found.recipe, fitted_on, judged, None)
+    if not path.exists():
+        _write(path, found)
 
 
 def _path(stores: Stores, project: Project, recipe: Recipe, fitted_on: str, judged: str, patience: int | None) -> Path:

@@ -13,7 +13,7 @@ from pillars.config import Project, Range, digest
 from pillars.stores import Stores, locked, write_atomically
 from pillars.training.fitting import Ground
 from pillars.training.gate import paired_gain
-from pillars.training.heldout import HeldOut, held_out
+from pillars.training.heldout import HeldOut, held_out, keep
 from pillars.training.metrics import losses
 from pillars.training.rows import Read, Rows, gather, newest
 from pillars.training.splits import plan
@@ -81,6 +81,7 @@ def _found(
     standing: list[tuple[float, HeldOut]] = []
     for recipe, its_patience in competing:
         candidate = held_out(stores, full, valid, recipe, stores.threads, its_patience)
+        keep(stores, project, candidate, fit_rows.digest, valid.digest)  # the judge asks for it with its rounds
         standing.append((_loss(project, valid, candidate), candidate))
         progress(total - len(competing) + len(standing), total, min(loss for loss, _ in standing))
     verdict = _verdict(project, valid, standing)

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 
+from pillars.errors import SourceBroken
 from projects.flights.windows import Ints
 
 EPOCH = datetime(2012, 12, 1, tzinfo=UTC)
@@ -22,9 +23,15 @@ def minutes(moments: pa.ChunkedArray) -> Ints:
 
 
 def utc_offsets(airport: pa.ChunkedArray, minute: Ints, zones: dict[str, str]) -> Ints:
-    """UTC minus local time (n,), in minutes, at each airport and moment; `zones` names each airport's time zone."""
-    found = airport.combine_chunks().dictionary_encode()
-    names = [(UNLISTED | zones)[code] for code in found.dictionary.to_pylist()]
+    """UTC minus local time (n,), in minutes, at each airport and moment; `zones` names each airport's time zone.
+
+    Raises:
+        SourceBroken: an airport without a time zone; no arrival there could be placed in time.
+    """
+    found, listed = airport.combine_chunks().dictionary_encode(), UNLISTED | zones
+    if strange := sorted({code for code in found.dictionary.to_pylist() if not listed.get(code)}):
+        raise SourceBroken("projects.flights", "all", f"no time zone is known for {', '.join(strange)}")
+    names = [listed[code] for code in found.dictionary.to_pylist()]
     hours = int(minute.max(initial=0)) // 60 + 1
     table = {name: _hourly(ZoneInfo(name), hours) for name in sorted(set(names))}
     return np.stack([table[name] for name in names])[found.indices.to_numpy(), minute // 60]

@@ -16,8 +16,6 @@ PAST = (  # what, over how many days, among which flights
     ("late", 7, "all"),
     ("late", 28, "all"),
     ("late", EVER, "dest"),
-    ("late", 28, "dest"),
-    ("late", 28, "carrier"),
     ("late", EVER, "flight"),
     ("late", 28, "flight"),
     ("delay", EVER, "flight"),
@@ -39,7 +37,6 @@ def past(raw: Raw, asked: Ints) -> dict[str, pa.Array]:
     hour = raw.ints("hour")
     groups = {
         "all": np.zeros_like(hour),
-        "carrier": carrier,
         "dest": dest,
         "flight": pair(pair(pair(carrier, number), origin), dest),  # numbers are used again on other routes
         "carrier_origin": pair(carrier, origin),

@@ -1,12 +1,14 @@
-"""The plane, without giving cancellations away.
+"""The plane, without giving the outcome away.
 
-The record betrays them in two ways. A tail number is missing for 2,512 flights, every one of them cancelled: a null in a column taken
-from it says "cancelled", and a value says "flew". And of the flights whose plane was due out of New York less than two hours before,
-40 % were cancelled: it could not have been back. Therefore a flight's own plane enters only through its previous leg, scheduled 200
-minutes to 16 hours before, and a flight without a tail number borrows the plane of the carrier's flight scheduled just before it. Then
-nulls are as frequent among cancelled as among operated flights, for each carrier (tests measure it). Seats and age are those of the
-planes that flew the route before. It remains that the record names the plane that flew in the end, not the one planned at the
-prediction moment: the package knows no other.
+The record names the plane that flew in the end, and betrays what became of the flight in three ways:
+- A tail number is missing for 2,512 flights, all cancelled: a null in a column taken from it says "cancelled", a value "flew".
+- Of the flights whose plane was due out of New York less than two hours before, 40 % were cancelled: it could not have been back.
+- Of those that left all the same, 63 % were late (24 % of all are): the plane was exchanged after the prediction moment.
+Therefore a flight's own plane enters only through its previous leg, scheduled 200 minutes to 16 hours before, and a flight without a tail
+number borrows the plane of the carrier's flight scheduled just before it. Then nulls are as frequent among cancelled as among operated
+flights, for each carrier (tests measure it). Without these rules log loss looks .002 better than it is (November and December).
+Seats and age are those of the planes that flew the route before. Exchanges of planes that leave a possible rotation stay in: the package
+knows no planned plane.
 """
 
 from __future__ import annotations
@@ -39,7 +41,6 @@ def previous_leg(raw: Raw, asked: Ints) -> dict[str, pa.Array]:
         "previous_departure_delay": where(left, raw.ints("dep_delay")[leg]),
         "previous_arrival_delay": where(landed, raw.ints("arr_delay")[leg]),
         "previous_ground_min": where(landed, raw.scheduled - raw.landed[leg]),
-        "previous_overdue_min": where(has & ~left, asked - raw.scheduled[leg]),
     }
 
 

@@ -20,14 +20,12 @@ LEFT = (  # what, within how many minutes, among which flights
     ("delay", 180, "all"),
     ("late", 60, "origin"),
     ("delay", 60, "origin"),
-    ("late", 180, "origin"),
     ("late", 180, "carrier"),
     ("delay", 180, "carrier"),
     ("late", 60, "carrier_origin"),
-    ("late", 180, "carrier_origin"),
     ("delay", 180, "carrier_origin"),
 )
-LANDED = (("n", 180, "all"), ("delay", 180, "all"), ("late", 180, "dest"), ("delay", 180, "dest"), ("delay", 180, "carrier"))
+LANDED = (("n", 180, "all"), ("delay", 180, "all"), ("delay", 180, "dest"), ("delay", 180, "carrier"))
 WAITING = ("all", "origin", "carrier", "carrier_origin")
 
 

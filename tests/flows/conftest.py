@@ -1,49 +1,81 @@
-"""A small real slice: the flights of two carriers, as a project of its own in a user's clone."""
+"""A small real slice: the flights of three carriers in four months, as a project of its own in a user's clone."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
-SLICE = '''"""The flights of two carriers."""
-import pyarrow.compute as pc
-import pyarrow as pa
-from projects import flights
+PERIODS = ("2013-01", "2013-02", "2013-03", "2013-04")
+CARRIERS = ("9E", "VX", "FL")
+SOURCE = '''"""Flights of three carriers, read from files beside this module."""
+from pathlib import Path
+import pyarrow.parquet as pq
 
 class Slice:
-    def __init__(self, carriers):
-        self.whole, self.carriers = flights.source(), pa.array(carriers)
+    def __init__(self, last):
+        self.last = last
 
     def periods(self):
-        return self.whole.periods()
-
-    def _few(self, table):
-        return table.filter(pc.is_in(table["carrier"], self.carriers))
+        return [p for p in sorted({f.name[-15:-8] for f in FILES.glob("rows-*")}) if p <= self.last]
 
     def rows(self, period):
-        return self._few(self.whole.rows(period))
+        return pq.read_table(FILES / f"rows-{period}.parquet")
 
     def outcomes(self, period):
-        return self._few(self.whole.outcomes(period))
+        return pq.read_table(FILES / f"outcomes-{period}.parquet")
 
-def source(carriers):
-    return Slice(carriers)
+FILES = Path(__file__).parent / "slice"
+
+def source(last="2013-04"):
+    return Slice(last)
 '''
 
 
+@pytest.fixture(scope="session")
+def slices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of the slice, about 1,700 rows a month: made once, because a year takes seconds to build."""
+    from projects import flights
+
+    folder, year = tmp_path_factory.mktemp("slice"), flights.source()
+    for period in PERIODS:
+        for kind, table in (("rows", year.rows(period)), ("outcomes", year.outcomes(period))):
+            pq.write_table(table.filter(pc.is_in(table["carrier"], pa.array(CARRIERS))), folder / f"{kind}-{period}.parquet")
+    return folder
+
+
 @pytest.fixture
-def small(project_root: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Name of the project: about 3,000 rows a month, a search of two trials."""
-    config = yaml.safe_load((project_root / "configs" / "flights.yaml").read_text())
-    config["project"] = "small"
-    config["source"] = {"python": "flights_slice", "options": {"carriers": ["9E", "VX", "FL"]}}
-    config["expectations"]["min_rows"] = 500
-    config["expectations"]["suite"] = [e for e in config["expectations"].get("suite", []) if "row_count" not in e["type"]]
-    config["search"] |= {"trials": 2, "rows": 2000, "max_rounds": 40, "prior_rounds": 30}
-    config["gate"]["min_rows"] = 500
-    (project_root / "configs" / "small.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    (project_root / "flights_slice.py").write_text(SLICE)
+def small(project_root: Path, slices: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's clone with the project `small`; a cycle takes a few seconds."""
+    write_small(project_root, slices)
     monkeypatch.chdir(project_root)
-    return "small"
+    return project_root
+
+
+def write_small(root: Path, slices: Path) -> None:
+    """Put the project `small` into a clone."""
+    (root / "small_source.py").write_text(SOURCE)
+    (root / "slice").mkdir()
+    for file in slices.iterdir():
+        (root / "slice" / file.name).write_bytes(file.read_bytes())
+    config = yaml.safe_load((root / "configs" / "flights.yaml").read_text())
+    suite = [e for e in config["expectations"]["suite"] if "column_values" in e["type"] and not e["kwargs"].get("mostly")]
+    config |= {"project": "small", "source": {"python": "small_source"}}
+    config["expectations"] = {"min_rows": 500, "quarantine_budget": 0.02, "suite": suite}
+    config["search"] |= {"trials": 2, "rows": 2000, "max_rounds": 30, "prior_rounds": 20}
+    config["gate"] |= {"min_rows": 300, "refresh_margin": 0.2, "resamples": 200}
+    config["monitoring"]["drift"]["sample"] = 2000
+    (root / "configs" / "small.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+def edit_config(root: Path, **sections: object) -> None:
+    """Change sections of the project `small`."""
+    file = root / "configs" / "small.yaml"
+    config = yaml.safe_load(file.read_text())
+    for name, change in sections.items():
+        config[name] = {**config[name], **change} if isinstance(change, dict) else change
+    file.write_text(yaml.safe_dump(config, sort_keys=False))

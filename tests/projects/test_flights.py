@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -129,6 +131,12 @@ def test_a_package_without_its_columns_says_so(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tables, "FLIGHTS", [*tables.FLIGHTS, "gate"])
     with pytest.raises(PillarsError, match="gate"):
         tables.read()
+
+
+def test_an_airport_without_a_time_zone_says_so():
+    raw = quarter()
+    with pytest.raises(SourceBroken, match="ATL"):
+        build(replace(raw, airports=raw.airports.filter(pc.not_equal(raw.airports["faa"], "ATL"))), HORIZON_MIN)
 
 
 def test_all_figures_come_from_integers(monkeypatch: pytest.MonkeyPatch):

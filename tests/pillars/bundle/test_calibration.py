@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pillars.bundle.calibration import NONE, apply
@@ -14,6 +14,7 @@ PROBABILITIES = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=200).ma
 
 @pytest.mark.parametrize("calibration", [NONE, SIGMOID, ISOTONIC], ids=lambda one: one["kind"])
 @given(p=PROBABILITIES)
+@settings(deadline=None)
 def test_a_row_alone_is_calibrated_as_in_its_batch_and_stays_a_probability(calibration: dict, p: np.ndarray) -> None:
     batch = apply(calibration, p)
     assert np.array_equal(batch, np.concatenate([apply(calibration, p[i : i + 1]) for i in range(len(p))]))

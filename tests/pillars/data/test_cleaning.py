@@ -131,7 +131,7 @@ def test_a_check_that_only_warns_does_not_refuse(stores: Stores) -> None:
     mean = {"type": "expect_column_mean_to_be_between", "kwargs": {"column": "weight_kg", "max_value": 1}, "severity": "warning"}
     found = clean(stores, GOOD, config=project(suite=[mean]))
     assert found.validation.decision
-    assert "1 warnings" in found.validation.decision.reason
+    assert "1 warning;" in found.validation.decision.reason
 
 
 @pytest.mark.parametrize(

@@ -180,6 +180,8 @@ def test_the_page_is_written_for_alarms_and_on_demand_only(stores: Stores) -> No
     alarmed = compare(stores, renamed(), period="2013-03")
     assert alarmed.page == "reports/trips/2013-03/drift.html"
     assert (stores.var / alarmed.report).is_file()
+    compare(stores, trips(), period="2013-03")
+    assert not (stores.var / alarmed.page).exists()  # it showed other numbers
 
 
 def test_the_page_opens_offline(stores: Stores) -> None:

@@ -3,7 +3,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pillars.config import Cost
@@ -49,6 +49,7 @@ def test_calibration_error_is_zero_where_rates_meet_scores_and_the_gap_elsewhere
 
 
 @given(seed=st.integers(0, 10_000), days=st.integers(1, 40))
+@settings(max_examples=30, deadline=None)
 def test_every_value_lies_in_its_interval(seed: int, days: int) -> None:
     for measure in card(*rows(300, days, seed)).measures.values():
         assert measure.low <= measure.value <= measure.high

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pillars.config import Project
@@ -67,6 +67,7 @@ def test_a_period_without_outcomes_is_named() -> None:
 
 
 @given(known=st.integers(1, 12), gap=st.integers(0, 4), share=SHARES, days=st.integers(3, 40))
+@settings(deadline=None)
 def test_time_never_runs_backwards_and_nothing_is_judged_twice(known: int, gap: int, share: float, days: int) -> None:
     found = plan(project(gap, share), MONTHS[:known], MONTHS[known - 1])
     fit, validate, twin, judged, refit = (
@@ -84,6 +85,7 @@ def test_time_never_runs_backwards_and_nothing_is_judged_twice(known: int, gap: 
 
 
 @given(known=st.integers(3, 12), gap=st.integers(1, 4))
+@settings(deadline=None)
 def test_whole_periods_keep_the_gap(known: int, gap: int) -> None:
     found = plan(project(gap), MONTHS[:known], MONTHS[known - 1])
     if not found.judge_on.cuts:
@@ -93,6 +95,7 @@ def test_whole_periods_keep_the_gap(known: int, gap: int) -> None:
 
 
 @given(share=SHARES, days=st.integers(3, 60))
+@settings(deadline=None)
 def test_every_piece_has_at_least_one_block(share: float, days: int) -> None:
     cuts = (share * share, share)
     sizes = [taken(Part(("p",), cuts, (piece, piece + 1)), np.arange(days)).sum() for piece in range(3)]
@@ -101,6 +104,7 @@ def test_every_piece_has_at_least_one_block(share: float, days: int) -> None:
 
 
 @given(share=SHARES, rows_per_day=st.lists(st.integers(1, 5), min_size=3, max_size=20))
+@settings(deadline=None)
 def test_rows_of_one_block_are_never_parted(share: float, rows_per_day: list[int]) -> None:
     blocks = np.repeat(np.arange(len(rows_per_day)) + 15_000, rows_per_day)
     for piece in range(3):

@@ -1,0 +1,100 @@
+# Every check, here, in the hooks and in CI, is one of these targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+FITS = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+  $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
+LOCK = $(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 \
+  --no-emit-index-url --no-annotate --no-header --quiet
+FAST = not flow and not slow and not e2e and not browser
+
+.PHONY: help
+help: ## Show this help
+	@echo "Five Pillars. Start with: make run"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: setup ## Install, then replay a year of flights through the whole loop
+	@$(BIN)/pillars run
+
+.PHONY: up
+up: setup ## Start Prefect, MLflow, Evidently and the schedules; ^C stops them
+	@$(BIN)/pillars up
+
+.PHONY: down
+down: setup ## Stop what `make up` started
+	@$(BIN)/pillars down
+
+.PHONY: setup
+setup: .venv/complete ## Install into .venv exactly what requirements.lock says
+	@:
+
+# Without the stamp the folder is of unknown state (interrupted, or another Python) and is made again.
+.venv/complete: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11, 3.12 or 3.13 found; name one: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@if [ -e $@ ]; then rm $@; else echo "making .venv with $(PYTHON) (some minutes the first time)"; $(PYTHON) -m venv --clear .venv; fi
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: test
+test: setup ## Everything that must hold: lint, types, contracts, all tests
+	@$(MAKE) lint
+	@$(MAKE) types
+	@$(MAKE) contracts
+	$(BIN)/python -m pytest
+
+.PHONY: unit
+unit: setup ## The fast tests only
+	$(BIN)/python -m pytest -m "$(FAST)"
+
+.PHONY: lint
+lint: setup ## Rules and format of the code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.PHONY: types
+types: setup ## Static types
+	$(BIN)/mypy
+
+.PHONY: contracts
+contracts: setup ## Who may import whom
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: setup ## Format the code and mend what can be mended by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: render
+render: setup ## Write the generated files again: deployments/prefect.yaml, configs/schema.json
+	$(BIN)/python -m deployments.render
+
+.PHONY: lock
+lock: setup ## Resolve requirements.lock again after a change in pyproject.toml
+	$(LOCK) --output-file requirements.lock
+
+.PHONY: lock-check
+lock-check: setup ## Whether requirements.lock fits pyproject.toml
+	@fresh=$$(mktemp); cp requirements.lock $$fresh; $(LOCK) --output-file $$fresh >/dev/null; \
+	  if diff -q requirements.lock $$fresh >/dev/null; then rm $$fresh; else rm $$fresh; echo "requirements.lock is stale: make lock" >&2; exit 1; fi
+
+.PHONY: bench
+bench: setup ## Quality against never and always retraining, on real flights (long)
+	$(BIN)/python -m bench
+
+.PHONY: data-pin
+data-pin: setup ## Build the flights data again and pin its version in data.dvc
+	$(BIN)/pillars data rebuild --pin
+
+.PHONY: clean
+clean: ## Remove caches of the tools; .venv and var stay
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

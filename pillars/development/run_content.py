@@ -1,0 +1,86 @@
+"""What a training's MLflow run says: parameters, measures, leaderboard, the data's pointer. Values in, values out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from pillars.config import Project
+from pillars.vocabulary import DataVersion, Judged, Tuned
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric
+
+
+def params(project: Project, version: DataVersion, judged: Judged) -> dict[str, str]:
+    recipe = judged.recipe
+    fixed: dict[str, Any] = {
+        "period": judged.period,
+        "recipe": recipe.name,
+        "rounds": recipe.rounds,
+        "bags": recipe.bags,
+        "seed": recipe.seed,
+        "threshold": judged.threshold,
+        "calibration": judged.calibration.get("kind", ""),
+        "data.version": version.id,
+        "data.rows": version.rows,
+        "config": project.digest()[:12],
+        "features": len(project.features.numeric) + len(project.features.categorical),
+        "search.trials": project.search.trials,
+        "search.seed": project.search.seed,
+    }
+    return {name: str(value) for name, value in {**fixed, **{f"xgboost.{k}": v for k, v in recipe.params.items()}}.items()}
+
+
+def measures(judged: Judged, now: int) -> Iterator[Metric]:
+    """`<model>/<measure>` with the ends of its interval; what is not finite is not logged (MLflow keeps infinity as 1.8e308)."""
+    from mlflow.entities import Metric
+
+    for card in judged.scorecards:
+        for name, measure in card.measures.items():
+            for suffix, value in (("", measure.value), (".low", measure.low), (".high", measure.high)):
+                if math.isfinite(value):
+                    yield Metric(_named(f"{card.model}/{name}{suffix}"), value, now, 0)
+        yield Metric(_named(f"{card.model}/rows"), float(card.rows), now, 0)
+
+
+def search(tuned: Tuned, now: int) -> Iterator[Metric]:
+    """Loss and seconds of the leaderboard's lines, best first: step is the rank."""
+    from mlflow.entities import Metric
+
+    for rank, tried in enumerate(tuned.leaderboard):
+        if math.isfinite(tried.loss):
+            yield Metric("search/loss", tried.loss, now, rank)
+        yield Metric("search/seconds", tried.seconds, now, rank)
+
+
+def _named(name: str) -> str:
+    """As MLflow allows metric names: letters, digits and `_-. :/`."""
+    return "".join(c if c.isalnum() or c in "_-. :/" else "_" for c in name)
+
+
+def leaderboard(tuned: Tuned) -> dict[str, Any]:
+    """As MLflow's table viewer reads it (pandas' `split`)."""
+    knobs = sorted({name for tried in tuned.leaderboard for name in tried.recipe.params})
+    lines = [
+        [rank, t.recipe.name, t.loss if math.isfinite(t.loss) else None, t.full, t.recipe.rounds, round(t.seconds, 3)]
+        + [t.recipe.params.get(knob) for knob in knobs]
+        for rank, t in enumerate(tuned.leaderboard)
+    ]
+    return {"columns": ["rank", "recipe", "loss", "full", "rounds", "seconds", *knobs], "data": lines}
+
+
+def data_dvc(version: DataVersion) -> str:
+    """The text that, with the remote alone, gives the data back: an empty `dvc init --no-scm` folder, this file, `dvc pull`."""
+    return f"outs:\n- md5: {version.id}\n  size: {version.size_bytes}\n  hash: md5\n  path: data\n"
+
+
+def note(tuned: Tuned, judged: Judged) -> str:
+    """What the run's page says first."""
+    lines = [
+        f"**Recipe**: {judged.recipe_decision.outcome}. {judged.recipe_decision.reason}",
+        f"**Refresh**: {judged.refresh_decision.outcome}. {judged.refresh_decision.reason}",
+        f"**Search**: {tuned.verdict}",
+    ]
+    return "\n\n".join(lines)

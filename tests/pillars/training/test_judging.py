@@ -1,0 +1,163 @@
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pillars.stores import Stores
+from pillars.training import judging
+from pillars.training.heldout import held_out
+from tests.factories import binary_project
+from tests.pillars.training.worlds import RECIPE, found, judged_at, readable, released
+
+PROJECT = binary_project()
+READ = readable(PROJECT)
+POOR = replace(RECIPE, name="poor", params={**RECIPE.params, "eta": 1e-4})
+BETTER = replace(RECIPE, name="better", rounds=25)
+
+
+@pytest.fixture
+def stores() -> Stores:
+    return Stores()
+
+
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the recipes that were fitted, in order."""
+    made: list[str] = []
+
+    def counted(on: object, recipe: object, *rest: object) -> object:
+        made.append(recipe.name)  # type: ignore[attr-defined]
+        return fit(on, recipe, *rest)  # type: ignore[arg-type]
+
+    from pillars.training import heldout
+
+    fit = heldout.fit
+    monkeypatch.setattr(heldout, "fit", counted)
+    return made
+
+
+def test_without_a_champion_the_challenger_must_beat_the_base_rate(stores: Stores) -> None:
+    judged = judged_at(stores, PROJECT, READ, "2013-03", found(RECIPE))
+    assert judged.recipe_decision
+    assert "base rate" in judged.recipe_decision.reason
+    assert judged.refresh_decision
+    assert not judged_at(stores, PROJECT, READ, "2013-03", found(POOR)).refresh_decision
+
+
+def test_the_same_recipe_is_not_promoted_and_not_fitted_for_that(stores: Stores, fits: list[str]) -> None:
+    """A/A: the best recipe is the champion's own, and the live champion is its twin."""
+    champion = released(stores, PROJECT, READ, "2013-03")
+    judged = judged_at(stores, PROJECT, READ, "2013-04", found(replace(RECIPE, name="found again")), champion)
+    assert judged.recipe_decision.outcome == "refuse"
+    assert "the champion's own" in judged.recipe_decision.reason
+    assert judged.refresh_decision
+    assert "equal scores" in judged.refresh_decision.reason
+    assert fits == ["prior", "prior"]  # for threshold and calibration, on earlier rows; none for the judged ones
+
+
+def test_a_better_recipe_wins_against_the_champions_twin(stores: Stores) -> None:
+    judged = judged_at(stores, PROJECT, READ, "2013-04", found(RECIPE), released(stores, PROJECT, READ, "2013-03", POOR))
+    assert judged.recipe == RECIPE
+    assert judged.recipe_decision
+    assert judged.refresh_decision
+
+
+def test_a_worse_recipe_leaves_the_champions_and_refreshes_it(stores: Stores) -> None:
+    judged = judged_at(stores, PROJECT, READ, "2013-04", found(POOR), released(stores, PROJECT, READ, "2013-02"))
+    assert judged.recipe == RECIPE
+    assert judged.recipe_decision.outcome == "refuse"
+    assert "increase over the live champion" in judged.refresh_decision.reason
+
+
+def test_a_live_champion_that_was_fitted_on_the_same_rows_is_its_own_twin(stores: Stores, fits: list[str]) -> None:
+    judged_at(stores, PROJECT, READ, "2013-04", found(POOR), released(stores, PROJECT, READ, "2013-03"))
+    assert fits == ["poor", "prior", "prior"]  # the challenger's twin; the winner twice on earlier rows, for threshold and calibration
+    fits.clear()
+    judged_at(stores, PROJECT, READ, "2013-04", found(POOR), released(stores, PROJECT, READ, "2013-02"))
+    assert fits == []  # and is found again where it is needed
+    fits.clear()
+    fresh = Stores(root=stores.root, var=stores.var / "fresh")
+    judged_at(fresh, PROJECT, READ, "2013-04", found(POOR), released(stores, PROJECT, READ, "2013-02"))
+    assert fits == ["poor", "prior", "prior", "prior"]
+
+
+def test_a_champion_fitted_on_corrected_rows_is_not_its_own_twin(stores: Stores, fits: list[str]) -> None:
+    judged_at(stores, PROJECT, READ, "2013-04", found(POOR), released(stores, PROJECT, readable(PROJECT, seed=1), "2013-03"))
+    assert fits == ["poor", "prior", "prior", "prior"]
+
+
+def test_the_twin_is_the_fit_of_the_live_champion_bit_for_bit(stores: Stores) -> None:
+    """Why it may stand in."""
+    champion = released(stores, PROJECT, READ, "2013-03")
+    from pillars.training.fitting import Ground
+    from pillars.training.rows import gather
+    from pillars.training.splits import plan
+
+    parts = plan(PROJECT, ["2013-01", "2013-02", "2013-03", "2013-04"], "2013-04")
+    april = gather(READ, parts.judge_on)
+    twin = held_out(stores, Ground(PROJECT, gather(READ, parts.twin_fit)), april, RECIPE, threads=1)
+    assert np.array_equal(twin.p, champion.raw(april.columns))
+
+
+def test_a_champion_that_has_seen_the_judged_rows_cannot_be_compared(stores: Stores) -> None:
+    judged = judged_at(stores, PROJECT, READ, "2013-03", found(BETTER), released(stores, PROJECT, READ, "2013-03"))
+    assert judged.refresh_decision.outcome == "refuse"
+    assert "has seen the judged rows" in judged.refresh_decision.reason
+    assert "champion" not in [card.model for card in judged.scorecards]
+
+
+def test_too_few_rows_never_promote(stores: Stores) -> None:
+    strict = binary_project(gate={"min_rows": 100_000})
+    judged = judged_at(stores, strict, READ, "2013-04", found(RECIPE), released(stores, PROJECT, READ, "2013-03", POOR))
+    assert judged.recipe_decision.outcome == judged.refresh_decision.outcome == "inconclusive"
+    assert judged.recipe == POOR
+
+
+def test_all_sides_are_measured_on_the_rows_of_t(stores: Stores) -> None:
+    judged = judged_at(stores, PROJECT, READ, "2013-04", found(BETTER), released(stores, PROJECT, READ, "2013-03"))
+    cards = {card.model: card for card in judged.scorecards}
+    assert list(cards) == ["challenger", "champion", "logistic", "majority"]
+    assert {(card.rows_of, card.rows) for card in judged.scorecards} == {("2013-04", len(READ(["2013-04"]).y))}
+    assert cards["majority"].measures["auc"].value == 0.5
+    assert cards["challenger"].measures["log_loss"].value < cards["majority"].measures["log_loss"].value
+
+
+def test_the_predictions_are_kept_with_their_keys(stores: Stores) -> None:
+    judged = judged_at(stores, PROJECT, READ, "2013-04", found(BETTER), released(stores, PROJECT, READ, "2013-03"))
+    kept = pq.read_table(stores.var / judged.path)
+    scores = ["score_challenger", "score_champion", "score_logistic", "score_majority"]
+    assert kept.column_names == ["at", "line", "number", "outcome", *scores]
+    assert kept.num_rows == len(READ(["2013-04"]).y)
+
+
+def test_judging_again_says_the_same(stores: Stores) -> None:
+    champion = released(stores, PROJECT, READ, "2013-03")
+    first = judged_at(stores, PROJECT, READ, "2013-04", found(BETTER), champion)
+    assert judged_at(stores, PROJECT, READ, "2013-04", found(BETTER), champion) == first
+    fresh = Stores(root=stores.root, var=stores.var / "fresh", threads=1)
+    assert judged_at(fresh, PROJECT, READ, "2013-04", found(BETTER), champion) == first
+
+
+def test_threshold_and_calibration_do_not_look_at_the_judged_rows(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = judged_at(stores, PROJECT, READ, "2013-04", found(RECIPE))
+    other_april = readable(PROJECT, seed=0)
+    turned = replace(other_april(["2013-04"]), y=1 - other_april(["2013-04"]).y, digest="turned around")
+
+    def scrambled(periods: list[str]) -> object:
+        return turned if list(periods) == ["2013-04"] else READ(periods)
+
+    second = judged_at(stores, PROJECT, scrambled, "2013-04", found(RECIPE))  # type: ignore[arg-type]
+    assert (second.threshold, second.calibration) == (first.threshold, first.calibration)
+    assert second.recipe_decision.outcome != first.recipe_decision.outcome
+
+
+@pytest.mark.parametrize("until", ["2013-01", "2013-02"])
+def test_the_first_periods_are_judged_too(stores: Stores, until: str) -> None:
+    judged = judged_at(stores, binary_project(gate={"min_rows": 100}), READ, until, found(RECIPE, until))
+    assert judged.calibration == {"kind": "none"}
+    assert {card.rows_of for card in judged.scorecards} == {until}
+
+
+def test_the_recipe_of_a_bundle_is_read_from_its_lineage(stores: Stores) -> None:
+    assert judging.recipe_of(released(stores, PROJECT, READ, "2013-02")) == RECIPE

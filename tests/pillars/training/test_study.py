@@ -1,0 +1,138 @@
+import math
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pillars.config import Range
+from pillars.training.study import Params, search
+
+SPACE = {"eta": Range(low=0.01, high=1.0, log=True), "max_depth": Range(low=2, high=9), "subsample": Range(low=0.5, high=1.0)}
+
+
+def bowl(params: Params) -> float:
+    """Lowest at eta .1, depth 5."""
+    return abs(math.log10(float(params["eta"])) + 1) + 0.1 * abs(int(params["max_depth"]) - 5)
+
+
+def run(
+    journal: Path, trials: int = 12, batch: int = 3, workers: int = 1, seed: int = 0, loss_of: Callable[[Params], float] = bowl
+) -> list[Params]:
+    return search(journal, SPACE, trials, batch, workers, seed, loss_of, lambda done, of, best: None)
+
+
+def test_the_history_is_a_function_of_the_seed_whatever_the_workers(tmp_path: Path) -> None:
+    alone = run(tmp_path / "1.log")
+    for workers in (2, 5):
+        assert run(tmp_path / f"{workers}.log", workers=workers) == alone
+    assert run(tmp_path / "seed.log", seed=1) != alone
+
+
+def test_the_history_does_not_depend_on_which_trial_is_faster(tmp_path: Path) -> None:
+    """Later trials of a batch end first: each waits for all the others to have begun, and the last one begun goes on alone."""
+    begun: list[Params] = []
+    turn = threading.Condition()
+
+    def slow_first(params: Params) -> float:
+        with turn:
+            begun.append(params)
+            place = len(begun)
+            turn.notify_all()
+            turn.wait_for(lambda: place % 3 == 0 or len(begun) > place, timeout=5)
+        return bowl(params)
+
+    assert run(tmp_path / "slow.log", workers=3, loss_of=slow_first) == run(tmp_path / "quick.log", workers=3)
+
+
+def test_parameters_stay_in_their_space_and_keep_their_kind(tmp_path: Path) -> None:
+    for params in run(tmp_path / "a.log"):
+        assert set(params) == set(SPACE)
+        assert 0.01 <= float(params["eta"]) <= 1
+        assert isinstance(params["max_depth"], int)
+        assert 2 <= params["max_depth"] <= 9
+
+
+def test_the_search_learns(tmp_path: Path) -> None:
+    losses = [bowl(params) for params in run(tmp_path / "a.log", trials=40)]
+    assert sum(losses[30:]) < 0.7 * sum(losses[:10])
+
+
+def test_a_finished_search_asked_again_runs_nothing(tmp_path: Path) -> None:
+    first = run(tmp_path / "a.log")
+
+    def never(params: Params) -> float:
+        raise AssertionError(params)
+
+    assert run(tmp_path / "a.log", loss_of=never) == first
+
+
+def test_progress_tells_what_is_done_and_the_best_loss(tmp_path: Path) -> None:
+    told: list[tuple[int, int, float]] = []
+    found = search(tmp_path / "a.log", SPACE, 5, 2, 1, 0, bowl, lambda *step: told.append(step))
+    losses = [bowl(params) for params in found]
+    assert told == [(2, 5, min(losses[:2])), (4, 5, min(losses[:4])), (5, 5, min(losses))]
+
+
+def test_an_error_in_a_trial_is_raised_and_the_search_can_go_on(tmp_path: Path) -> None:
+    asked: list[Params] = []
+
+    def fails_once(params: Params) -> float:
+        asked.append(params)
+        if len(asked) == 5:
+            raise ValueError("broken")
+        return bowl(params)
+
+    with pytest.raises(ValueError, match="broken"):
+        run(tmp_path / "a.log", loss_of=fails_once)
+    assert run(tmp_path / "a.log", loss_of=fails_once) == run(tmp_path / "undisturbed.log")
+
+
+def test_a_journal_cut_anywhere_ends_in_the_same_history(tmp_path: Path) -> None:
+    """Whatever a kill leaves of the journal, half a line included: the search goes on and ends as if undisturbed."""
+    undisturbed = run(tmp_path / "a.log", trials=6)
+    whole = (tmp_path / "a.log").read_bytes()
+    for place, end in enumerate(range(1, len(whole), 97)):
+        cut = tmp_path / str(place) / "a.log"
+        cut.parent.mkdir()
+        cut.write_bytes(whole[:end])
+        cut.with_name("a.log.lock").symlink_to(cut)  # the lock of the dead
+        assert run(cut, trials=6) == undisturbed
+
+
+CHILD = """
+import sys, time
+from pathlib import Path
+from tests.pillars.training.test_study import bowl, run
+def noted(params):
+    with open(sys.argv[2], "a") as handle:
+        handle.write("x")
+    time.sleep(0.05)
+    return bowl(params)
+run(Path(sys.argv[1]), trials=9, workers=2, loss_of=noted)
+"""
+
+
+@pytest.mark.parametrize("after", [1, 4, 7])
+def test_a_search_killed_and_started_again_loses_no_told_trial_and_ends_undisturbed(tmp_path: Path, after: int) -> None:
+    journal, notes = tmp_path / "a.log", tmp_path / "notes"
+    child = subprocess.Popen([sys.executable, "-c", CHILD, str(journal), str(notes)])
+    deadline = time.monotonic() + 60
+    while not notes.exists() or notes.stat().st_size < after:
+        assert time.monotonic() < deadline
+        assert child.poll() is None, "the child ended before it was killed"
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    finished = (after - 1) // 3 * 3  # batches before the one that was killed
+    rerun: list[Params] = []
+
+    def counted(params: Params) -> float:
+        rerun.append(params)
+        return bowl(params)
+
+    assert run(journal, trials=9, loss_of=counted) == run(tmp_path / "undisturbed.log", trials=9)
+    assert len(rerun) <= 9 - finished
