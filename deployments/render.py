@@ -1,7 +1,8 @@
-"""`deployments/prefect.yaml` from `configs/*.yaml`: run `make render` after a change there."""
+"""Generated files: `deployments/prefect.yaml` from the configs, `configs/schema.json` from their model. `make render` writes both."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -63,12 +64,18 @@ def _default(projects: list[config.Project]) -> str:
     return "flights" if "flights" in names or not names else names[0]
 
 
-def write(stores: Stores) -> Path:
-    """Write `deployments/prefect.yaml` of the project's folder."""
-    path = stores.root / "deployments" / "prefect.yaml"
-    write_atomically(path, render(stores.configs).encode())
-    return path
+def schema() -> str:
+    """JSON schema of a project's YAML, as editors read it."""
+    return json.dumps(config.schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def write(stores: Stores) -> list[Path]:
+    """Write both files into the project's folder; returns their paths."""
+    files = {stores.root / "deployments" / "prefect.yaml": render(stores.configs), stores.configs / "schema.json": schema()}
+    for path, text in files.items():
+        write_atomically(path, text.encode())
+    return list(files)
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{write(Stores())}\n")
+    sys.stdout.writelines(f"{path}\n" for path in write(Stores()))

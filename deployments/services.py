@@ -38,10 +38,10 @@ class Service:
         return f"exec {shlex.join(self.command)} >> {shlex.quote(log)} 2>&1"
 
 
-def supervisor_of(environ: Mapping[str, str]) -> dict[str, Any]:
-    """`pid` and `started` of the supervisor that started a process with this environment."""
+def supervisor_of(environ: Mapping[str, str]) -> dict[str, str]:
+    """`pid` and `started` of the supervisor that started a process with this environment, as it wrote them."""
     pid, _, started = environ.get(MARK_BY, "").partition(" ")
-    return {"pid": int(pid or 0), "started": float(started or 0)}
+    return {"pid": pid, "started": started}
 
 
 def services(stores: Stores, serving: Serving, by: Mapping[str, Any]) -> list[Service]:

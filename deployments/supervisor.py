@@ -114,7 +114,17 @@ def end(processes: list[psutil.Process], patience_s: float) -> None:
         for process in processes:
             with suppress(psutil.NoSuchProcess):
                 ask(process)
-        _, processes = psutil.wait_procs(processes, timeout=patience_s)
+        patience = time.monotonic() + patience_s
+        while (processes := [p for p in processes if not _gone(p)]) and time.monotonic() < patience:
+            time.sleep(0.1)
+
+
+def _gone(process: psutil.Process) -> bool:
+    """Whether it has ended; a dead process that nobody collects (the first process of many containers does not) counts."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _family(pid: int | None) -> list[psutil.Process]:

@@ -76,7 +76,7 @@ def sweep(stores: Stores, mine: bool = False) -> int:
         environ = _environ(process)
         if environ.get(MARK) == str(stores.var) and process.pid != os.getpid():
             by = supervisor_of(environ)
-            if not is_up(by) or (mine and by["pid"] == os.getpid()):
+            if not is_up(by) or (mine and by["pid"] == str(os.getpid())):
                 left.append(process)
     end(left, patience_s=10.0)
     return len(left)

@@ -28,8 +28,8 @@ class Section(BaseModel):
 class Source(Section):
     """Where rows and outcomes come from."""
 
-    python: str = Field(description="module with periods(), rows(period) and outcomes(period), e.g. projects.flights")
-    options: dict[str, JsonValue] = Field(default={}, description="keyword arguments of the module's open(), e.g. horizon_min: 60")
+    python: str = Field(description="module whose source() has periods(), rows(period) and outcomes(period), e.g. projects.flights")
+    options: dict[str, JsonValue] = Field(default={}, description="keyword arguments of its source(), e.g. horizon_min: 60")
     outcome_lag: int = Field(default=0, ge=0, description="periods between rows and the arrival of their outcomes")
 
 
@@ -57,7 +57,7 @@ class Expectation(Section):
     kwargs: dict[str, JsonValue] = Field(default={}, description="its arguments, as Great Expectations names them")
     severity: Literal["critical", "warning", "info"] = Field(default="critical", description="critical rejects the batch")
     quarantine: bool = Field(default=False, description="rows that fail go to quarantine; the batch stays within its budget")
-    on: Literal["rows", "outcomes"] = Field(default="rows", description="which table is checked")
+    table: Literal["rows", "outcomes"] = Field(default="rows", description="which table is checked")
     note: str = Field(default="", description="why")
 
 
@@ -202,7 +202,7 @@ class Project(Section):
             elif "protected" in column.role:
                 problems.append(f"features: {name} is protected")
         if "outcome" not in self.columns.get(self.target, Column(type="bool")).role:
-            problems.append(f"target: {self.target} must be a column with role outcome{_near(self.target, self.columns)}")
+            problems.append(f"target: {self.target} must be a column with role outcome{_near(self.target, self.of('outcome'))}")
         if not self.key:
             problems.append("columns: one or more columns need role key")
         if len(self.of("time")) != 1:
@@ -211,7 +211,7 @@ class Project(Section):
             if name not in self.columns:
                 problems.append(f"monitoring.drift: {name} is not declared under columns{_near(name, self.columns)}")
         if problems:
-            raise ValueError("; ".join(problems))
+            raise ValueError("\n".join(problems))
         return self
 
     def of(self, role: Role) -> tuple[str, ...]:
@@ -265,14 +265,19 @@ def load(path: Path) -> Project:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         content = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as err:
+        line = err.problem_mark.line + 1 if err.problem_mark else 1
+        raise ConfigInvalid(path.name, [f"line {line}: {err.problem}"]) from err
     except yaml.YAMLError as err:
         raise ConfigInvalid(path.name, [" ".join(str(err).split())]) from err
     if not isinstance(content, dict):
         raise ConfigInvalid(path.name, ["the file must be a mapping of sections"])
+    if twice := _twice(root):
+        raise ConfigInvalid(path.name, twice)
     try:
         project = Project.model_validate(content)
     except ValidationError as err:
-        raise ConfigInvalid(path.name, [_sentence(e, root) for e in err.errors()]) from err
+        raise ConfigInvalid(path.name, [s for e in err.errors() for s in _sentences(e, root)]) from err
     if project.project != path.stem:
         raise ConfigInvalid(path.name, [f"line {_line(root, ('project',))}: project is {project.project!r} but the file is named {path.name}"])
     return project
@@ -313,6 +318,25 @@ def _short(value: Any) -> str:
 def _near(name: str, known: Any) -> str:
     near = get_close_matches(name, list(known), n=1)
     return f"; nearest: {near[0]}" if near else ""
+
+
+def _twice(node: yaml.Node | None) -> list[str]:
+    """Keys that stand twice in one mapping: YAML would silently take the last."""
+    if not isinstance(node, yaml.MappingNode | yaml.SequenceNode):
+        return []
+    if isinstance(node, yaml.SequenceNode):
+        return [problem for child in node.value for problem in _twice(child)]
+    keys = [key.value for key, _ in node.value]
+    again = [f"line {k.start_mark.line + 1}: {k.value} stands here twice" for i, (k, _) in enumerate(node.value) if k.value in keys[:i]]
+    return again + [problem for _, child in node.value for problem in _twice(child)]
+
+
+def _sentences(error: Any, root: yaml.Node | None) -> list[str]:
+    """One error of pydantic for people; a check over several sections says one thing per line, each beginning with its section."""
+    if error["loc"]:
+        return [_sentence(error, root)]
+    problems = error["msg"].removeprefix("Value error, ").splitlines()
+    return [f"line {_line(root, tuple(p.partition(':')[0].split('.')))}: {p}" for p in problems]
 
 
 def _sentence(error: Any, root: yaml.Node | None) -> str:

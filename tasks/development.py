@@ -17,6 +17,7 @@ from tasks.training import Fitted
 @step("log to MLflow", retries=2)
 def log_training(opened: Opened, version: DataVersion, tuned: Tuned, judged: Judged, fitted: Fitted) -> Candidate:
     """One run with everything a reader asks for; the candidate carries its id."""
+    experiments.sweep(opened.stores, opened.config)  # a killed run would say RUNNING for ever
     bundle = opened.stores.var / fitted.path
     pictures = plots.draw(opened.stores, tuned, judged, Bundle.load(bundle))
     tags = {"prefect.flow_run_id": flow_run.get_id() or "", **lineage.code_state(opened.stores.root)}

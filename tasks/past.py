@@ -99,6 +99,13 @@ class Past:
         newest = passed[-1]
         return facts_of(newest, Promotion).version.version if newest.decision == "promote" else int(str(newest.inputs["version"]))
 
+    def generation(self) -> int:
+        """The newest traffic generation on record; 0 before the first deployment."""
+        return max(
+            (int(str(e.inputs["generation"])) for kind in ("deploy", "rollback") for e in self.ledger.entries(self.project, kind)),
+            default=0,
+        )
+
     def realized(self, before: str) -> list[Scorecard]:
         """Realized scorecards of the periods before one, oldest first."""
         entries = {str(e.inputs["period"]): e for e in self.ledger.entries(self.project, "monitor")}

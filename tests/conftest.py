@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.environment import answers, project_settings
 from tests.waiting import wait_until
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -33,13 +34,10 @@ _SESSION = Path(tempfile.mkdtemp(prefix="pillars-tests-"))
 _PORT = _free_port()
 for _name in [n for n in os.environ if n.startswith(("PREFECT_", "PILLARS_", "MLFLOW_", "DVC_", "GIT_"))]:
     del os.environ[_name]
-os.environ |= {
+os.environ |= project_settings(CHECKOUT) | {
     "PREFECT_HOME": str(_SESSION / "prefect"),
     "PREFECT_API_URL": f"http://127.0.0.1:{_PORT}/api",
     "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "true",
-    "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
     "PREFECT_LOGGING_LEVEL": "WARNING",
     "DO_NOT_TRACK": "1",
     "GIT_CONFIG_GLOBAL": os.devnull,
@@ -65,7 +63,14 @@ def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def project_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A git repository like a user's clone: configs/, projects/, one commit. For `Stores(root=project_root)`; its var is inside."""
-    root = tmp_path / "project"
+    root = make_clone(tmp_path / "project")
+    monkeypatch.delenv("PILLARS_VAR")
+    monkeypatch.setenv("PILLARS_ROOT", str(root))
+    return root
+
+
+def make_clone(root: Path) -> Path:
+    """A git repository like a user's clone: configs/, projects/, one commit."""
     for folder in ("configs", "projects"):
         shutil.copytree(CHECKOUT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("prefect.toml", ".gitignore"):
@@ -73,8 +78,6 @@ def project_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     identity = ["-c", "user.name=A User", "-c", "user.email=user@example.org"]
     for arguments in (["init", "-q", "-b", "main"], ["add", "-A"], [*identity, "commit", "-q", "-m", "a project"]):
         subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True)
-    monkeypatch.delenv("PILLARS_VAR")
-    monkeypatch.setenv("PILLARS_ROOT", str(root))
     return root
 
 
@@ -82,8 +85,6 @@ def project_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def prefect_server() -> Iterator[str]:
     """API address of a real Prefect server, one per session. Flows of this process run against it, without heartbeats."""
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-
-    from flows.environment import answers
 
     url = os.environ["PREFECT_API_URL"]
     log = _SESSION / "server.log"

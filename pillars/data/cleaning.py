@@ -62,9 +62,8 @@ def judge(project: Project, checks: tuple[Check, ...], masks: Masks, rows: pa.Ta
         more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
         return Decision.refuse("; ".join(problems[:5]) + more)
     warnings = sum(c.severity != "critical" and c.status != "passed" for c in checks)
-    return Decision.accept(
-        f"{len(checks)} checks, {warnings} warnings; {_share('rows', shares['rows'])} to quarantine, budget {budget:.2%}"
-    )
+    said = f"{len(checks)} checks, {warnings} warning{'' if warnings == 1 else 's'}"
+    return Decision.accept(f"{said}; {_share('rows', shares['rows'])} to quarantine, budget {budget:.2%}")
 
 
 def _read(stores: Stores, project: Project, collected: Collected) -> tuple[pa.Table, pa.Table | None]:

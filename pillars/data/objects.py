@@ -140,18 +140,13 @@ def _open(stores: Stores, project: str) -> Iterator[Places]:
     content = _config(stores)
     if not config.is_file() or config.read_text() != content:
         write_atomically(config, content.encode())
-    loggers = {n: logging.getLogger(n) for n in ("dvc", "dvc_data", "dvc_objects")}
-    levels = {n: log.level for n, log in loggers.items()}
+    for name in ("dvc", "dvc_data", "dvc_objects"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # its errors reach us as exceptions; progress bars follow the level
     try:
-        for log in loggers.values():
-            log.setLevel(logging.CRITICAL)  # progress bars follow it
         with Repo(str(area.parent)) as repo:
             yield Places(repo.cache.local, repo.cloud.get_remote_odb())
     except (DvcException, ObjectDBError, OSError) as err:
         raise StoreUnavailable("DVC", " ".join(str(err).split())[:300] or type(err).__name__, REMEDY) from err
-    finally:
-        for n, log in loggers.items():
-            log.setLevel(levels[n])
 
 
 def _config(stores: Stores) -> str:

@@ -42,7 +42,7 @@ def expectations(project: Project, kind: Kind, period: str | None) -> list[Expec
     found.append(_unique(project.key))
     if project.expectations.freshness and period is not None and project.time in declared:
         found.append(_fresh(project, period))
-    return found + [e for e in project.expectations.suite if e.on == kind]
+    return found + [e for e in project.expectations.suite if e.table == kind]
 
 
 def span(period: str) -> tuple[datetime, datetime] | None:

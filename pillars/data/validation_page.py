@@ -72,8 +72,9 @@ th { text-align: left; color: var(--soft); font-weight: 500; font-size: 13px; }
 th, td { padding: 8px 12px; border-bottom: 1px solid var(--line); vertical-align: top; }
 tr:last-child td { border-bottom: 0; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td:nth-child(2) { min-width: 200px; }
 td small { display: block; color: var(--soft); overflow-wrap: anywhere; }
-td.seen { overflow-wrap: anywhere; max-width: 280px; }
+td.seen { overflow-wrap: break-word; min-width: 160px; max-width: 280px; }
 .mark { color: var(--tone); font-weight: 600; white-space: nowrap; }
 .mark::before { content: "\\25CF"; margin-right: 6px; }
 code { font: 13px ui-monospace, "DejaVu Sans Mono", monospace; }

@@ -45,9 +45,8 @@ def publish(stores: Stores, project: Project, prepared: Prepared, now: datetime)
             before = _record(stores, name, parent)
             gone = _gone(stores, name, before, files)
             after = _next(name, before, files, gone, project.source.python)
-            objects.store(
-                stores, name, {path: f.md5 for path, f in after.files.items()}, paths, without=gone - {after.id} if after is before else ()
-            )
+            lost = gone - {after.id} if after is before else ()  # the listing itself is made again
+            objects.store(stores, name, {path: f.md5 for path, f in after.files.items()}, paths, without=lost)
             if parent is not None and after is before:
                 return _version(name, parent, after)
             commit = branch.append(stores.root, name, parent, render(after), message(name, before, after), now, _setup(stores))

@@ -93,7 +93,7 @@ def _open(stores: Stores, project: Project) -> tuple[MlflowClient, str]:
 
 def _log(client: MlflowClient, run: Run, project: Project, version: DataVersion, tuned: Tuned, judged: Judged) -> None:
     """Parameters, tags, measures and the data version, in as few calls as MLflow allows: over HTTP each costs 60 to 90 ms."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
     source = json.dumps({"tags": {"dvc.branch": f"dvc-data/{project.project}", "dvc.commit": version.commit, "dvc.id": version.id}})
     profile = json.dumps({"rows": version.rows, "size_bytes": version.size_bytes, "periods": list(version.periods)})
@@ -108,7 +108,8 @@ def _log(client: MlflowClient, run: Run, project: Project, version: DataVersion,
         "mlflow.loggedArtifacts": json.dumps([{"path": "leaderboard.json", "type": "table"}]),
     }
     run_id, at = run.info.run_id, run.info.start_time
-    metrics = [*run_content.measures(judged, at), *run_content.search(tuned, at)]
+    points = [*run_content.measures(judged), *run_content.search(tuned)]
+    metrics = [Metric(name, value, at, step) for name, value, step in points]
     client.log_batch(run_id, metrics[:800], params[:90], [RunTag(k, v) for k, v in said.items()])
     for start in range(800, len(metrics), 1000):
         client.log_batch(run_id, metrics[start : start + 1000])

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pillars.config import Project
 from pillars.vocabulary import DataVersion, Judged, Tuned
 
-if TYPE_CHECKING:
-    from mlflow.entities import Metric
+Point = tuple[str, float, int]  # metric, value, step
 
 
 def params(project: Project, version: DataVersion, judged: Judged) -> dict[str, str]:
+    """MLflow parameters: the winning recipe, and what the run was a function of."""
     recipe = judged.recipe
     fixed: dict[str, Any] = {
         "period": judged.period,
@@ -33,31 +33,27 @@ def params(project: Project, version: DataVersion, judged: Judged) -> dict[str, 
     return {name: str(value) for name, value in {**fixed, **{f"xgboost.{k}": v for k, v in recipe.params.items()}}.items()}
 
 
-def measures(judged: Judged, now: int) -> Iterator[Metric]:
+def measures(judged: Judged) -> Iterator[Point]:
     """`<model>/<measure>` with the ends of its interval; what is not finite is not logged (MLflow keeps infinity as 1.8e308)."""
-    from mlflow.entities import Metric
-
     for card in judged.scorecards:
         for name, measure in card.measures.items():
             for suffix, value in (("", measure.value), (".low", measure.low), (".high", measure.high)):
                 if math.isfinite(value):
-                    yield Metric(_named(f"{card.model}/{name}{suffix}"), value, now, 0)
-        yield Metric(_named(f"{card.model}/rows"), float(card.rows), now, 0)
+                    yield _named(f"{card.model}/{name}{suffix}"), value, 0
+        yield _named(f"{card.model}/rows"), float(card.rows), 0
 
 
-def search(tuned: Tuned, now: int) -> Iterator[Metric]:
+def search(tuned: Tuned) -> Iterator[Point]:
     """Loss and seconds of the leaderboard's lines, best first: step is the rank."""
-    from mlflow.entities import Metric
-
     for rank, tried in enumerate(tuned.leaderboard):
         if math.isfinite(tried.loss):
-            yield Metric("search/loss", tried.loss, now, rank)
-        yield Metric("search/seconds", tried.seconds, now, rank)
+            yield "search/loss", tried.loss, rank
+        yield "search/seconds", tried.seconds, rank
 
 
 def _named(name: str) -> str:
     """As MLflow allows metric names: letters, digits and `_-. :/`."""
-    return "".join(c if c.isalnum() or c in "_-. :/" else "_" for c in name)
+    return "".join(c if (c.isascii() and c.isalnum()) or c in "_-. :/" else "_" for c in name)
 
 
 def leaderboard(tuned: Tuned) -> dict[str, Any]:

@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from pillars.config import Project, Range, digest
+from pillars.config import Project, digest
 from pillars.stores import Stores, locked, write_atomically
 from pillars.training.fitting import Ground
 from pillars.training.gate import paired_gain
 from pillars.training.heldout import HeldOut, held_out, keep
 from pillars.training.metrics import losses
-from pillars.training.rows import Read, Rows, gather, newest
+from pillars.training.rows import Read, Rows, gather
 from pillars.training.splits import plan
-from pillars.training.study import Params, search
-from pillars.vocabulary import Recipe, Tried, Tuned
-
-Progress = Callable[[int, int, float], None]
-SPACE = {  # used where the project names none: around the parameters that did well on four data sets
-    "eta": Range(low=0.05, high=0.3, log=True),
-    "max_depth": Range(low=4, high=9),
-    "min_child_weight": Range(low=1.0, high=100.0, log=True),
-    "subsample": Range(low=0.6, high=1.0),
-    "colsample_bytree": Range(low=0.3, high=1.0),
-    "reg_lambda": Range(low=0.5, high=50.0, log=True),
-}
+from pillars.training.trials import Progress, sampled
+from pillars.vocabulary import Json, Recipe, Tried, Tuned
 
 
 def tune(
@@ -45,7 +34,9 @@ def tune(
 
     Trials run on the newest `search.rows` rows. The best of them then competes with `stock` and the `fixed` recipes (the project's prior,
     the champion's) at full fidelity: fitted on all rows of the search, judged on the validation period. There `stock` and the best trial
-    stop early, which flatters them a little; fixed recipes keep their rounds. `progress` gets fits done, fits in all, the best loss so far.
+    stop early, which flatters them a little; fixed recipes keep their rounds. The searched recipe leads the board only where it won beyond
+    noise. `progress` gets fits done, fits in all, the best loss so far.
+
     The result is kept by what it is a function of (rows, settings, recipes, versions): asked again it is read, and a killed search goes on.
 
     Raises:
@@ -68,61 +59,41 @@ def tune(
 
 def _found(
     stores: Stores, project: Project, fit_rows: Rows, valid: Rows, stock: Recipe, fixed: Sequence[Recipe], journal: Path, progress: Progress
-) -> dict[str, Any]:
+) -> dict[str, Json]:
     """The leaderboard, full fidelity first, and the verdict, as JSON."""
-    patience = project.search.early_stopping
-    full = Ground(project, fit_rows)
+    full, patience = Ground(project, fit_rows), project.search.early_stopping
     competing = [(stock, patience), *((recipe, None) for recipe in _distinct(fixed))]
     total = len(competing) + project.search.trials + (project.search.trials > 0)
-    sampled = _sampled(stores, project, newest(fit_rows, project.search.rows), valid, journal, lambda n, _, best: progress(n, total, best))
-    if sampled:
-        best = min(sampled, key=lambda tried: tried.loss).recipe
+    tried = sampled(stores, project, fit_rows, valid, journal, lambda done, _, best: progress(done, total, best))
+    if tried:
+        best = min(tried, key=lambda one: one.loss).recipe
         competing.append((replace(best, name="searched", rounds=project.search.max_rounds), patience))
-    standing: list[tuple[float, HeldOut]] = []
+    standing: list[HeldOut] = []
     for recipe, its_patience in competing:
-        candidate = held_out(stores, full, valid, recipe, stores.threads, its_patience)
-        keep(stores, project, candidate, fit_rows.digest, valid.digest)  # the judge asks for it with its rounds
-        standing.append((_loss(project, valid, candidate), candidate))
-        progress(total - len(competing) + len(standing), total, min(loss for loss, _ in standing))
-    verdict = _verdict(project, valid, standing)
-    board = sorted((Tried(_scaled(project, one.recipe), loss, True, one.seconds) for loss, one in standing), key=lambda tried: tried.loss)
-    return {"verdict": verdict, "leaderboard": [asdict(tried) for tried in (*board, *sorted(sampled, key=lambda tried: tried.loss))]}
+        standing.append(held_out(stores, full, valid, recipe, stores.threads, its_patience))
+        keep(stores, project, standing[-1], fit_rows.digest, valid.digest)  # the judge asks for it by its rounds
+        progress(total - len(competing) + len(standing), total, min(_loss(project, valid, one) for one in standing))
+    ranked, verdict = _ranked(project, valid, standing)
+    board = [Tried(_scaled(project, one.recipe), _loss(project, valid, one), True, one.seconds) for one in ranked]
+    return {"verdict": verdict, "leaderboard": [asdict(one) for one in (*board, *sorted(tried, key=lambda one: one.loss))]}
 
 
-def _sampled(stores: Stores, project: Project, sample: Rows, valid: Rows, journal: Path, progress: Progress) -> list[Tried]:
-    """The trials, in the order they were asked for."""
-    settings, on = project.search, Ground(project, sample)
-    if not settings.trials:
-        return []
+def _ranked(project: Project, valid: Rows, standing: Sequence[HeldOut]) -> tuple[list[HeldOut], str]:
+    """Best first, and whether tuning won.
 
-    def tried(params: Params) -> HeldOut:
-        recipe = Recipe("trial", {"max_bin": settings.max_bin, **params}, settings.max_rounds, settings.seed)
-        return held_out(stores, on, valid, recipe, threads=1, patience=settings.early_stopping)
-
-    on.matrix(Recipe("", {"max_bin": settings.max_bin}, 1, 0), stores.threads)
-    found = search(
-        journal,
-        settings.space or SPACE,
-        settings.trials,
-        settings.batch,
-        settings.workers,
-        settings.seed,
-        lambda params: _loss(project, valid, tried(params)),
-        progress,
-    )
-    held = [(place, tried(params)) for place, params in enumerate(found)]  # read back: each was fitted once
-    return [Tried(replace(one.recipe, name=f"trial {place}"), _loss(project, valid, one), False, one.seconds) for place, one in held]
-
-
-def _verdict(project: Project, valid: Rows, standing: Sequence[tuple[float, HeldOut]]) -> str:
-    """Whether the searched recipe beat the best of the others by more than the noise of the validation period."""
-    searched = [one for _, one in standing if one.recipe.name == "searched"]
-    best = min(((loss, one) for loss, one in standing if one.recipe.name != "searched"), key=lambda pair: pair[0])[1]
-    if not searched:
-        return f"no trials; {best.recipe.name} is best"
-    gain = paired_gain(project.gate, valid.y, best.p, searched[0].p, valid.blocks, project.search.seed)
-    beat = "tuning beat" if gain.low > 0 else "tuning did not beat"
-    return f"{beat} the {best.recipe.name} recipe beyond noise: {project.gate.loss} gain {gain} on {len(valid.y)} rows"
+    The searched recipe is first only where it beat the best other one by more than the noise of the validation period: a known recipe is
+    worth more than luck, and a twin less has to be fitted.
+    """
+    by_loss = sorted(standing, key=lambda one: _loss(project, valid, one))
+    known = next(one for one in by_loss if one.recipe.name != "searched")
+    searched = next((one for one in standing if one.recipe.name == "searched"), None)
+    if searched is None:
+        return by_loss, f"no trials; the {known.recipe.name} recipe is best"
+    gain = paired_gain(project.gate, valid.y, known.p, searched.p, valid.blocks, project.search.seed)
+    won = gain.low > 0
+    first = searched if won else known
+    verdict = f"tuning {'beat' if won else 'did not beat'} the {known.recipe.name} recipe beyond noise"
+    return [first, *(one for one in by_loss if one is not first)], f"{verdict}: {project.gate.loss} gain {gain} on {len(valid.y)} rows"
 
 
 def _scaled(project: Project, recipe: Recipe) -> Recipe:

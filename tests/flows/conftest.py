@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from tests.conftest import make_clone
+
 PERIODS = ("2013-01", "2013-02", "2013-03", "2013-04")
 CARRIERS = ("9E", "VX", "FL")
 SOURCE = '''"""Flights of three carriers, read from files beside this module."""
@@ -49,14 +51,40 @@ def slices(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def small(project_root: Path, slices: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's clone with the project `small`; a cycle takes a few seconds."""
-    write_small(project_root, slices)
-    monkeypatch.chdir(project_root)
-    return project_root
+def small(tmp_path: Path, slices: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A clone of its own with the project `small`; a cycle takes a few seconds."""
+    root = write_small(make_clone(tmp_path / "project"), slices)
+    enter(root, monkeypatch)
+    return root
 
 
-def write_small(root: Path, slices: Path) -> None:
+@pytest.fixture(scope="module")
+def two_periods(tmp_path_factory: pytest.TempPathFactory, slices: Path, prefect_server: str) -> Path:
+    """A clone in which January and February have been through the loop, shared by the tests of a module."""
+    from flows.replay import replay
+
+    root = write_small(make_clone(tmp_path_factory.mktemp("shared") / "project"), slices)
+    with pytest.MonkeyPatch.context() as context:
+        enter(root, context)
+        assert replay("small", last="2013-02") == ["2013-01", "2013-02"]
+    return root
+
+
+@pytest.fixture
+def replayed(two_periods: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The shared clone, for a test that only looks."""
+    enter(two_periods, monkeypatch)
+    return two_periods
+
+
+def enter(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be a user in this clone."""
+    monkeypatch.delenv("PILLARS_VAR", raising=False)
+    monkeypatch.setenv("PILLARS_ROOT", str(root))
+    monkeypatch.chdir(root)
+
+
+def write_small(root: Path, slices: Path) -> Path:
     """Put the project `small` into a clone."""
     (root / "small_source.py").write_text(SOURCE)
     (root / "slice").mkdir()
@@ -70,6 +98,7 @@ def write_small(root: Path, slices: Path) -> None:
     config["gate"] |= {"min_rows": 300, "refresh_margin": 0.2, "resamples": 200}
     config["monitoring"]["drift"]["sample"] = 2000
     (root / "configs" / "small.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    return root
 
 
 def edit_config(root: Path, **sections: object) -> None:

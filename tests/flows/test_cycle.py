@@ -1,4 +1,4 @@
-"""The loop on a real Prefect server, over a small real slice."""
+"""The loop on a real Prefect server, over a small real slice. Tests that only look share one clone; the others have their own."""
 
 from __future__ import annotations
 
@@ -11,32 +11,23 @@ import pytest
 from pillars.deployment import traffic
 from pillars.errors import ConfigChanged, UnknownName
 from pillars.monitoring import registry
+from pillars.monitoring.ledger import Entry
+from tasks.opened import Opened, open_project
 from tests.flows.conftest import edit_config
 
 pytestmark = [pytest.mark.flow, pytest.mark.usefixtures("prefect_server")]
 
 
-@pytest.fixture
-def replayed(small: Path) -> Path:
-    """January and February through the loop."""
-    from flows.replay import replay
-
-    assert replay("small", last="2013-02") == ["2013-01", "2013-02"]
-    return small
-
-
-def opened():
-    from tasks.opened import open_project
-
+def opened() -> Opened:
     return open_project("small")
 
 
-def entries(decision: str):
-    now = opened()
-    return now.ledger.entries(now.name, decision)
+def entries(decision: str) -> list[Entry]:
+    return opened().ledger.entries("small", decision)
 
 
-def test_two_periods_go_through_all_five_pillars(replayed: Path):
+@pytest.mark.usefixtures("replayed")
+def test_two_periods_go_through_all_five_pillars():
     now = opened()
     assert now.ledger.verify() > 10
     assert [e.outcome for e in entries("cycle")] == ["finished", "finished"]
@@ -50,7 +41,8 @@ def test_two_periods_go_through_all_five_pillars(replayed: Path):
     assert entries("monitor")[1].facts["drift"]["scores"]
 
 
-def test_traffic_alias_and_ledger_name_the_same_champion(replayed: Path):
+@pytest.mark.usefixtures("replayed")
+def test_traffic_alias_and_ledger_name_the_same_champion():
     now = opened()
     answering = traffic.read(now.stores, "small")
     assert answering is not None
@@ -67,90 +59,71 @@ def test_each_period_is_a_commit_and_the_users_tree_is_untouched(replayed: Path)
     assert sorted(line[3:] for line in changed) == ["configs/small.yaml", "slice/", "small_source.py"]
 
 
-def test_a_second_replay_changes_nothing(replayed: Path):
-    from flows.replay import replay
-
-    before = [e.mac for e in opened().ledger.entries("small")]
-    assert replay("small", last="2013-02") == []
-    assert [e.mac for e in opened().ledger.entries("small")] == before
-
-
-def test_steps_asked_for_again_give_what_is_on_record(replayed: Path):
+@pytest.mark.usefixtures("replayed")
+def test_everything_asked_for_again_gives_what_is_on_record():
     from flows.ingest import ingest
     from flows.monitor import monitor
     from flows.promote import promote
+    from flows.replay import replay
     from flows.score import score
     from flows.train import train
 
     before = [e.mac for e in opened().ledger.entries("small")]
-    ingest("small", "2013-02")
-    score("small", "2013-02")
-    monitor("small", "2013-02")
-    train("small", "2013-02")
-    promote("small", "2013-02")
+    assert replay("small", last="2013-02") == []
+    for step in (ingest, score, monitor, train, promote):
+        step("small", "2013-02")
     assert [e.mac for e in opened().ledger.entries("small")] == before
 
 
-def test_cycle_takes_the_oldest_unfinished_period_and_says_when_there_is_none(small: Path):
+def test_cycles_on_a_broken_batch_a_rollback_and_a_reset(small: Path):
+    """One clone's history, in order; each step is a claim of its own."""
     from flows.cycle import cycle
+    from flows.replay import replay
+    from flows.reset import reset
+    from flows.rollback import rollback
 
-    edit_config(small, source={"python": "small_source", "options": {"last": "2013-01"}})
+    # without a period, the oldest unfinished one
     first = cycle("small")
     assert first is not None
     assert first.period == "2013-01"
+    # a broken batch is kept whole, the data set is as it was, and the loop goes on
+    file = small / "slice" / "rows-2013-02.parquet"
+    whole = pq.read_table(file)
+    pq.write_table(whole.slice(0, 100), file)
+    replay("small", last="2013-03")
+    rejected = entries("cycle")[1]
+    assert (rejected.outcome, rejected.inputs["period"]) == ("rejected", "2013-02")
+    kept = opened().stores.var / str(rejected.facts["kept_at"])
+    assert pq.read_table(next(kept.glob("rows*.parquet"))).num_rows == 100
+    assert opened().past.ingested("2013-03").periods == ("2013-01", "2013-03")
+    # back to the release before; the alias follows; further back there is nothing
+    assert rollback("small", "a test").champion.version == 1
+    assert opened().past.champion() == registry.champion(opened().stores, "small") == 1
+    with pytest.raises(UnknownName, match="earlier release"):
+        rollback("small", "once too often")
+    # over again, on record: nobody answers, then the same rows give the same model
+    model = entries("train")[0].facts["sha256"]
+    reset("small", "a test")
+    assert traffic.read(opened().stores, "small") is None
+    assert replay("small", last="2013-01") == ["2013-01"]
+    assert entries("train")[0].facts["sha256"] == model
+    # nothing left is a completed run that says so
+    edit_config(small, source={"python": "small_source", "options": {"last": "2013-01"}})
+    state = cycle("small", return_state=True)
+    assert state.is_failed(), "settings that matter changed: that is not accepted silently"
+    with pytest.raises(ConfigChanged, match=r"source\.options"):
+        replay("small")
+    assert replay("small", accept_changes=True) == []
+    assert entries("configure")[-1].reason.startswith("source.options")
     state = cycle("small", return_state=True)
     assert state.is_completed()
     assert "nothing new" in state.message
 
 
-def test_rollback_goes_to_the_release_before_and_the_alias_follows(replayed: Path):
-    from flows.rollback import rollback
-
-    now = opened()
-    assert rollback("small", "a test").champion.version == 1
-    assert now.past.champion() == registry.champion(now.stores, "small") == 1
-    with pytest.raises(UnknownName, match="earlier release"):
-        rollback("small", "once too often")
-
-
-def test_a_broken_batch_is_kept_whole_and_the_loop_goes_on(replayed: Path):
-    from flows.replay import replay
-
-    file = replayed / "slice" / "rows-2013-03.parquet"
-    pq.write_table(pq.read_table(file).slice(0, 100), file)
-    data_before = opened().past.ingested("2013-02").id
-    replay("small", last="2013-04")
-    rejected = entries("cycle")[2]
-    assert (rejected.outcome, rejected.inputs["period"]) == ("rejected", "2013-03")
-    assert pq.read_table(next((opened().stores.var / rejected.facts["kept_at"]).glob("rows*.parquet"))).num_rows == 100
-    assert entries("cycle")[3].outcome == "finished"
-    periods = opened().past.ingested("2013-04").periods
-    assert (data_before != opened().past.ingested("2013-04").id, periods) == (True, ("2013-01", "2013-02", "2013-04"))
-
-
-def test_changed_settings_are_named_and_wait_for_an_answer(replayed: Path):
-    from flows.replay import replay
-
-    edit_config(replayed, gate={"margin": 0.5})
+def test_a_schedule_may_change_at_any_time(small: Path):
+    opened()
+    edit_config(small, schedule={"cron": "0 * * * *"})
+    assert opened().config.schedule.cron == "0 * * * *"
+    edit_config(small, gate={"margin": 0.5})
     with pytest.raises(ConfigChanged, match=r"gate\.margin: 0\.001 -> 0\.5"):
-        replay("small", last="2013-02")
-    assert replay("small", last="2013-02", accept_changes=True) == []
-    assert entries("configure")[-1].reason == "gate.margin: 0.001 -> 0.5"
-
-
-def test_a_schedule_may_change_at_any_time(replayed: Path):
-    from flows.replay import replay
-
-    edit_config(replayed, schedule={"cron": "0 * * * *"})
-    assert replay("small", last="2013-02") == []
-
-
-def test_reset_starts_over_on_record_and_ends_with_the_same_model(replayed: Path):
-    from flows.replay import replay
-    from flows.reset import reset
-
-    before = {e.facts["sha256"] for e in entries("train")}
-    reset("small", "a test")
-    assert traffic.read(opened().stores, "small") is None
-    assert replay("small", last="2013-02") == ["2013-01", "2013-02"]
-    assert {e.facts["sha256"] for e in entries("train")} == before
+        opened()

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,10 +14,11 @@ from hypothesis import strategies as st
 from pillars.config import Project
 from pillars.data.cleaning import judge, prepare
 from pillars.data.parquet import read_parquet
+from pillars.data.versions import publish
 from pillars.errors import DataCorrupt
 from pillars.stores import Stores
 from pillars.vocabulary import Check, Prepared
-from tests.pillars.data.batches import CANARY, changed, collected, outcomes, project, rows
+from tests.pillars.data.batches import CANARY, NOW, SUITE, changed, collected, outcomes, project, rows
 
 GOOD = rows("2013-01")
 
@@ -59,7 +61,7 @@ def test_failing_rows_go_to_quarantine_with_their_reasons(stores: Stores) -> Non
     reasons = dict(zip(aside["parcel"].to_pylist(), aside["reasons"].to_pylist(), strict=True))
     assert found.validation.decision
     assert (found.rows, found.validation.quarantined) == (38, 2)
-    assert aside.filter(pa.compute.equal(aside["quarantined_from"], "rows"))["parcel"].to_pylist() == [3, 4]
+    assert aside.filter(pc.equal(aside["quarantined_from"], "rows"))["parcel"].to_pylist() == [3, 4]
     both = ["expect_column_values_to_be_between(weight_kg)", "expect_column_values_to_be_in_set(carrier)"]
     assert aside["reasons"].to_pylist()[:2] == [both, both[:1]]
     assert reasons[4] == ["its row is in quarantine"], "the outcome of a row in quarantine follows it"
@@ -167,22 +169,30 @@ def test_other_rules_give_another_batch(stores: Stores) -> None:
 
 def test_protected_values_are_nowhere(stores: Stores) -> None:
     length = {"type": "expect_column_value_lengths_to_equal", "kwargs": {"column": "person", "value": 3}, "severity": "warning"}
-    clean(stores, changed(GOOD, "weight_kg", 0, 99.0), config=project(suite=[length], quarantine_budget=0.5))
+    config = project(suite=[*SUITE, length])
+    found = clean(stores, changed(GOOD, "weight_kg", 1, 99.0), config=config)
+    publish(stores, config, found, NOW)
     clean(stores, GOOD.append_column("signed_by", pa.array([CANARY] * 40)))
     kept = files(stores)
-    assert {Path(p).parts[0] for p in kept} >= {"raw", "staging", "rejected", "reports"}
+    assert {Path(p).parts[0] for p in kept} >= {"raw", "staging", "quarantine", "rejected", "reports", "dvc"}
     assert not [p for p, content in kept.items() if CANARY.encode() in content]
-
-
-Row = dict[str, Any]
+    assert CANARY not in str(found)
+    pseudonym = table_at(stores, found.rows_path)["person"][0].as_py()
+    assert len(pseudonym) == 64, "the row is there under its pseudonym"
 
 
 @functools.cache
 def _faults() -> st.SearchStrategy[list[tuple[int, str, Any]]]:
     """Faults to put into a batch: row, column, value."""
-    values = {"weight_kg": [-1.0, 99.0, None], "carrier": ["Z", None], "parcel": [None, 1, 2], "stops": [None], "at": [None]}
-    one = st.sampled_from([(c, v) for c, vs in values.items() for v in vs])
-    return st.lists(st.tuples(st.integers(0, 39), one).map(lambda f: (f[0], *f[1])), max_size=12)
+    values: dict[str, list[Any]] = {
+        "weight_kg": [-1.0, 99.0, None],
+        "carrier": ["Z", None],
+        "parcel": [None, 1, 2],
+        "stops": [None],
+        "at": [None],
+    }
+    one: st.SearchStrategy[tuple[str, Any]] = st.sampled_from([(c, v) for c, vs in values.items() for v in vs])
+    return st.lists(st.tuples(st.integers(0, 39), one).map(lambda f: (f[0], f[1][0], f[1][1])), max_size=12)
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -204,7 +214,7 @@ def test_no_row_is_lost(stores: Stores, faults: list[tuple[int, str, Any]], repe
     if found.quarantine_path:
         aside = table_at(stores, found.quarantine_path)
         nth += [n for n in aside["nth"].to_pylist() if n is not None]
-        results += aside.filter(pa.compute.equal(aside["quarantined_from"], "outcomes")).num_rows
+        results += aside.filter(pc.equal(aside["quarantined_from"], "outcomes")).num_rows
         assert all(aside["reasons"].to_pylist()), "every row that is set aside has a reason"
     assert sorted(nth) == list(range(table.num_rows))
     assert results == 40

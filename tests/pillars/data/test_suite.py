@@ -56,6 +56,6 @@ def test_freshness_needs_a_period_that_is_a_time() -> None:
 
 
 def test_checks_of_the_yaml_reach_their_table_only() -> None:
-    own = {"type": "expect_column_max_to_be_between", "kwargs": {"column": "delay_min", "max_value": 60}, "on": "outcomes"}
+    own = {"type": "expect_column_max_to_be_between", "kwargs": {"column": "delay_min", "max_value": 60}, "table": "outcomes"}
     assert [e.type for e in expectations(project(suite=[own]), "outcomes", None)][-1] == own["type"]
     assert own["type"] not in [e.type for e in expectations(project(suite=[own]), "rows", None)]

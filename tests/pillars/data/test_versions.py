@@ -276,5 +276,10 @@ def test_nothing_of_the_user_is_touched(stores: Stores) -> None:
 def test_the_id_is_the_one_dvc_gives(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     store = objects.store
     given: list[str] = []
-    monkeypatch.setattr(objects, "store", lambda *a, **k: given.append(store(*a, **k)) or given[-1])
+
+    def noted(*arguments: Any, **options: Any) -> str:
+        given.append(store(*arguments, **options))
+        return given[-1]
+
+    monkeypatch.setattr(objects, "store", noted)
     assert [ingest(stores, "2013-01").id, ingest(stores, "2013-02").id] == given

@@ -16,6 +16,7 @@ from pillars.stores import Stores
 from pillars.training import heldout
 from pillars.training.rows import Read, Rows, lacking
 from pillars.training.splits import plan
+from pillars.training.tuning import tune
 from pillars.vocabulary import Recipe, Tuned
 from tests.factories import binary_project
 from tests.pillars.training.worlds import MONTHS, RECIPE, readable, tuned_at
@@ -42,8 +43,8 @@ def test_the_stock_recipe_and_the_fixed_ones_compete_at_full_fidelity_beside_the
     tuned = tuned_at(stores, PROJECT, READ, "2013-03", [RECIPE, champion])
     full = [tried for tried in tuned.leaderboard if tried.full]
     assert {tried.recipe.name.split()[0] for tried in full} == {"stock", "prior", "champion", "searched"}
-    assert [tried.loss for tried in full] == sorted(tried.loss for tried in full)
     assert tuned.recipe == full[0].recipe
+    assert [tried.loss for tried in full[1:]] == sorted(tried.loss for tried in full[1:])
     assert sorted(tried.recipe.name for tried in tuned.leaderboard if not tried.full) == ["trial 0", "trial 1", "trial 2"]
 
 
@@ -63,14 +64,14 @@ def test_without_trials_the_fixed_recipes_compete_alone(stores: Stores) -> None:
     assert tuned.verdict.startswith("no trials")
 
 
-def test_the_verdict_says_whether_tuning_beat_the_fixed_recipes_beyond_noise(stores: Stores) -> None:
-    assert "did not beat" in tuned_at(stores, PROJECT, READ, "2013-03").verdict
+def test_what_was_searched_leads_only_when_it_won_beyond_noise(stores: Stores) -> None:
+    tuned = tuned_at(stores, PROJECT, READ, "2013-03")
+    assert "did not beat" in tuned.verdict
+    assert not tuned.recipe.name.startswith("searched")
     poor = replace(RECIPE, name="poor", params={**RECIPE.params, "eta": 1e-6})
-    stock = replace(poor, name="stock")
-    from pillars.training.tuning import tune
-
-    verdict = tune(stores, PROJECT, READ, MONTHS[:3], "2013-03", stock, [poor]).verdict
-    assert "tuning beat the poor recipe beyond noise" in verdict or "tuning beat the stock recipe beyond noise" in verdict
+    tuned = tune(stores, PROJECT, READ, MONTHS[:3], "2013-03", replace(poor, name="stock"), [poor])
+    assert "tuning beat" in tuned.verdict
+    assert tuned.recipe.name.startswith("searched")
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
@@ -141,7 +142,7 @@ tuned_at(Stores(), PROJECT, READ, "2013-03")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fits", [1, 3, 5])
+@pytest.mark.parametrize("fits", [1, 5])
 def test_a_search_killed_anywhere_ends_as_an_undisturbed_one(stores: Stores, monkeypatch: pytest.MonkeyPatch, fits: int) -> None:
     """The child dies by SIGKILL after so many fits: three trials, then the candidates."""
     child = subprocess.Popen([sys.executable, "-c", CHILD])
@@ -184,8 +185,6 @@ def test_a_misspelt_parameter_is_named(stores: Stores) -> None:
 
 
 def test_a_period_without_outcomes_is_named(stores: Stores) -> None:
-    from pillars.training.tuning import tune
-
     with pytest.raises(UnknownName, match="2013-04"):
         tune(stores, PROJECT, READ, MONTHS[:3], "2013-04", RECIPE, [])
 

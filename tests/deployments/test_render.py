@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deployments import apply, render
+from deployments.settings import POOL, Serving
+from pillars.errors import ConfigInvalid, StoreUnavailable
+from pillars.stores import Stores
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+PROJECT = """\
+project: {name}
+target: late
+source: {{python: projects.flights}}
+columns:
+  id: {{type: int, role: [key]}}
+  at: {{type: timestamp, role: [time]}}
+  speed: {{type: float, role: [feature]}}
+  late: {{type: bool, role: [outcome]}}
+features: {{numeric: [speed]}}
+schedule: {{cron: "{cron}", timezone: Europe/Berlin, active: {active}}}
+"""
+
+
+def deployments_of(folder: Path, **projects: str) -> dict[str, dict[str, object]]:
+    for name, cron in projects.items():
+        (folder / f"{name}.yaml").write_text(PROJECT.format(name=name, cron=cron, active="true" if cron != "0 0 1 1 *" else "false"))
+    return {d["name"]: d for d in yaml.safe_load(render.render(folder))["deployments"]}
+
+
+def test_the_file_in_the_repository_is_what_the_configs_say() -> None:
+    assert (CHECKOUT / "deployments" / "prefect.yaml").read_text() == render.render(CHECKOUT / "configs"), "run make render"
+
+
+def test_each_project_has_a_scheduled_cycle(tmp_path: Path) -> None:
+    found = deployments_of(tmp_path, one="0 6 * * *", two="0 0 1 1 *")
+    assert found["cycle-one"]["schedules"] == [{"slug": "one", "cron": "0 6 * * *", "timezone": "Europe/Berlin", "active": True}]
+    assert found["cycle-two"]["schedules"] == [{"slug": "two", "cron": "0 0 1 1 *", "timezone": "Europe/Berlin", "active": False}]
+    assert found["cycle-two"]["parameters"] == {"project": "two"}
+
+
+def test_a_scheduled_cycle_never_runs_twice_at_once(tmp_path: Path) -> None:
+    found = deployments_of(tmp_path, one="0 6 * * *")
+    assert found["cycle-one"]["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+
+
+def test_each_verb_has_a_deployment_without_schedule(tmp_path: Path) -> None:
+    found = deployments_of(tmp_path, one="0 6 * * *")
+    for verb in render.VERBS:
+        assert found[verb]["entrypoint"] == f"flows.{verb}.{verb}"
+        assert found[verb]["schedules"] == []
+
+
+def test_no_path_of_a_machine_is_in_it() -> None:
+    assert str(CHECKOUT) not in render.render(CHECKOUT / "configs")
+
+
+def test_an_invalid_config_renders_nothing(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("project: bad\n")
+    with pytest.raises(ConfigInvalid):
+        render.render(tmp_path)
+
+
+@pytest.mark.flow
+def test_prefect_deploys_the_file_without_us_and_again_changes_nothing(prefect_server: str) -> None:
+    """The command of the file's own header, from the project's folder, with nothing but Prefect."""
+    from prefect.client.orchestration import get_client
+
+    for _ in range(2):
+        apply.create_pool()
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--prefect-file", "deployments/prefect.yaml", "--all"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with get_client(sync_client=True) as client:
+        before = {d.name: d for d in client.read_deployments()}
+        apply.deploy(Stores(), "deployments/prefect.yaml")
+        after = {d.name: d for d in client.read_deployments()}
+    assert before.keys() >= {"cycle-flights", *render.VERBS}
+    for name, deployment in before.items():
+        again = after[name]
+        assert (again.id, len(again.schedules), again.paused) == (deployment.id, len(deployment.schedules), deployment.paused)
+    cycle = after["cycle-flights"]
+    assert cycle.work_pool_name == POOL
+    assert cycle.pull_steps == [{"prefect.deployments.steps.set_working_directory": {"directory": str(CHECKOUT)}}]
+    assert cycle.parameter_openapi_schema
+    assert "project" in cycle.parameter_openapi_schema["properties"]
+
+
+@pytest.mark.flow
+def test_a_refusal_says_what_prefect_said(prefect_server: str, tmp_path: Path) -> None:
+    apply.create_pool()
+    file = tmp_path / "prefect.yaml"
+    file.write_text(f"deployments: [{{name: x, entrypoint: flows.nothing.here, work_pool: {{name: {POOL}}}}}]\nbuild: null\n")
+    with pytest.raises(StoreUnavailable, match=r"flows\.nothing"):
+        apply.deploy(Stores(), str(file))
+
+
+def test_without_a_server_nothing_is_half_applied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The configs are read before the server is asked."""
+    (tmp_path / "bad.yaml").write_text("project: bad\n")
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    with pytest.raises(ConfigInvalid):
+        apply.apply(Stores(configs=tmp_path), Serving())

@@ -1,0 +1,69 @@
+"""The seven tools work together in the locked versions. A plain resolve gives a set that installs and does not (see pyproject.toml)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import pytest
+
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun
+
+SEVEN = ("prefect", "dvc.api", "mlflow", "great_expectations", "xgboost", "optuna", "evidently")
+
+
+@pytest.mark.slow
+def test_all_seven_import_in_one_process() -> None:
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", f"import {', '.join(SEVEN)}"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.flow
+def test_a_flow_with_a_task_completes(prefect_server: str) -> None:
+    from prefect import flow, task
+
+    @task
+    def double(number: int) -> int:
+        return 2 * number
+
+    @flow
+    def doubled(number: int) -> int:
+        return double(number)
+
+    assert doubled(21) == 42
+
+
+@pytest.mark.flow
+def test_the_scheduler_makes_runs_of_a_deployment(prefect_server: str) -> None:
+    """It can be dead without a word: ad-hoc runs work, scheduled ones never appear."""
+    from prefect import flow
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
+    from prefect.client.schemas.schedules import IntervalSchedule
+
+    @flow
+    def ticking() -> None: ...
+
+    schedule = DeploymentScheduleCreate(schedule=IntervalSchedule(interval=timedelta(minutes=1)), active=True)
+    with get_client(sync_client=True) as client:
+        deployment = client.create_deployment(client.create_flow(ticking), name="ticking", schedules=[schedule])
+        try:
+            runs = wait_until(lambda: scheduled(deployment), deadline_s=120, what="a scheduled run")
+        finally:
+            client.delete_deployment(deployment)
+    assert all(run.auto_scheduled for run in runs)
+
+
+def scheduled(deployment: UUID) -> list[FlowRun]:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas import filters
+
+    mine = filters.FlowRunFilter(deployment_id=filters.FlowRunFilterDeploymentId(any_=[deployment]))
+    with get_client(sync_client=True) as client:
+        return client.read_flow_runs(flow_run_filter=mine)
