@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
+# bytecode makes the imports of later runs faster; the tests start many processes
+unexport PYTHONDONTWRITEBYTECODE
 
 UV_VERSION := 0.13.9
 BIN := .venv/bin
