@@ -16,10 +16,7 @@ from flows.environment import local_settings, names_a_server, places, project_se
 from pillars.stores import Stores
 
 HOST = "127.0.0.1"
-MARK, MARK_BY = (
-    "PILLARS_UP",
-    "PILLARS_UP_BY",
-)  # in every process of a stack, its var folder and its supervisor: what a killed one left is found
+MARK, MARK_BY = "PILLARS_UP", "PILLARS_UP_BY"  # in every process of a stack: its var folder, its supervisor; by them what is left is found
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,8 @@ def services(stores: Stores, serving: Serving, by: Mapping[str, Any]) -> list[Se
     `by` has pid and start of the supervisor.
     """
     marks = {MARK: str(stores.var), MARK_BY: f"{by['pid']} {by['started']}"}
-    common = project_settings(stores.root) | os.environ | places(stores) | marks | {"PYTHONUNBUFFERED": "1", "PWD": str(stores.root)}
+    ours = {"PYTHONUNBUFFERED": "1", "PWD": str(stores.root), "DO_NOT_TRACK": "1"}
+    common = project_settings(stores.root) | os.environ | places(stores) | marks | ours
     found, own = [], not names_a_server(os.environ)
     if own:
         common = local_settings(stores) | common
@@ -78,7 +76,8 @@ def _mlflow(stores: Stores, common: dict[str, str], port: int) -> Service:
         *(sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", stores.tracking_uri, "--artifacts-destination", str(stores.folder("mlflow", "artifacts"))),
     )
-    environ = common | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # its job processes take 1.6 GB and serve nothing here
+    # its job processes take 1.6 GB and serve nothing here
+    environ = common | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     return Service("mlflow", command, environ, url, f"{url}/health", "experiments, models")
 
 

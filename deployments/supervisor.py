@@ -42,9 +42,8 @@ class Persistent(Process):
             if self.stopping.is_set() or os.getppid() != supervisor:
                 break
             attempt = 1 if time.monotonic() - began > LONG_S else attempt + 1
-            self._send_message(
-                f"ended with {self.returncode}" + (", started again" if attempt < ATTEMPTS else f" {attempt} times in a row")
-            )
+            again = "started again" if attempt < ATTEMPTS else f"given up after {attempt} times"
+            self._send_message(f"ended with {self.returncode}, {again}")
             self.stopping.wait(attempt)
         super()._send_message({"returncode": self.returncode}, type="stop")
 

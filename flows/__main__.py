@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import click
@@ -12,7 +11,6 @@ from pillars.errors import PillarsError
 
 PROJECT = click.argument("project", default="flights")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-PERIOD = click.option("--period", metavar="PERIOD", help="A period of the source, e.g. 2013-02.")
 CONTINUE = click.option("--continue", "accept_changes", is_flag=True, help="Go on although the YAML changed since the last run.")
 
 
@@ -101,10 +99,8 @@ def _of_a_period(verb: str, needed: bool, text: str) -> None:
     def command(project: str, period: str | None, as_json: bool) -> None:
         _show(_flow(verb, project=project, period=period), as_json)
 
-    argument = click.argument("period", required=needed, default=None)
-    decorated: Callable[..., None] = PROJECT(argument(JSON(command)))
-    if needed:
-        decorated = click.argument("project")(argument(JSON(command)))
+    project = click.argument("project") if needed else PROJECT
+    decorated = project(click.argument("period", required=needed, default=None)(JSON(command)))
     main.command(verb, help=text)(decorated)
 
 

@@ -29,11 +29,16 @@ def perform(verb: str, parameters: dict[str, Any], flow: str = "") -> Any:
         return getattr(importlib.import_module(f"flows.{verb}"), flow or verb)(**parameters)
 
 
+def choose_prefect(stores: Stores) -> None:
+    """Choose the Prefect server and keep its log off the terminal: we say it ourselves, the UI has it. Before Prefect is imported."""
+    prepare_prefect(stores)
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+
+
 @contextmanager
 def prefect_ready(stores: Stores) -> Iterator[None]:
-    """Choose the Prefect server, keep its log lines off the terminal, and translate its refusal to start."""
-    prepare_prefect(stores)
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # we say it ourselves; the UI has the log
+    """Have a Prefect server chosen, and translate its refusal to start."""
+    choose_prefect(stores)
     try:
         yield
     except RuntimeError as err:
@@ -109,9 +114,9 @@ def run(project: str, accept_changes: bool, as_json: bool) -> None:
 
 def unfinished(stores: Stores, project: str, accept_changes: bool) -> bool:
     """Whether a replay has anything to do; asks ledger and source only, so that a finished project answers at once."""
+    choose_prefect(stores)
     from tasks.opened import open_project
 
-    prepare_prefect(stores)
     return bool(open_project(project, accept_changes).unfinished())
 
 
@@ -154,8 +159,7 @@ def status(project: str, as_json: bool) -> int:
 
 def rollback(project: str, reason: str) -> Any:
     """Take the traffic back at once; tell Prefect and MLflow afterwards, and only if they answer."""
-    stores = Stores()
-    prepare_prefect(stores)
+    choose_prefect(Stores())
     from flows.rollback import take_back
     from tasks.opened import open_project
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 START_S = 300.0  # a first start makes two databases; on a busy machine with two cores that took 40 s
 STOP_S = 45.0
+LOG_BYTES = 10_000_000  # a longer log is put aside at the next start, and the one before it dropped
 
 
 def up(stores: Stores, detach: bool = False, say: Say = print) -> int:
@@ -30,7 +31,7 @@ def up(stores: Stores, detach: bool = False, say: Say = print) -> int:
         Busy: another `up` is starting or stopping and does not finish.
     """
     already = read_up(stores)
-    if is_up(already):
+    if is_up(already) and already["pid"] != os.getpid():
         _say_addresses(already, "already up", say)
         return 0
     if detach:
@@ -53,11 +54,11 @@ def down(stores: Stores, say: Say = print) -> int:
     """Stop what `up` started, here or in another terminal, and what a killed one left behind. Returns 0."""
     import psutil
 
+    from deployments.supervisor import end
+
     found = read_up(stores)
     if is_up(found):
-        supervisor = psutil.Process(int(found["pid"]))
-        supervisor.terminate()
-        psutil.wait_procs([supervisor], timeout=STOP_S)
+        end([psutil.Process(int(found["pid"]))], STOP_S)
     left = sweep(stores)
     _forget(stores)
     say("stopped" if found or left else "nothing was running")
@@ -89,18 +90,28 @@ def _detached(stores: Stores, say: Say) -> int:
         child = subprocess.Popen(
             command, cwd=stores.root, env=environ, start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
-    _until(lambda: child.poll() is not None or "addresses" in read_up(stores), START_S)
-    if "addresses" not in read_up(stores):
+    _write(stores, {}, child.pid)  # so that `down` finds it before it can say so itself
+    _until(lambda: child.poll() is not None or "addresses" in _of(stores, child.pid), START_S)
+    if "addresses" not in (found := _of(stores, child.pid)):
         say(f"not up: see {stores.var / 'logs'}")
         return 1
-    _say_addresses(read_up(stores), "up", say)
+    _say_addresses(found, "up", say)
     return 0
+
+
+def _of(stores: Stores, pid: int) -> dict[str, Any]:
+    """What this supervisor wrote; a killed one before it may have left its own."""
+    found = read_up(stores)
+    return found if found.get("pid") == pid else {}
 
 
 def _supervise(stores: Stores, wanted: list[Service], say: Say) -> int:
     from deployments.supervisor import Quiet, Supervisor
 
     logs = stores.folder("logs")
+    for log_file in logs.glob("*.log"):
+        if log_file.stat().st_size > LOG_BYTES:
+            os.replace(log_file, log_file.with_suffix(".log.1"))
     with (logs / "up.log").open("a", encoding="utf-8") as log:
         supervisor = Supervisor(Quiet(log), first="worker", started=lambda: _announce(stores, wanted, say))
         for service in wanted:
@@ -136,11 +147,12 @@ def _until(condition: Callable[[], bool], deadline_s: float) -> bool:
     return False
 
 
-def _write(stores: Stores, addresses: dict[str, Any]) -> None:
-    """`var/up.json`, readable by its owner only: who supervises, and where the servers are once they answer."""
+def _write(stores: Stores, addresses: dict[str, Any], pid: int | None = None) -> None:
+    """`var/up.json`, readable by its owner only: who supervises (this process), and where the servers are once they answer."""
     import psutil
 
-    content = {"pid": os.getpid(), "started": psutil.Process().create_time(), **addresses}
+    process = psutil.Process(pid)
+    content = {"pid": process.pid, "started": process.create_time(), **addresses}
     path = stores.folder() / "up.json"
     draft = path.with_name(f".up-{os.getpid()}")
     draft.touch(mode=0o600)

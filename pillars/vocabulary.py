@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+Calibration = dict[str, str | float | list[float]]  # not Json: that is recursive, and Prefect could not read a result back
 Outcome = Literal["accept", "refuse", "inconclusive"]
 
 
@@ -195,7 +196,7 @@ class Judged:
     recipe_decision: Decision
     refresh_decision: Decision
     scorecards: tuple[Scorecard, ...]  # challenger, champion, baselines
-    calibration: dict[str, Json]  # as pillars.bundle writes it
+    calibration: Calibration  # as pillars.bundle writes it
     threshold: float  # probability in [0, 1] at and above which a row is acted on
     path: str  # Parquet of the twins' predictions on the judged rows, relative to `var`
 

@@ -50,6 +50,14 @@ os.environ |= project_settings(CHECKOUT) | {
 }
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With `-n 2 --dist loadgroup`, all tests of the session's Prefect server share one process, so that one server starts."""
+    for item in items:
+        if "prefect_server" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("prefect"))
+
+
 def pytest_unconfigure() -> None:
     shutil.rmtree(_SESSION, ignore_errors=True)
 
@@ -84,6 +92,7 @@ def make_clone(root: Path) -> Path:
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[str]:
     """API address of a real Prefect server, one per session. Flows of this process run against it, without heartbeats."""
+    from prefect.logging.handlers import APILogHandler
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     url = os.environ["PREFECT_API_URL"]
@@ -99,6 +108,7 @@ def prefect_server() -> Iterator[str]:
         with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             yield url
     finally:
+        APILogHandler().flush()  # what is sent later finds no server
         server.terminate()
         try:
             server.wait(30)

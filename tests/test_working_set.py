@@ -40,6 +40,30 @@ def test_a_flow_with_a_task_completes(prefect_server: str) -> None:
 
 
 @pytest.mark.flow
+def test_an_error_of_ours_reaches_the_caller_whole(prefect_server: str) -> None:
+    """Results are stored as JSON, which keeps of an exception its class and message only: the caller must not get that one."""
+    from prefect import flow, task
+
+    from pillars.errors import DataCorrupt
+
+    @task
+    def reading() -> None:
+        raise DataCorrupt("rows.parquet", "aa", "bb")
+
+    @flow
+    def inner() -> None:
+        reading()
+
+    @flow
+    def outer() -> None:
+        inner()
+
+    with pytest.raises(DataCorrupt) as caught:
+        outer()
+    assert (caught.value.file, caught.value.expected, caught.value.found) == ("rows.parquet", "aa", "bb")
+
+
+@pytest.mark.flow
 def test_the_scheduler_makes_runs_of_a_deployment(prefect_server: str) -> None:
     """It can be dead without a word: ad-hoc runs work, scheduled ones never appear."""
     from prefect import flow

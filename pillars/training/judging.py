@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from pillars.bundle.bundle import Bundle
-from pillars.bundle.calibration import NONE, apply
+from pillars.bundle.calibration import apply
 from pillars.config import Project
 from pillars.stores import Stores, parquet_bytes, write_atomically
 from pillars.training import baselines
@@ -22,7 +22,7 @@ from pillars.training.metrics import scorecard
 from pillars.training.rows import Read, Rows, gather
 from pillars.training.splits import Plan, plan
 from pillars.training.tuning import same
-from pillars.vocabulary import Decision, Json, Judged, Recipe, Scorecard, Tuned
+from pillars.vocabulary import Calibration, Decision, Judged, Recipe, Scorecard, Tuned
 
 
 @dataclass(frozen=True)
@@ -115,14 +115,18 @@ def _refresh(project: Project, judged: Rows, live: Side | None, twin: np.ndarray
 
 def _learned(
     stores: Stores, project: Project, read: Read, periods: Sequence[str], parts: Plan, recipe: Recipe
-) -> tuple[dict[str, Json], float]:
+) -> tuple[Calibration, float]:
     """Calibration and threshold, from predictions of rows before the judged ones."""
     newest = _outlook(stores, project, read, parts, recipe)
-    before = plan(project, periods, parts.validate.periods[-1])
-    calibration = dict(NONE)
-    if not (before.validate.cuts or parts.validate.cuts):
-        calibration = chosen(project.gate, _outlook(stores, project, read, before, recipe), newest, project.search.seed)
+    calibration = chosen(project.gate, _outlooks(stores, project, read, periods, parts, recipe), project.search.seed)
     return calibration, threshold(project.cost, project.gate.min_rows, newest.y, apply(calibration, newest.p))
+
+
+def _outlooks(stores: Stores, project: Project, read: Read, periods: Sequence[str], parts: Plan, recipe: Recipe) -> Iterator[Outlook]:
+    """Predictions on the validation period, the one before it, and so on, by models fitted on what lies before; whole periods only."""
+    while not parts.validate.cuts:
+        yield _outlook(stores, project, read, parts, recipe)
+        parts = plan(project, periods, parts.validate.periods[-1])
 
 
 def _outlook(stores: Stores, project: Project, read: Read, parts: Plan, recipe: Recipe) -> Outlook:

@@ -81,8 +81,8 @@ def _found(
 def _ranked(project: Project, valid: Rows, standing: Sequence[HeldOut]) -> tuple[list[HeldOut], str]:
     """Best first, and whether tuning won.
 
-    The searched recipe is first only where it beat the best other one by more than the noise of the validation period: a known recipe is
-    worth more than luck, and a twin less has to be fitted.
+    The searched recipe is first only where its gain over the best other one is surely above the gate's margin: a known recipe is worth
+    more than luck, and a twin less has to be fitted.
     """
     by_loss = sorted(standing, key=lambda one: _loss(project, valid, one))
     known = next(one for one in by_loss if one.recipe.name != "searched")
@@ -90,7 +90,7 @@ def _ranked(project: Project, valid: Rows, standing: Sequence[HeldOut]) -> tuple
     if searched is None:
         return by_loss, f"no trials; the {known.recipe.name} recipe is best"
     gain = paired_gain(project.gate, valid.y, known.p, searched.p, valid.blocks, project.search.seed)
-    won = gain.low > 0
+    won = gain.low > project.gate.margin
     first = searched if won else known
     verdict = f"tuning {'beat' if won else 'did not beat'} the {known.recipe.name} recipe beyond noise"
     return [first, *(one for one in by_loss if one is not first)], f"{verdict}: {project.gate.loss} gain {gain} on {len(valid.y)} rows"

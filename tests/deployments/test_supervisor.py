@@ -84,7 +84,7 @@ def test_a_process_that_cannot_run_ends_the_stack(supervise: Supervise, tmp_path
     process = supervise(server="echo once >> tries; exit 3", worker=STAYS)
     said = process.communicate(timeout=60)[0]
     assert (tmp_path / "tries").read_text().count("once") == 3
-    assert "ended with 3 3 times in a row" in said
+    assert "ended with 3, given up after 3 times" in said
     assert said.splitlines()[-1] == "gave up"
     assert gone(pid_of("worker", tmp_path))
 

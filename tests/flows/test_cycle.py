@@ -13,7 +13,7 @@ from pillars.errors import ConfigChanged, UnknownName
 from pillars.monitoring import registry
 from pillars.monitoring.ledger import Entry
 from tasks.opened import Opened, open_project
-from tests.flows.conftest import edit_config
+from tests.small import edit_config
 
 pytestmark = [pytest.mark.flow, pytest.mark.usefixtures("prefect_server")]
 

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -20,30 +21,57 @@ def outlook(seed: int, slope: float = 1.0, offset: float = 0.0, rows: int = 4000
     return Outlook((random.random(rows) < truth).astype(np.float32), p, np.arange(rows) // 100)
 
 
+def newest_first(*offsets: float, slope: float = 1.0, rows: int = 4000) -> Iterator[Outlook]:
+    return (outlook(seed, slope, offset, rows) for seed, offset in enumerate(offsets))
+
+
 def test_a_good_model_is_left_alone() -> None:
-    assert chosen(GATE, outlook(0), outlook(1), seed=0) == {"kind": "none"}
+    assert chosen(GATE, newest_first(0, 0, 0, 0), seed=0) == {"kind": "none"}
 
 
 def test_a_bias_that_lasts_is_mended() -> None:
-    found = chosen(GATE, outlook(0, slope=0.5, offset=-0.7), outlook(1, slope=0.5, offset=-0.7), seed=0)
-    held = outlook(2, slope=0.5, offset=-0.7)
+    found = chosen(GATE, newest_first(-0.7, -0.7, -0.7, -0.7, slope=0.5), seed=0)
+    held = outlook(9, slope=0.5, offset=-0.7)
     assert found["kind"] != "none"
     assert losses("log_loss", held.y, apply(found, held.p)).mean() < losses("log_loss", held.y, held.p).mean() - 0.01
 
 
-def test_a_bias_of_one_period_only_is_not_mended() -> None:
+@pytest.mark.parametrize(
+    "offsets",
+    [
+        pytest.param((-0.8, -0.8, 0.0, 0.0), id="new"),
+        pytest.param((0.0, -0.8, -0.8, -0.8), id="gone"),
+        pytest.param((-0.8, 0.0, -0.8, -0.8), id="interrupted"),
+        pytest.param((-0.8, -0.8, -0.8), id="on record too shortly"),
+        pytest.param((-0.8,), id="one period"),
+        pytest.param((), id="no whole period"),
+    ],
+)
+def test_a_bias_of_some_periods_is_not_mended(offsets: tuple[float, ...]) -> None:
     """A month's base rate is off, the next model has learned it: the calibration would do harm."""
-    assert chosen(GATE, outlook(0, offset=-0.8), outlook(1), seed=0) == {"kind": "none"}
+    assert chosen(GATE, newest_first(*offsets), seed=0) == {"kind": "none"}
 
 
-@pytest.mark.parametrize("rows", [0, 100])
+def test_earlier_periods_are_not_asked_for_when_nothing_wins_any_more() -> None:
+    taken: list[int] = []
+
+    def watched() -> Iterator[Outlook]:
+        for place, one in enumerate(newest_first(0, 0, 0, 0)):
+            taken.append(place)
+            yield one
+
+    chosen(GATE, watched(), seed=0)
+    assert taken == [0, 1]
+
+
+@pytest.mark.parametrize("rows", [1, 100])
 def test_few_rows_calibrate_nothing(rows: int) -> None:
-    assert chosen(GATE, outlook(0, offset=-2, rows=rows), outlook(1, offset=-2), seed=0) == {"kind": "none"}
+    assert chosen(GATE, newest_first(-2, -2, -2, -2, rows=rows), seed=0) == {"kind": "none"}
 
 
 def test_one_class_calibrates_nothing() -> None:
     quiet = Outlook(np.zeros(1000, np.float32), np.full(1000, 0.3), np.arange(1000))
-    assert chosen(GATE, quiet, quiet, seed=0) == {"kind": "none"}
+    assert chosen(GATE, iter([quiet] * 4), seed=0) == {"kind": "none"}
 
 
 @pytest.mark.parametrize("kind", ["sigmoid", "isotonic"])

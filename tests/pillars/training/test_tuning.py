@@ -64,7 +64,7 @@ def test_without_trials_the_fixed_recipes_compete_alone(stores: Stores) -> None:
     assert tuned.verdict.startswith("no trials")
 
 
-def test_what_was_searched_leads_only_when_it_won_beyond_noise(stores: Stores) -> None:
+def test_what_was_searched_leads_only_when_it_surely_won(stores: Stores) -> None:
     tuned = tuned_at(stores, PROJECT, READ, "2013-03")
     assert "did not beat" in tuned.verdict
     assert not tuned.recipe.name.startswith("searched")

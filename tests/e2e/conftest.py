@@ -1,0 +1,5 @@
+"""The small real slice, for the whole loop's tests."""
+
+from tests.small import slices
+
+__all__ = ["slices"]

@@ -1,0 +1,65 @@
+"""Values cross tasks, runs and processes as JSON: Prefect stores every result so (prefect.toml), and a repeated run reads it back."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import pickle
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pillars import vocabulary
+
+VALUES = [cls for _, cls in inspect.getmembers(vocabulary, dataclasses.is_dataclass)]
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+INTS = st.integers(-(2**53), 2**53)
+TEXTS = st.text(max_size=8)
+st.register_type_strategy(float, FLOATS)
+st.register_type_strategy(int, INTS)
+st.register_type_strategy(str, TEXTS)
+
+
+@pytest.mark.parametrize("cls", VALUES, ids=lambda cls: cls.__name__)
+def test_a_value_survives_prefects_json(cls: type[Any]) -> None:
+    from prefect.serializers import JSONSerializer
+
+    serializer = JSONSerializer()
+
+    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.builds(cls))
+    def survives(value: Any) -> None:
+        again = serializer.loads(serializer.dumps(value))
+        assert again == value
+        assert type(again) is cls
+        assert pickle.loads(pickle.dumps(value)) == value  # noqa: S301  (our own bytes)
+
+    survives()
+
+
+@pytest.mark.parametrize("cls", VALUES, ids=lambda cls: cls.__name__)
+def test_a_value_cannot_be_changed(cls: type[Any]) -> None:
+    assert cls.__dataclass_params__.frozen
+
+
+def test_nested_tuples_come_back_as_tuples() -> None:
+    from prefect.serializers import JSONSerializer
+
+    tried = vocabulary.Tried(vocabulary.Recipe("stock", {"eta": 0.1, "max_depth": 6, "tree_method": "hist"}, 10, 0), 0.5, True, 1.0)
+    tuned = vocabulary.Tuned("flights", "2013-02", (tried, tried), "tuning won", "x.json")
+    again = JSONSerializer().loads(JSONSerializer().dumps(tuned))
+    assert isinstance(again.leaderboard, tuple)
+    assert isinstance(again.leaderboard[1].recipe, vocabulary.Recipe)
+    assert [type(value) for value in again.recipe.params.values()] == [float, int, str]
+
+
+def test_a_measure_reads_as_a_figure_with_its_interval() -> None:
+    assert str(vocabulary.Measure(0.5, 0.25, math.pi)) == "0.5000 [0.2500, 3.1416]"
+
+
+@pytest.mark.parametrize(("outcome", "true"), [("accept", True), ("refuse", False), ("inconclusive", False)])
+def test_only_an_accepted_decision_is_true(outcome: Any, true: bool) -> None:
+    assert bool(vocabulary.Decision(outcome, "why")) is true

@@ -1,0 +1,110 @@
+"""A small real slice: the flights of three carriers in four months, as a project of its own in a user's clone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from tests.conftest import make_clone
+
+PERIODS = ("2013-01", "2013-02", "2013-03", "2013-04")
+CARRIERS = ("9E", "VX", "FL")
+SOURCE = '''"""Flights of three carriers, read from files beside this module."""
+from pathlib import Path
+import pyarrow.parquet as pq
+
+class Slice:
+    def __init__(self, last):
+        self.last = last
+
+    def periods(self):
+        return [p for p in sorted({f.name[-15:-8] for f in FILES.glob("rows-*")}) if p <= self.last]
+
+    def rows(self, period):
+        return pq.read_table(FILES / f"rows-{period}.parquet")
+
+    def outcomes(self, period):
+        return pq.read_table(FILES / f"outcomes-{period}.parquet")
+
+FILES = Path(__file__).parent / "slice"
+
+def source(last="2013-04"):
+    return Slice(last)
+'''
+
+
+@pytest.fixture(scope="session")
+def slices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of the slice, about 1,700 rows a month: made once, because a year takes seconds to build."""
+    from projects import flights
+
+    folder, year = tmp_path_factory.mktemp("slice"), flights.source()
+    for period in PERIODS:
+        for kind, table in (("rows", year.rows(period)), ("outcomes", year.outcomes(period))):
+            pq.write_table(table.filter(pc.is_in(table["carrier"], pa.array(CARRIERS))), folder / f"{kind}-{period}.parquet")
+    return folder
+
+
+@pytest.fixture
+def small(tmp_path: Path, slices: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A clone of its own with the project `small`; a cycle takes a few seconds."""
+    root = write_small(make_clone(tmp_path / "project"), slices)
+    enter(root, monkeypatch)
+    return root
+
+
+@pytest.fixture(scope="module")
+def two_periods(tmp_path_factory: pytest.TempPathFactory, slices: Path, prefect_server: str) -> Path:
+    """A clone in which January and February have been through the loop, shared by the tests of a module."""
+    from flows.replay import replay
+
+    root = write_small(make_clone(tmp_path_factory.mktemp("shared") / "project"), slices)
+    with pytest.MonkeyPatch.context() as context:
+        enter(root, context)
+        assert replay("small", last="2013-02") == ["2013-01", "2013-02"]
+    return root
+
+
+@pytest.fixture
+def replayed(two_periods: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The shared clone, for a test that only looks."""
+    enter(two_periods, monkeypatch)
+    return two_periods
+
+
+def enter(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be a user in this clone."""
+    monkeypatch.delenv("PILLARS_VAR", raising=False)
+    monkeypatch.setenv("PILLARS_ROOT", str(root))
+    monkeypatch.chdir(root)
+
+
+def write_small(root: Path, slices: Path) -> Path:
+    """Put the project `small` into a clone."""
+    (root / "small_source.py").write_text(SOURCE)
+    (root / "slice").mkdir()
+    for file in slices.iterdir():
+        (root / "slice" / file.name).write_bytes(file.read_bytes())
+    config = yaml.safe_load((root / "configs" / "flights.yaml").read_text())
+    suite = [e for e in config["expectations"]["suite"] if "column_values" in e["type"] and not e["kwargs"].get("mostly")]
+    config |= {"project": "small", "source": {"python": "small_source"}}
+    config["expectations"] = {"min_rows": 500, "quarantine_budget": 0.02, "suite": suite}
+    config["search"] |= {"trials": 2, "rows": 2000, "max_rounds": 30, "prior_rounds": 20}
+    config["gate"] |= {"min_rows": 300, "refresh_margin": 0.2, "resamples": 200}
+    config["monitoring"]["drift"]["sample"] = 2000
+    (root / "configs" / "small.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    return root
+
+
+def edit_config(root: Path, **sections: object) -> None:
+    """Change sections of the project `small`."""
+    file = root / "configs" / "small.yaml"
+    config = yaml.safe_load(file.read_text())
+    for name, change in sections.items():
+        config[name] = {**config[name], **change} if isinstance(change, dict) else change
+    file.write_text(yaml.safe_dump(config, sort_keys=False))
