@@ -14,6 +14,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
   $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 LOCK = $(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 \
   --no-emit-index-url --no-annotate --no-header --quiet
+TWO = -n 2 --dist loadfile
 FAST = not flow and not slow and not e2e and not browser
 
 .PHONY: help
@@ -51,11 +52,11 @@ test: setup ## Everything that must hold: lint, types, contracts, all tests
 	@$(MAKE) lint
 	@$(MAKE) types
 	@$(MAKE) contracts
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TWO)
 
 .PHONY: unit
 unit: setup ## The fast tests only
-	$(BIN)/python -m pytest -m "$(FAST)"
+	$(BIN)/python -m pytest $(TWO) -m "$(FAST)"
 
 .PHONY: lint
 lint: setup ## Rules and format of the code

@@ -1,18 +1,18 @@
 """The tree of errors. An error is a broken promise; each says what happened, what state was left, and what to do.
 
-    PillarsError
-     +- ConfigInvalid      a YAML file that cannot be read as a project        exit 2
-     +- ConfigChanged      the YAML differs from the one the history was made with   exit 3
-     +- UnknownName        no such project, period, version                    exit 2
-     +- InputInvalid       a column that cannot be encoded                      exit 2
-     +- TooFewRows         a period holds too little to fit, validate and judge on   exit 4
-     +- SourceBroken       a source did not give what its contract says        exit 4
-     +- DataCorrupt        bytes do not have the hash that names them          exit 5
-     +- BundleRefused      a model bundle is incomplete, changed or too new    exit 5
-     +- LedgerBroken       the record was edited, cut or cannot be read        exit 5
-     +- StoreUnavailable   a disk, database or server does not answer          exit 6
-     +- Busy               somebody else holds the lock                        exit 7
-     +- Overtaken          somebody else changed it first                      exit 7
+PillarsError
+ +- ConfigInvalid      a YAML file that cannot be read as a project        exit 2
+ +- ConfigChanged      the YAML differs from the one the history was made with   exit 3
+ +- UnknownName        no such project, period, version                    exit 2
+ +- InputInvalid       a column that cannot be encoded                      exit 2
+ +- TooFewRows         a period holds too little to fit, validate and judge on   exit 4
+ +- SourceBroken       a source did not give what its contract says        exit 4
+ +- DataCorrupt        bytes do not have the hash that names them          exit 5
+ +- BundleRefused      a model bundle is incomplete, changed or too new    exit 5
+ +- LedgerBroken       the record was edited, cut or cannot be read        exit 5
+ +- StoreUnavailable   a disk, database or server does not answer          exit 6
+ +- Busy               somebody else holds the lock                        exit 7
+ +- Overtaken          somebody else changed it first                      exit 7
 """
 
 from __future__ import annotations
@@ -107,7 +107,9 @@ class SourceBroken(PillarsError):
         self.source, self.period, self.problem = source, period, problem
 
     def __str__(self) -> str:
-        return f"source {self.source}, period {self.period}: {self.problem}. Nothing of this period was kept; mend the source and run again."
+        return (
+            f"source {self.source}, period {self.period}: {self.problem}. Nothing of this period was kept; mend the source and run again."
+        )
 
 
 class DataCorrupt(PillarsError):

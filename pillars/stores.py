@@ -55,7 +55,9 @@ class Stores(BaseSettings):
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as err:
-            raise StoreUnavailable(str(path), f"cannot be made ({err.strerror})", "Free it, or set PILLARS_VAR to a folder you can write.") from err
+            raise StoreUnavailable(
+                str(path), f"cannot be made ({err.strerror})", "Free it, or set PILLARS_VAR to a folder you can write."
+            ) from err
         return path
 
     def relative(self, path: Path) -> str:
@@ -125,7 +127,9 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.replace(draft, path)
     except OSError as err:
         draft.unlink(missing_ok=True)
-        raise StoreUnavailable(str(path), f"cannot be written ({err.strerror})", "The old content is intact; free the disk and run again.") from err
+        raise StoreUnavailable(
+            str(path), f"cannot be written ({err.strerror})", "The old content is intact; free the disk and run again."
+        ) from err
 
 
 def parquet_bytes(table: pa.Table) -> bytes:

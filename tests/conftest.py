@@ -50,14 +50,6 @@ os.environ |= project_settings(CHECKOUT) | {
 }
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `-n 2 --dist loadgroup`, all tests of the session's Prefect server share one process, so that one server starts."""
-    for item in items:
-        if "prefect_server" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("prefect"))
-
-
 def pytest_unconfigure() -> None:
     shutil.rmtree(_SESSION, ignore_errors=True)
 
