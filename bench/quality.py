@@ -4,6 +4,7 @@
 
 loop      predictions on record, made by the champion of the moment before the outcomes were looked at
 ungated   the prior recipe, refitted every month on all earlier months, released without a gate
+stock     XGBoost's default parameters, refitted every month likewise
 never     the prior recipe, fitted once on all months before the first one compared
 """
 
@@ -11,10 +12,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from pillars import config
 from pillars.answers import history
@@ -28,7 +30,7 @@ from pillars.training.fitting import Ground, fit
 from pillars.training.metrics import auc, losses, mean
 from pillars.training.rows import Rows, gather
 from pillars.training.splits import Part
-from pillars.vocabulary import Measure
+from pillars.vocabulary import Measure, Recipe, Scored
 
 FIRST = "2013-04"  # the first month compared: three months are there to learn from
 
@@ -70,34 +72,39 @@ def judged(stores: Stores, name: str) -> list[Month]:
         UnknownName: the loop has not been through these months.
     """
     project = config.load(stores.config_file(name))
-    chapters = {c.period: c for c in history.read(stores, name).chapters if c.scored and c.scored.rows and c.period >= FIRST}
+    told = history.read(stores, name).chapters
+    chapters = {c.period: c.scored for c in told if c.scored is not None and c.scored.rows and c.period >= FIRST}
     version = versions.head(stores, project)
     if version is None or not chapters:
         raise UnknownName("scored period", FIRST, [])
     read = features.reader(project, version.id, lambda kind, periods: versions.read(stores, version, kind, periods))
     known = sorted(version.periods)
-    never = _fitted(stores, project, gather(read, Part(tuple(p for p in known if p < FIRST))))
+    prior, stock = models.prior_recipe(project), models.stock_recipe(project)
+    never = _fitted(stores, project, gather(read, Part(tuple(p for p in known if p < FIRST))), prior)
     months = []
     for period in sorted(chapters):
         rows = gather(read, Part((period,)))
-        ungated = _fitted(stores, project, gather(read, Part(tuple(p for p in known if p < period))))
+        earlier = gather(read, Part(tuple(p for p in known if p < period)))
+        refitted = {"ungated": _fitted(stores, project, earlier, prior), "stock": _fitted(stores, project, earlier, stock)}
         loop = _on_record(stores, project, chapters[period], versions.read(stores, version, "outcomes", [period]), rows)
-        months.append(Month(period, rows.y, rows.blocks, {"loop": loop, "ungated": ungated(rows), "never": never(rows)}))
+        months.append(
+            Month(period, rows.y, rows.blocks, {"loop": loop, **{n: scored(rows) for n, scored in refitted.items()}, "never": never(rows)})
+        )
     return months
 
 
-def _fitted(stores: Stores, project: config.Project, rows: Rows):
-    """The prior recipe fitted on rows: a function from rows to probabilities, float64, shape (n,)."""
+def _fitted(stores: Stores, project: config.Project, rows: Rows, recipe: Recipe) -> Callable[[Rows], np.ndarray]:
+    """A recipe fitted on rows: a function from rows to probabilities, float64, shape (n,)."""
     ground = Ground(project, rows)
-    boosters = booster.load(fit(ground, models.prior_recipe(project), stores.threads), stores.threads)
+    boosters = booster.load(fit(ground, recipe, stores.threads), stores.threads)
     return lambda asked: booster.probabilities(boosters, ground.encoder.encode(asked.columns))
 
 
-def _on_record(stores: Stores, project: config.Project, chapter: history.Chapter, outcomes, rows: Rows) -> np.ndarray:
+def _on_record(stores: Stores, project: config.Project, scored: Scored, outcomes: pa.Table, rows: Rows) -> np.ndarray:
     """The loop's probabilities in the order of `rows` (both are sorted by key)."""
-    table = performance.joined(project, collection.read_collected(stores, chapter.scored.path, chapter.scored.sha256), outcomes)
+    table = performance.joined(project, collection.read_collected(stores, scored.path, scored.sha256), outcomes)
     if table.num_rows != len(rows.y):
-        raise UnknownName("prediction for every judged row of", chapter.period, [])
+        raise UnknownName("prediction for every judged row of", scored.period, [])
     return table["score"].to_numpy()
 
 

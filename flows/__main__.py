@@ -106,7 +106,23 @@ def _of_a_period(verb: str, needed: bool, text: str) -> None:
 
 _of_a_period("ingest", True, "Collect, check, protect and version one period.")
 _of_a_period("score", True, "Score one period with the live champion.")
-_of_a_period("monitor", True, "Compare one period with the reference; say whether to train again.")
+
+
+@main.command()
+@click.argument("project")
+@click.argument("period")
+@click.option("--page", is_flag=True, help="Draw Evidently's reports of the period as HTML (about 4 MB each) from what is on record.")
+@JSON
+def monitor(project: str, period: str, page: bool, as_json: bool) -> None:
+    """Compare one period with the reference; say whether to train again."""
+    if page:
+        from flows import terminal
+
+        _show({"project": project, "period": period, "pages": terminal.pages(project, period)}, as_json)
+    else:
+        _show(_flow("monitor", project=project, period=period), as_json)
+
+
 _of_a_period("train", False, "Search, judge and refit a candidate (newest period if not named).")
 _of_a_period("promote", False, "Hold the newest candidate against its gate.")
 

@@ -171,6 +171,28 @@ def rollback(project: str, reason: str) -> Any:
     return rollout
 
 
+def pages(project: str, period: str) -> list[str]:
+    """Draw the kept Evidently reports of a period as HTML; their paths.
+
+    Raises:
+        UnknownName: the period was not monitored.
+    """
+    from pillars import config
+    from pillars.errors import UnknownName
+    from pillars.monitoring import reports
+
+    stores = Stores()
+    name, drawn, refused = config.load(stores.config_file(project)).project, [], []
+    for kind in reports.KINDS:
+        try:
+            drawn.append(str(stores.var / reports.write_page(stores, name, period, kind)))
+        except UnknownName as err:  # the first period has no drift, an unscored one no quality
+            refused.append(err)
+    if not drawn:
+        raise refused[0]
+    return drawn
+
+
 def rebuild(project: str, pin: bool) -> Any:
     """Rebuild the data set, hold it against the pin in data.dvc, and write that pin when asked to."""
     from pillars import config

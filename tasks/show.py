@@ -6,14 +6,14 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from pillars.vocabulary import Candidate, Decision, Rollout, Scorecard, Scored, Tuned, Validation, Verdict
 
-MARK = {"accept": "✅", "refuse": "⛔", "inconclusive": "➖", "passed": "✅", "failed": "⛔", "could_not_run": "⚠️"}
+SAID = {"accept": "accepted", "refuse": "refused", "inconclusive": "inconclusive"}
 
 
 def validation(checked: Validation) -> None:
     """Table of all checks, with the decision above it."""
     rows = [
         {
-            "": MARK[c.status],
+            "result": c.status.replace("_", " "),
             "check": c.expectation.removeprefix("expect_"),
             "column": c.column,
             "severity": "quarantine" if c.quarantine else c.severity,
@@ -23,7 +23,7 @@ def validation(checked: Validation) -> None:
         for c in sorted(checked.checks, key=lambda c: c.status == "passed")
     ]
     counts = f"Rows {checked.rows}, quarantined {checked.quarantined}."
-    head = f"{MARK[checked.decision.outcome]} {checked.decision.reason}. {counts} Page: `var/{checked.page}`"
+    head = f"{SAID[checked.decision.outcome]}: {checked.decision.reason}. {counts} Page: `var/{checked.page}`"
     create_table_artifact(rows, key=_key("validation", checked.project), description=head)
 
 
@@ -47,8 +47,8 @@ def candidate(made: Candidate) -> None:
     """Both decisions and the scorecards behind them."""
     lines = [
         f"# Candidate of {made.period}",
-        f"- {MARK[made.recipe_decision.outcome]} recipe: {made.recipe_decision.reason}",
-        f"- {MARK[made.refresh_decision.outcome]} refresh: {made.refresh_decision.reason}",
+        f"- recipe {SAID[made.recipe_decision.outcome]}: {made.recipe_decision.reason}",
+        f"- refresh {SAID[made.refresh_decision.outcome]}: {made.refresh_decision.reason}",
         f"- recipe `{made.recipe.name}`, fitted through {made.fitted_through}, data `{made.data_version}`",
         f"- boosters `{made.sha256[:16]}`, MLflow run `{made.run_id}`",
         "",
@@ -61,7 +61,7 @@ def candidate(made: Candidate) -> None:
 
 def decision(what: str, made: Candidate, taken: Decision) -> None:
     """One decision with its reason."""
-    head = f"# {MARK[taken.outcome]} {what} of {made.period}: {taken.outcome}\n{taken.reason}"
+    head = f"# {what} of {made.period}: {SAID[taken.outcome]}\n{taken.reason}"
     text = f"{head}\n\nRecipe: {made.recipe_decision.outcome}, {made.recipe_decision.reason}"
     create_markdown_artifact(text, key=_key(what, made.project))
 
@@ -76,7 +76,7 @@ def scored(done: Scored) -> None:
 def verdict(seen: Verdict) -> None:
     """Drift by column, realized quality, and what follows."""
     lines = [f"# {seen.period}: {'retrain' if seen.retrain else 'keep'}", seen.reason, ""]
-    lines += [f"- ⚠️ {alarm}" for alarm in seen.alarms]
+    lines += [f"- **alarm**, {alarm}" for alarm in seen.alarms]
     if seen.quality:
         lines += ["", *scorecards((seen.quality,))]
     if seen.drift:
@@ -109,7 +109,7 @@ def scorecards(cards: tuple[Scorecard, ...]) -> list[str]:
 def _drift_mark(seen: Verdict, column: str) -> str:
     if seen.drift is None or column not in seen.drift.drifted:
         return ""
-    return "structural ⚠️" if column in seen.drift.structural_drifted else "seasonal"
+    return "**structural**" if column in seen.drift.structural_drifted else "seasonal"
 
 
 def _key(what: str, project: str) -> str:

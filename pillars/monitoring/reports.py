@@ -20,6 +20,7 @@ from pillars.errors import SourceBroken, UnknownName
 from pillars.stores import Stores, write_atomically
 
 Kind = Literal["drift", "quality"]
+KINDS: tuple[Kind, ...] = ("drift", "quality")
 Line = tuple[str, str, dict[str, str]]  # of a trend panel: legend, Evidently's metric, the labels that pick one of its values
 
 
