@@ -14,6 +14,7 @@ import argparse
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -77,7 +78,7 @@ def judged(stores: Stores, name: str) -> list[Month]:
     version = versions.head(stores, project)
     if version is None or not chapters:
         raise UnknownName("scored period", FIRST, [])
-    read = features.reader(project, version.id, lambda kind, periods: versions.read(stores, version, kind, periods))
+    read = features.reader(project, version.id, partial(versions.read, stores, version))
     known = sorted(version.periods)
     prior, stock = models.prior_recipe(project), models.stock_recipe(project)
     never = _fitted(stores, project, gather(read, Part(tuple(p for p in known if p < FIRST))), prior)
