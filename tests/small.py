@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +15,8 @@ from tests.conftest import make_clone
 
 PERIODS = ("2013-01", "2013-02", "2013-03", "2013-04")
 CARRIERS = ("9E", "VX", "FL")
-SOURCE = '''"""Flights of three carriers, read from files beside this module."""
+SOURCE = '''"""Flights of three carriers, read from files of the clone that is entered: one process may see several."""
+import os
 from pathlib import Path
 import pyarrow.parquet as pq
 
@@ -23,15 +25,16 @@ class Slice:
         self.last = last
 
     def periods(self):
-        return [p for p in sorted({f.name[-15:-8] for f in FILES.glob("rows-*")}) if p <= self.last]
+        return [p for p in sorted({f.name[-15:-8] for f in files().glob("rows-*")}) if p <= self.last]
 
     def rows(self, period):
-        return pq.read_table(FILES / f"rows-{period}.parquet")
+        return pq.read_table(files() / f"rows-{period}.parquet")
 
     def outcomes(self, period):
-        return pq.read_table(FILES / f"outcomes-{period}.parquet")
+        return pq.read_table(files() / f"outcomes-{period}.parquet")
 
-FILES = Path(__file__).parent / "slice"
+def files():
+    return Path(os.environ.get("PILLARS_ROOT") or Path(__file__).parent) / "slice"
 
 def source(last="2013-04"):
     return Slice(last)
@@ -82,6 +85,8 @@ def enter(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PILLARS_VAR", raising=False)
     monkeypatch.setenv("PILLARS_ROOT", str(root))
     monkeypatch.chdir(root)
+    monkeypatch.syspath_prepend(root)
+    monkeypatch.delitem(sys.modules, "small_source", raising=False)  # an earlier clone's, which reads that clone's files
 
 
 def write_small(root: Path, slices: Path) -> Path:
