@@ -58,7 +58,7 @@ def up(detach: bool) -> None:
     from flows import up as stack
     from pillars.stores import Stores
 
-    stack.up(Stores(), detach=detach)
+    sys.exit(stack.up(Stores(), detach=detach))
 
 
 @main.command()
@@ -67,7 +67,7 @@ def down() -> None:
     from flows import up as stack
     from pillars.stores import Stores
 
-    stack.down(Stores())
+    sys.exit(stack.down(Stores()))
 
 
 @main.command()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from prefect import flow
 
+from pillars.answers.history import facts_of
 from pillars.vocabulary import Batch, Json
 from tasks import data, show
 from tasks.opened import open_project
-from tasks.past import facts_of
 
 
 @flow(name="ingest", flow_run_name="{project} {period}")

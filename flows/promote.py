@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from prefect import flow
 
-from pillars.vocabulary import Decision, Json
+from pillars.vocabulary import Decision, Json, Promotion
 from tasks import monitoring, show
 from tasks.opened import open_project
-from tasks.past import Promotion
 
 
 @flow(name="promote", flow_run_name="{project} {period}")

@@ -160,7 +160,9 @@ class Monitoring(Section):
 class Registry(Section):
     """The model registry."""
 
-    external_changes: Literal["accept", "ask", "revert"] = Field(default="ask", description="an alias moved by hand in MLflow is a request")
+    external_changes: Literal["ask", "revert"] = Field(
+        default="ask", description="an alias moved by hand in MLflow is put back; ask: and is a request on record"
+    )
 
 
 class Schedule(Section):

@@ -232,6 +232,14 @@ class ModelVersion:
 
 
 @dataclass(frozen=True)
+class Promotion:
+    """What a promotion is on record with: the version that was registered for it, and the recipe decision behind it."""
+
+    version: ModelVersion
+    recipe_decision: Decision
+
+
+@dataclass(frozen=True)
 class Release:
     """A model version exported to an immutable folder (`path` relative to `var`)."""
 

@@ -7,14 +7,15 @@ from dataclasses import asdict
 
 import numpy as np
 
+from pillars.answers.history import facts_of
 from pillars.data import collection
 from pillars.deployment import traffic
 from pillars.monitoring import drift as drifts
 from pillars.monitoring import lineage, performance, registry, retraining
 from pillars.training import metrics
-from pillars.vocabulary import Candidate, DataVersion, Drift, ModelVersion, Scorecard, Scored, Verdict
+from pillars.vocabulary import Candidate, DataVersion, Drift, Json, ModelVersion, Scorecard, Scored, Verdict
+from tasks import show
 from tasks.opened import Opened
-from tasks.past import facts_of
 from tasks.policy import step
 
 
@@ -86,7 +87,14 @@ def register(opened: Opened, candidate: Candidate) -> ModelVersion:
 
 @step("move alias", retries=2)
 def follow(opened: Opened) -> None:
-    """Let MLflow's alias follow the ledger."""
-    champion = opened.past.champion()
-    if champion is not None:
-        registry.point(opened.stores, opened.name, champion)
+    """Let MLflow's alias follow the ledger. One that somebody moved by hand is put back; if the YAML says ask, the request is on record."""
+    champions = opened.past.champions()
+    if not champions:
+        return
+    found = registry.champion(opened.stores, opened.name)
+    if found not in (None, *champions[:2]) and opened.config.registry.external_changes == "ask":  # the second: we have not followed yet
+        reason = f"in MLflow somebody moved the alias to v{found}; v{champions[0]} answers. Accept it: pillars deploy --version {found}"
+        inputs: dict[str, Json] = {"asked_for": found, "champion": champions[0], "after": len(champions)}
+        opened.record("alias", inputs, ("inconclusive", reason), inputs)
+        show.request(opened.name, reason)
+    registry.point(opened.stores, opened.name, champions[0])

@@ -14,12 +14,13 @@ from prefect.runtime import flow_run
 from pydantic import TypeAdapter
 
 from pillars import config
+from pillars.answers.history import facts_of
 from pillars.data import collection, versions
 from pillars.errors import ConfigChanged, UnknownName
 from pillars.monitoring.ledger import Entry, Ledger
 from pillars.stores import Stores
 from pillars.vocabulary import DataVersion, Decision, Json
-from tasks.past import Past, facts_of
+from tasks.past import Past
 from tasks.policy import step
 
 T = TypeVar("T")

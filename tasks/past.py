@@ -3,28 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
 
-from pydantic import TypeAdapter
-
+from pillars.answers.history import facts_of
 from pillars.errors import UnknownName
 from pillars.monitoring.ledger import Entry, Ledger
-from pillars.vocabulary import Batch, Candidate, DataVersion, Decision, ModelVersion, Scorecard, Verdict
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Promotion:
-    """Facts of a promotion: the registered version, and what the recipe decision was."""
-
-    version: ModelVersion
-    recipe_decision: Decision
-
-
-def facts_of(entry: Entry, kind: type[T]) -> T:
-    """A value of the vocabulary as it was put on record."""
-    return TypeAdapter(kind).validate_python(entry.facts)
+from pillars.vocabulary import Batch, Candidate, DataVersion, ModelVersion, Promotion, Scorecard, Verdict
 
 
 @dataclass(frozen=True)
@@ -93,11 +76,14 @@ class Past:
 
     def champion(self) -> int | None:
         """The version that the newest promotion, deployment or rollback made champion."""
-        passed = [e for e in self.ledger.entries(self.project) if e.decision in ("promote", "deploy", "rollback") and e.outcome == "accept"]
-        if not passed:
-            return None
-        newest = passed[-1]
-        return facts_of(newest, Promotion).version.version if newest.decision == "promote" else int(str(newest.inputs["version"]))
+        return next(iter(self.champions()), None)
+
+    def champions(self) -> list[int]:
+        """Versions as promotions, deployments and rollbacks made them champion, newest first."""
+        made = [e for e in self.ledger.entries(self.project) if e.decision in ("promote", "deploy", "rollback") and e.outcome == "accept"]
+        return [
+            facts_of(e, Promotion).version.version if e.decision == "promote" else int(str(e.inputs["version"])) for e in reversed(made)
+        ]
 
     def generation(self) -> int:
         """The newest traffic generation on record; 0 before the first deployment."""

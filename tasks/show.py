@@ -96,6 +96,11 @@ def rollout(now: Rollout) -> None:
     create_markdown_artifact(text, key=_key("traffic", now.project))
 
 
+def request(project: str, reason: str) -> None:
+    """Something that a person should answer."""
+    create_markdown_artifact(f"# Somebody asks\n{reason}", key=_key("request", project))
+
+
 def scorecards(cards: tuple[Scorecard, ...]) -> list[str]:
     """Markdown table, a line per model; intervals are 95 % over blocks of rows."""
     if not cards:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from pillars.monitoring.ledger import Entry, Ledger
 from pillars.stores import Stores
-from pillars.vocabulary import Batch, Candidate, Decision, ModelVersion, Rollout, Scorecard, Scored, Verdict
+from pillars.vocabulary import Batch, Candidate, Decision, ModelVersion, Promotion, Rollout, Scorecard, Scored, Verdict
 
 T = TypeVar("T")
 
@@ -100,21 +100,14 @@ def _told(chapter: Chapter, entry: Entry) -> Chapter:
         case "train":
             return replace(chapter, candidate=facts_of(entry, Candidate))
         case "promote":
-            facts = facts_of(entry, _Promoted)
-            return replace(chapter, promotion=Decision(_outcome(entry), entry.reason), version=facts.version)
+            made = facts_of(entry, Promotion)
+            return replace(chapter, promotion=Decision(_outcome(entry), entry.reason), version=made.version)
         case "deploy" | "rollback":
             return replace(chapter, rollouts=(*chapter.rollouts, facts_of(entry, Rollout)))
         case "cycle":
             return replace(chapter, finished=True)
         case _:
             return chapter
-
-
-@dataclass(frozen=True)
-class _Promoted:
-    """The part of a promotion's facts that is told."""
-
-    version: ModelVersion | None = None
 
 
 def _outcome(entry: Entry) -> Any:

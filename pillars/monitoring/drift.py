@@ -16,6 +16,7 @@ from pillars.monitoring.retraining import alarming
 from pillars.stores import Stores
 from pillars.vocabulary import Drift
 
+DIGITS = 9  # Evidently sums over categories in the order of a set: from process to process the last digits differ
 MAX_COLUMNS = 20  # a column costs about 0.1 s, most of it for its chart
 METHOD = {
     "numerical": "wasserstein",
@@ -46,9 +47,8 @@ def compare(
     nulls = {c: (_null_share(before[c]), _null_share(now[c])) for c in kinds}
     filled = [c for c in kinds if max(nulls[c]) < 1]  # a column without values on one side has a distance to nothing: its nulls tell
     snapshot = _run(project, period, {c: kinds[c] for c in filled}, before, now, reference_name)
-    distances = {
-        m["config"]["column"]: float(m["value"]) for m in snapshot.dict()["metrics"] if m["config"]["type"].endswith(":ValueDrift")
-    }
+    values = [m for m in snapshot.dict()["metrics"] if m["config"]["type"].endswith(":ValueDrift")]
+    distances = {m["config"]["column"]: round(float(m["value"]), DIGITS) for m in values}
     scores = {c: distances[c] for c in filled} | {f"{c} nulls": abs(now - before) for c, (before, now) in nulls.items()}
     drifted = tuple(c for c in kinds if max(scores.get(c, 0.0), scores[f"{c} nulls"]) >= declared.threshold)
     structural = tuple(c for c in drifted if c in declared.structural)

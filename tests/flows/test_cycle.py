@@ -78,6 +78,7 @@ def test_everything_asked_for_again_gives_what_is_on_record():
 def test_cycles_on_a_broken_batch_a_rollback_and_a_reset(small: Path):
     """One clone's history, in order; each step is a claim of its own."""
     from flows.cycle import cycle
+    from flows.deploy import deploy
     from flows.replay import replay
     from flows.reset import reset
     from flows.rollback import rollback
@@ -96,6 +97,14 @@ def test_cycles_on_a_broken_batch_a_rollback_and_a_reset(small: Path):
     kept = opened().stores.var / str(rejected.facts["kept_at"])
     assert pq.read_table(next(kept.glob("rows*.parquet"))).num_rows == 100
     assert opened().past.ingested("2013-03").periods == ("2013-01", "2013-03")
+    # an alias moved by hand is put back, and the request is on record
+    registry.point(opened().stores, "small", 1)
+    replay("small", last="2013-04")
+    registry.point(opened().stores, "small", 1)
+    deploy("small")
+    assert registry.champion(opened().stores, "small") == opened().past.champion() == 3
+    assert "moved the alias to v1; v3 answers" in entries("alias")[-1].reason
+    assert rollback("small", "one back").champion.version == 2
     # back to the release before; the alias follows; further back there is nothing
     assert rollback("small", "a test").champion.version == 1
     assert opened().past.champion() == registry.champion(opened().stores, "small") == 1
