@@ -8,8 +8,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
+from deployments.supervisor import end
 from pillars.monitoring.ledger import Ledger
 from pillars.stores import Stores
 from tests.conftest import make_clone
@@ -41,8 +43,8 @@ def deployed(tmp_path: Path, slices: Path, prefect_server: str, monkeypatch: pyt
     try:
         yield root
     finally:
-        worker.terminate()
-        worker.wait(60)
+        parent = psutil.Process(worker.pid)  # it may be about to start one more run: a worker that is asked to end finishes that first
+        end([parent, *parent.children(recursive=True)], patience_s=10)
 
 
 def finished() -> list[str]:
