@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from prefect import flow
 
 from flows.deploy import deploy
@@ -37,3 +39,7 @@ def cycle(project: str, period: str | None = None) -> Verdict | None:
         if promote(project, period):
             deploy(project)  # reversible: pillars rollback
     return closing.finished(opened, batch, verdict)
+
+
+if __name__ == "__main__":  # with Prefect's own settings: python -m flows.cycle flights
+    cycle(*sys.argv[1:])

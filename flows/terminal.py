@@ -164,10 +164,11 @@ def rollback(project: str, reason: str) -> Any:
     from tasks.opened import open_project
 
     rollout = take_back(open_project(project, accept_changes=True), reason)
+    click.echo(f"v{rollout.champion.version} answers again; now Prefect and MLflow are told", err=True)
     try:
         perform("rollback", {"project": project}, flow="report")
     except Exception as err:
-        click.echo(f"pillars: v{rollout.champion.version} answers again; Prefect and MLflow were not told ({err})", err=True)
+        click.echo(f"pillars: Prefect and MLflow could not be told ({err}); the next deployment or rollback does it", err=True)
     return rollout
 
 

@@ -51,6 +51,12 @@ def counted(what: str, total: int) -> Iterator[Callable[[str], None]]:
     yield count
 
 
-def search(what: str, done: int, total: int, best: float) -> None:
-    """Progress of a search: fits done, of how many, and the lowest loss so far."""
-    tell(what, done, total, f"best {best:.4f}", fine=True)
+def search(what: str) -> Callable[[int, int, float], None]:
+    """Progress of a search, for the UI and the terminal: fits done, of how many, and the lowest loss so far."""
+    artifact = cast(UUID, create_progress_artifact(progress=0.0, key="search", description=what))
+
+    def count(done: int, total: int, best: float) -> None:
+        update_progress_artifact(artifact_id=artifact, progress=100.0 * done / total, description=f"{what}: best loss {best:.4f}")
+        tell(what, done, total, f"best {best:.4f}", fine=True)
+
+    return count

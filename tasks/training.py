@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 from pillars.bundle.bundle import Bundle
 from pillars.deployment import release, traffic
@@ -43,7 +42,7 @@ def tune(opened: Opened, version: DataVersion, until: str) -> Tuned:
     champion, stock, fixed = champion_of(opened), models.stock_recipe(opened.config), [models.prior_recipe(opened.config)]
     if champion:
         fixed.append(judging.recipe_of(champion))
-    tell = partial(progress.search, f"search {until}")
+    tell = progress.search(f"search {opened.name} {until}")
     return tuning.tune(opened.stores, opened.config, labelled(opened, version), opened.known(version, until), until, stock, fixed, tell)
 
 
