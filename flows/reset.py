@@ -8,7 +8,7 @@ from prefect import flow
 
 from pillars.deployment import traffic
 from pillars.monitoring import registry, reports
-from tasks.opened import actor, open_project
+from tasks.opened import actor, open_as_it_is
 
 
 @flow(name="reset", flow_run_name="{project}")
@@ -19,7 +19,7 @@ def reset(project: str, reason: str = "asked for by hand") -> int:
         project: name of the YAML in configs/
         reason: why, for the record
     """
-    opened = open_project(project, accept_changes=True)
+    opened = open_as_it_is(project)
     traffic.withdraw(opened.stores, project)
     registry.unpoint(opened.stores, project)
     reports.clear(opened.stores, project)

@@ -10,7 +10,7 @@ from pillars.deployment import rollback as policy
 from pillars.deployment import traffic
 from pillars.vocabulary import Json, Rollout
 from tasks import monitoring, show
-from tasks.opened import Opened, actor, open_project, plain
+from tasks.opened import Opened, actor, open_as_it_is, plain
 
 
 @flow(name="rollback", flow_run_name="{project}")
@@ -21,7 +21,7 @@ def rollback(project: str, reason: str = "asked for by hand") -> Rollout:
         project: name of the YAML in configs/
         reason: why, for the record
     """
-    opened = open_project(project, accept_changes=True)  # going back must not wait for a question about settings
+    opened = open_as_it_is(project)
     rollout = take_back(opened, reason)
     monitoring.follow(opened)
     show.rollout(rollout)
@@ -41,7 +41,7 @@ def take_back(opened: Opened, reason: str) -> Rollout:
 @flow(name="rollback", flow_run_name="{project} (reported)")
 def report(project: str) -> None:
     """After a rollback from the command line: let the alias follow, and show it in the UI."""
-    opened = open_project(project, accept_changes=True)
+    opened = open_as_it_is(project)
     monitoring.follow(opened)
     rollout = traffic.read(opened.stores, project)
     if rollout is not None:

@@ -161,9 +161,9 @@ def rollback(project: str, reason: str) -> Any:
     """Take the traffic back at once; tell Prefect and MLflow afterwards, and only if they answer."""
     choose_prefect(Stores())
     from flows.rollback import take_back
-    from tasks.opened import open_project
+    from tasks.opened import open_as_it_is
 
-    rollout = take_back(open_project(project, accept_changes=True), reason)
+    rollout = take_back(open_as_it_is(project), reason)
     click.echo(f"v{rollout.champion.version} answers again; now Prefect and MLflow are told", err=True)
     try:
         perform("rollback", {"project": project}, flow="report")

@@ -91,8 +91,8 @@ def follow(opened: Opened) -> None:
     champions = opened.past.champions()
     if not champions:
         return
-    found = registry.champion(opened.stores, opened.name)
-    if found not in (None, *champions[:2]) and opened.config.registry.external_changes == "ask":  # the second: we have not followed yet
+    found = registry.external_change(opened.stores, opened.config, champions[0])
+    if found not in (None, *champions[1:2]) and opened.config.registry.external_changes == "ask":  # the one before: not followed yet
         reason = f"in MLflow somebody moved the alias to v{found}; v{champions[0]} answers. Accept it: pillars deploy --version {found}"
         inputs: dict[str, Json] = {"asked_for": found, "champion": champions[0], "after": len(champions)}
         opened.record("alias", inputs, ("inconclusive", reason), inputs)

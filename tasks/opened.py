@@ -103,16 +103,25 @@ class Opened:
 
 
 def open_project(name: str, accept_changes: bool = False) -> Opened:
-    """Open `configs/<name>.yaml` and hold it against the one on record.
+    """Open `configs/<name>.yaml` and hold it against the one on record; a first one, or an accepted change, is put there.
 
     Raises:
         ConfigInvalid, UnknownName: see `pillars.config.load`.
         ConfigChanged: it differs from the one the history was made with, and `accept_changes` is not set.
     """
-    stores = Stores()
-    opened = Opened(stores, config.load(stores.config_file(name)), Ledger(stores))
+    opened = open_as_it_is(name)
     _settle(opened, accept_changes)
     return opened
+
+
+def open_as_it_is(name: str) -> Opened:
+    """Open a project whose settings are in question: going back must not wait for the answer, nor give it.
+
+    Raises:
+        ConfigInvalid, UnknownName: see `pillars.config.load`.
+    """
+    stores = Stores()
+    return Opened(stores, config.load(stores.config_file(name)), Ledger(stores))
 
 
 def actor() -> str:

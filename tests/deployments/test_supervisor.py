@@ -106,6 +106,7 @@ def test_no_process_outlives_a_killed_supervisor(supervise: Supervise, tmp_path:
     process.kill()
     wait_until(lambda: all(gone(pid) for pid in pids), what="the services to end")
     wait_until(lambda: all(gone(child.pid) for child in children), what="honcho's own processes to end")
+    assert not [pid for pid in (*pids, *(child.pid for child in children)) if not gone(pid)]
 
 
 def test_what_honcho_says_is_in_the_log_and_not_in_the_terminal(supervise: Supervise, tmp_path: Path) -> None:

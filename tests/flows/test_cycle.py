@@ -136,3 +136,14 @@ def test_a_schedule_may_change_at_any_time(small: Path):
     edit_config(small, gate={"margin": 0.5})
     with pytest.raises(ConfigChanged, match=r"gate\.margin: 0\.001 -> 0\.5"):
         opened()
+
+
+def test_a_rollback_neither_waits_for_the_question_about_settings_nor_answers_it(small: Path):
+    from flows.rollback import rollback
+
+    opened()
+    edit_config(small, gate={"margin": 0.5})
+    with pytest.raises(UnknownName, match="earlier release"):  # it went as far as there was a release to go to
+        rollback("small", "a test")
+    with pytest.raises(ConfigChanged, match=r"gate\.margin"):
+        opened()

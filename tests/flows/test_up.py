@@ -32,11 +32,10 @@ columns:
 features: {numeric: [speed]}
 """
 SOURCE = """\
-import time
+import threading
 
 def source():
-    while True:
-        time.sleep(1)
+    threading.Event().wait()
 """
 Pillars = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -3,7 +3,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,13 +104,14 @@ def test_a_journal_cut_anywhere_ends_in_the_same_history(tmp_path: Path) -> None
 
 
 CHILD = """
-import sys, time
+import os, signal, sys
 from pathlib import Path
 from tests.pillars.training.test_study import bowl, run
 def noted(params):
     with open(sys.argv[2], "a") as handle:
         handle.write("x")
-    time.sleep(0.05)
+    if os.path.getsize(sys.argv[2]) >= int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
     return bowl(params)
 run(Path(sys.argv[1]), trials=9, workers=2, loss_of=noted)
 """
@@ -120,13 +120,8 @@ run(Path(sys.argv[1]), trials=9, workers=2, loss_of=noted)
 @pytest.mark.parametrize("after", [1, 6])
 def test_a_search_killed_and_started_again_loses_no_told_trial_and_ends_undisturbed(tmp_path: Path, after: int) -> None:
     journal, notes = tmp_path / "a.log", tmp_path / "notes"
-    child = subprocess.Popen([sys.executable, "-c", CHILD, str(journal), str(notes)])
-    deadline = time.monotonic() + 60
-    while not notes.exists() or notes.stat().st_size < after:
-        assert time.monotonic() < deadline
-        assert child.poll() is None, "the child ended before it was killed"
-    child.send_signal(signal.SIGKILL)
-    child.wait()
+    child = subprocess.run([sys.executable, "-c", CHILD, str(journal), str(notes), str(after)], timeout=60)
+    assert child.returncode == -signal.SIGKILL, "the child ended before it was killed"
     finished = (after - 1) // 3 * 3  # batches before the one that was killed
     rerun: list[Params] = []
 
