@@ -168,7 +168,8 @@ def rollback(project: str, reason: str) -> Any:
     try:
         perform("rollback", {"project": project}, flow="report")
     except Exception as err:
-        click.echo(f"pillars: Prefect and MLflow could not be told ({err}); the next deployment or rollback does it", err=True)
+        why = err.problem if isinstance(err, StoreUnavailable) else err
+        click.echo(f"pillars: Prefect and MLflow could not be told ({why}); the next deployment or rollback does it", err=True)
     return rollout
 
 
