@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo, available_timezones
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
-from pillars.errors import ConfigInvalid, UnknownName
+from pillars.errors import ConfigInvalid, StoreUnavailable, UnknownName
 
 Role = Literal["key", "time", "entity", "protected", "feature", "outcome", "known_later", "info"]
 ColumnType = Literal["float", "int", "category", "text", "timestamp", "bool"]
 Share = Annotated[float, Field(ge=0, le=1)]
+NAME = r"^[a-z][a-z0-9_-]{0,40}$"
+MODULE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"  # relative names have no package to start from
+CRON = r"^(@[a-z]+|\S+(\s+\S+){4})$"  # Prefect reads the fields themselves
+SHAPES = {  # what a pattern asks for, in words
+    NAME: "small letters, digits, - and _, a letter first, 41 at most",
+    MODULE: "the full name of a module, such as projects.flights",
+    CRON: "five fields, such as 0 6 1 * *",
+}
+NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 SETTLED = ("description", "schedule")  # sections that may change freely: no result depends on them
 
 
 class Section(BaseModel):
-    """Base of every section: unknown keys refused, values frozen."""
+    """Base of every section: unknown keys refused, values frozen, numbers finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Source(Section):
     """Where rows and outcomes come from."""
 
-    python: str = Field(description="module whose source() has periods(), rows(period) and outcomes(period), e.g. projects.flights")
+    python: str = Field(
+        pattern=MODULE, description="module whose source() has periods(), rows(period) and outcomes(period), e.g. projects.flights"
+    )
     options: dict[str, JsonValue] = Field(default={}, description="keyword arguments of its source(), e.g. horizon_min: 60")
     outcome_lag: int = Field(default=0, ge=0, description="periods between rows and the arrival of their outcomes")
 
@@ -36,7 +50,7 @@ class Source(Section):
 class Column(Section):
     """One column of the rows or outcomes."""
 
-    type: ColumnType = Field(description="float, int, category, text, timestamp or bool")
+    type: ColumnType = Field(description="float, int, category, text, timestamp (without a zone) or bool")
     role: tuple[Role, ...] = Field(default=("info",), description="key, time, entity, protected, feature, outcome, known_later, info")
     nullable: bool = Field(default=True, description="whether nulls are allowed")
     description: str = Field(default="", description="what the column means, with its unit")
@@ -70,6 +84,13 @@ class Expectations(Section):
     freshness: bool = Field(default=True, description="every row's time must lie in its period")
     suite: tuple[Expectation, ...] = Field(default=(), description="the checks")
 
+    @model_validator(mode="after")
+    def limits_fit(self) -> Expectations:
+        """Refuse limits that no batch can keep."""
+        if self.max_rows is not None and self.max_rows < self.min_rows:
+            raise ValueError(f"max_rows {self.max_rows} is below min_rows {self.min_rows}")
+        return self
+
 
 class Split(Section):
     """How time separates fitting from judging."""
@@ -86,6 +107,15 @@ class Range(Section):
     high: float | int = Field(description="largest value")
     log: bool = Field(default=False, description="sample on a logarithmic scale")
 
+    @model_validator(mode="after")
+    def ends_fit(self) -> Range:
+        """Refuse a range without a value in it."""
+        if self.high < self.low:
+            raise ValueError(f"high {self.high} is below low {self.low}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low {self.low} has no logarithm; it must be above 0")
+        return self
+
 
 class Search(Section):
     """The Optuna study of one retraining."""
@@ -93,7 +123,7 @@ class Search(Section):
     trials: int = Field(default=8, ge=0, description="budget: fits with sampled parameters")
     batch: int = Field(default=2, ge=1, description="trials asked for together; with the seed it decides the history")
     workers: int = Field(default=2, ge=1, description="threads that fit, one core each; changes speed only")
-    seed: int = Field(default=0, description="seed of sampler and boosters")
+    seed: int = Field(default=0, ge=0, le=2_000_000_000, description="seed of sampler and boosters")
     rows: int = Field(default=40_000, ge=100, description="newest rows used per search fit; the final fits use all")
     max_rounds: int = Field(default=400, ge=1, description="boosting rounds before early stopping ends a fit")
     early_stopping: int = Field(default=20, ge=1, description="rounds without gain that end a fit")
@@ -168,15 +198,26 @@ class Registry(Section):
 class Schedule(Section):
     """When the scheduled cycle runs (Prefect deployment)."""
 
-    cron: str = Field(default="0 6 1 * *", description="cron expression")
+    cron: str = Field(default="0 6 1 * *", pattern=CRON, description="cron expression")
     timezone: str = Field(default="UTC", description="time zone of the expression")
     active: bool = Field(default=True, description="whether the schedule starts active")
+
+    @field_validator("timezone")
+    @classmethod
+    def known_zone(cls, timezone: str) -> str:
+        """Refuse a zone that does not exist. A machine without a list of zones takes any."""
+        try:
+            ZoneInfo(timezone)
+        except (LookupError, ValueError, OSError):
+            if known := available_timezones():
+                raise ValueError(f"there is no time zone {timezone}{_near(timezone, known)}") from None
+        return timezone
 
 
 class Project(Section):
     """The whole of one project."""
 
-    project: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,40}$", description="name, equal to the file's")
+    project: str = Field(pattern=NAME, description="name, equal to the file's")
     description: str = Field(default="", description="one line for people")
     task: Literal["binary"] = Field(default="binary", description="kind of target")
     target: str = Field(description="the outcome column that is predicted")
@@ -197,7 +238,12 @@ class Project(Section):
     def roles_fit(self) -> Project:
         """Refuse features that cannot be known, and roles that do not exist."""
         problems = []
-        for name in (*self.features.numeric, *self.features.categorical):
+        named = (*self.features.numeric, *self.features.categorical)
+        if not named:
+            problems.append("features: name one column or more")
+        for name in sorted({n for n in named if named.count(n) > 1}):
+            problems.append(f"features: {name} is named twice")
+        for name in dict.fromkeys(named):
             column = self.columns.get(name)
             if column is None:
                 problems.append(f"features: {name} is not declared under columns{_near(name, self.columns)}")
@@ -207,6 +253,11 @@ class Project(Section):
                 problems.append(f"features: {name} is protected")
         if "outcome" not in self.columns.get(self.target, Column(type="bool")).role:
             problems.append(f"target: {self.target} must be a column with role outcome{_near(self.target, self.of('outcome'))}")
+        elif self.columns[self.target].type != "bool":
+            problems.append(f"target: {self.target} is declared {self.columns[self.target].type}; a binary target is a bool")
+        for name in self.key:
+            if {"outcome", "known_later"} & set(self.columns[name].role):
+                problems.append(f"columns: {name} is a key, and known only after the prediction moment")
         if not self.key:
             problems.append("columns: one or more columns need role key")
         if len(self.of("time")) != 1:
@@ -262,21 +313,28 @@ def load(path: Path) -> Project:
     Raises:
         ConfigInvalid: not YAML, an unknown key (with its line and the nearest known key), or a value out of its range.
         UnknownName: no such file.
+        StoreUnavailable: it cannot be read.
     """
-    if not path.is_file():
-        raise UnknownName("project", path.stem, names(path.parent))
-    text = path.read_text(encoding="utf-8")
+    return _read(path, _text(path))
+
+
+@lru_cache(maxsize=8)  # a cycle opens its project seven times, each a tenth of a second of YAML
+def _read(path: Path, text: str) -> Project:
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
+        loader = yaml.SafeLoader(text)  # parsed once: that is nearly all of a load's time
+        root = loader.get_single_node()
+        twice = _twice(root)
+        content = None if root is None else loader.construct_document(root)
     except yaml.MarkedYAMLError as err:
         line = err.problem_mark.line + 1 if err.problem_mark else 1
         raise ConfigInvalid(path.name, [f"line {line}: {err.problem}"]) from err
     except yaml.YAMLError as err:
         raise ConfigInvalid(path.name, [" ".join(str(err).split())]) from err
+    except RecursionError as err:
+        raise ConfigInvalid(path.name, ["it is nested too deeply, or an anchor holds itself"]) from err
     if not isinstance(content, dict):
         raise ConfigInvalid(path.name, ["the file must be a mapping of sections"])
-    if twice := _twice(root):
+    if twice:
         raise ConfigInvalid(path.name, twice)
     try:
         project = Project.model_validate(content)
@@ -291,7 +349,30 @@ def load(path: Path) -> Project:
 
 def names(folder: Path) -> list[str]:
     """Projects that have a YAML in `folder`."""
-    return sorted(p.stem for p in folder.glob("*.yaml") if not p.name.startswith("_"))
+    return sorted(p.stem for p in folder.glob("*.yaml") if not p.name.startswith("_") and p.is_file())
+
+
+def _text(path: Path) -> str:
+    """The file's text.
+
+    Raises:
+        ConfigInvalid: it is a folder, or no UTF-8.
+        UnknownName: there is no such file.
+        StoreUnavailable: it cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except IsADirectoryError as err:
+        raise ConfigInvalid(path.name, ["it is a folder, not a file"]) from err
+    except OSError as err:
+        if err.errno in NO_SUCH_FILE:
+            raise UnknownName("project", path.stem, names(path.parent)) from err
+        raise StoreUnavailable(str(path), f"cannot be read ({err.strerror})", "Nothing was changed; mend it and run again.") from err
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as err:
+        line = content.count(b"\n", 0, err.start) + 1
+        raise ConfigInvalid(path.name, [f"line {line}: byte 0x{content[err.start]:02x} is not UTF-8; save the file as UTF-8"]) from err
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
@@ -352,6 +433,8 @@ def _sentence(error: Any, root: yaml.Node | None) -> str:
         return f"line {line}: unknown key {where}{_near(str(error['loc'][-1]), _known_keys(error['loc'][:-1]))}"
     if error["type"] == "missing":
         return f"line {line}: {where} is missing"
+    if error["type"] == "string_pattern_mismatch":
+        return f"line {line}: {where} is {error['input']!r:.60}; it must be {SHAPES[error['ctx']['pattern']]}"
     return f"line {line}: {where + ': ' if where else ''}{error['msg'].removeprefix('Value error, ')}"
 
 

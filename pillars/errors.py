@@ -2,6 +2,7 @@
 
 PillarsError
  +- ConfigInvalid      a YAML file that cannot be read as a project        exit 2
+ +- SettingInvalid     an environment variable PILLARS_* that cannot be used   exit 2
  +- ConfigChanged      the YAML differs from the one the history was made with   exit 3
  +- UnknownName        no such project, period, version                    exit 2
  +- InputInvalid       a column that cannot be encoded                      exit 2
@@ -35,6 +36,19 @@ class ConfigInvalid(PillarsError):
 
     def __str__(self) -> str:
         return "\n".join([f"{self.file} is not a valid project; nothing was changed.", *(f"  {p}" for p in self.problems)])
+
+
+class SettingInvalid(PillarsError):
+    """An environment variable cannot be used; `problems` name it, and never quote a secret."""
+
+    exit_code = 2
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return f"{'; '.join(self.problems)}. Nothing was changed; set it right and run again."
 
 
 class ConfigChanged(PillarsError):
@@ -98,7 +112,7 @@ class TooFewRows(PillarsError):
 
 
 class SourceBroken(PillarsError):
-    """A source did not give what its contract says; nothing of the period was kept."""
+    """A source did not give what its contract says; nothing of the period was kept. A `period` of "all": not even periods."""
 
     exit_code = 4
 
@@ -107,9 +121,11 @@ class SourceBroken(PillarsError):
         self.source, self.period, self.problem = source, period, problem
 
     def __str__(self) -> str:
-        return (
-            f"source {self.source}, period {self.period}: {self.problem}. Nothing of this period was kept; mend the source and run again."
-        )
+        where, what = ("", "Nothing") if self.period == "all" else (f", period {self.period}", "Nothing of this period")
+        return f"source {self.source}{where}: {self.problem}. {what} was kept; mend the source and run again."
+
+
+FROM_DVC = "Restore it from the remote (dvc fetch) or from the source (pillars data rebuild)."
 
 
 class DataCorrupt(PillarsError):
@@ -117,15 +133,12 @@ class DataCorrupt(PillarsError):
 
     exit_code = 5
 
-    def __init__(self, file: str, expected: str, found: str) -> None:
-        super().__init__(file, expected, found)
-        self.file, self.expected, self.found = file, expected, found
+    def __init__(self, file: str, expected: str, found: str, remedy: str = FROM_DVC) -> None:
+        super().__init__(file, expected, found, remedy)
+        self.file, self.expected, self.found, self.remedy = file, expected, found, remedy
 
     def __str__(self) -> str:
-        return (
-            f"{self.file} should have hash {self.expected} and has {self.found}; it was not used. "
-            "Restore it from the remote (dvc fetch) or from the source (pillars data rebuild)."
-        )
+        return f"{self.file} should have hash {self.expected} and has {self.found}; it was not used. {self.remedy}"
 
 
 class BundleRefused(PillarsError):
@@ -133,12 +146,12 @@ class BundleRefused(PillarsError):
 
     exit_code = 5
 
-    def __init__(self, path: str, problem: str) -> None:
-        super().__init__(path, problem)
-        self.path, self.problem = path, problem
+    def __init__(self, path: str, problem: str, remedy: str = "export it again (pillars deploy)") -> None:
+        super().__init__(path, problem, remedy)
+        self.path, self.problem, self.remedy = path, problem, remedy
 
     def __str__(self) -> str:
-        return f"bundle {self.path} refused: {self.problem}. Nothing was switched; export it again (pillars deploy)."
+        return f"bundle {self.path} refused: {self.problem}. Nothing was switched; {self.remedy}."
 
 
 class LedgerBroken(PillarsError):
@@ -163,6 +176,11 @@ class StoreUnavailable(PillarsError):
         super().__init__(store, problem, remedy)
         self.store, self.problem, self.remedy = store, problem, remedy
 
+    @classmethod
+    def refused(cls, what: str, err: OSError, remedy: str, deed: str = "used") -> StoreUnavailable:
+        """A refusal of the operating system, with its reason; `deed` is what was refused."""
+        return cls(what, f"cannot be {deed} ({err.strerror or type(err).__name__})", remedy)
+
     def __str__(self) -> str:
         return f"{self.store}: {self.problem}. {self.remedy}"
 
@@ -181,7 +199,7 @@ class Busy(PillarsError):
 
 
 class Overtaken(PillarsError):
-    """Somebody else changed `what` first: it was expected at generation `expected` and is at `found`."""
+    """Somebody else changed it first: `what` was expected at generation `expected` and is at `found`."""
 
     exit_code = 7
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from pillars.data.collection import read_collected
 from pillars.data.parquet import write_parquet
 from pillars.data.quarantine import ORPHAN, failing, split, unmatched
 from pillars.data.schema import alike, conform
+from pillars.data.suite import Kind
 from pillars.data.validation import Masks, validate
 from pillars.errors import SourceBroken
 from pillars.stores import Stores, write_atomically
@@ -53,17 +55,25 @@ def judge(project: Project, checks: tuple[Check, ...], masks: Masks, rows: pa.Ta
     A check whose failing rows go to quarantine is judged by the budget alone.
     """
     budget = project.expectations.quarantine_budget
-    problems = [_say(c) for c in checks if c.severity == "critical" and _broken(c)]
-    shares = {"rows": failing(masks["rows"], rows.num_rows)}
+    problems = [_say(c) for c in checks if c.severity == "critical" and _broken(c) and not _follows(c, checks)]
+    shares: dict[Kind, np.ndarray] = {"rows": failing(masks["rows"], rows.num_rows)}
     if outcomes is not None:
         shares["outcomes"] = failing(masks["outcomes"], outcomes.num_rows)
-    problems += [f"{_share(kind, bad)} would go to quarantine, budget {budget:.2%}" for kind, bad in shares.items() if _mean(bad) > budget]
+    problems += [
+        f"{_share(kind, bad)} would go to quarantine, budget {budget:.2%}: {_why(masks[kind])}"
+        for kind, bad in shares.items()
+        if _mean(bad) > budget
+    ]
     if problems:
-        more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
-        return Decision.refuse("; ".join(problems[:5]) + more)
-    warnings = sum(c.severity != "critical" and c.status != "passed" for c in checks)
-    said = f"{len(checks)} checks, {warnings} warning{'' if warnings == 1 else 's'}"
-    return Decision.accept(f"{said}; {_share('rows', shares['rows'])} to quarantine, budget {budget:.2%}")
+        return Decision.refuse(_first(problems, 5))
+    warnings = [_say(c) for c in checks if c.severity != "critical" and c.status != "passed"]
+    said = f"{len(checks)} checks, {len(warnings)} warning{'' if len(warnings) == 1 else 's'}"
+    named = f": {_first(warnings, 3)}" if warnings else ""
+    return Decision.accept(f"{said}; {_share('rows', shares['rows'])} to quarantine, budget {budget:.2%}{named}")
+
+
+def _first(said: list[str], most: int) -> str:
+    return "; ".join(said[:most]) + (f"; and {len(said) - most} more" if len(said) > most else "")
 
 
 def _read(stores: Stores, project: Project, collected: Collected) -> tuple[pa.Table, pa.Table | None]:
@@ -86,9 +96,38 @@ def _broken(check: Check) -> bool:
     return check.status == "could_not_run" or (check.status == "failed" and not check.quarantine)
 
 
+def _why(masks: Mapping[str, np.ndarray]) -> str:
+    """The reasons that set most rows aside, with their rows."""
+    counts = {reason: int(mask.sum()) for reason, mask in masks.items() if mask.any()}
+    return ", ".join(f"{reason} {n}" for reason, n in sorted(counts.items(), key=lambda c: -c[1])[:3])
+
+
+def _follows(check: Check, checks: tuple[Check, ...]) -> bool:
+    """Whether a check could not run only because a column of its table is missing or of another type, which is said already."""
+    if check.status != "could_not_run":
+        return False
+    return any(c is not check and _table(c) == _table(check) and _roots(c) & set(_names(check)) for c in checks)
+
+
+def _roots(check: Check) -> set[str]:
+    """Columns that a failed check of set or type says are missing or of another type."""
+    if check.status == "failed" and check.expectation == "expect_table_columns_to_match_set":
+        return set(check.observed.partition("missing: ")[2].split(", "))
+    typed = check.status == "failed" and check.expectation == "expect_column_values_to_be_in_type_list"
+    return set(_names(check)) if typed else set()
+
+
+def _table(check: Check) -> str:
+    return "outcomes" if check.column.startswith("outcomes: ") else "rows"
+
+
+def _names(check: Check) -> list[str]:
+    return check.column.removeprefix("outcomes: ").split(", ")
+
+
 def _say(check: Check) -> str:
     what = f"{check.expectation}({check.column})" if check.column else check.expectation
-    seen = f" ({check.observed})" if check.observed else ""
+    seen = f" ({check.observed or check.detail})" if check.observed or check.detail else ""
     return f"{what} could not run ({check.detail})" if check.status == "could_not_run" else f"{what} failed{seen}"
 
 

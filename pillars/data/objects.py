@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
+import re
+import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -16,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pillars.errors import DataCorrupt, StoreUnavailable
-from pillars.stores import Stores, locked, write_atomically
+from pillars.stores import Stores, locked, user_name, write_atomically
 
 REMEDY = "Nothing was changed in the data set; mend it and run again."
 CHUNK = 1 << 20
@@ -46,7 +49,7 @@ def remote_url(stores: Stores) -> str:
 
 def remote_config(stores: Stores) -> str:
     """The part of `.dvc/config` that names the remote. DVC must verify what it downloads: it does not by default."""
-    return f"['remote \"local\"']\n    url = {remote_url(stores)}\n    verify = true\n"
+    return f"['remote \"local\"']\n    url = {_quoted(remote_url(stores))}\n    verify = true\n"
 
 
 def md5_of(path: Path) -> str:
@@ -142,17 +145,27 @@ def _open(stores: Stores, project: str) -> Iterator[Places]:
         write_atomically(config, content.encode())
     for name in ("dvc", "dvc_data", "dvc_objects"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # its errors reach us as exceptions; progress bars follow the level
+    os.environ.setdefault("LOGNAME", user_name())  # DVC dies of a user without a name (a container's)
     try:
         with Repo(str(area.parent)) as repo:
             yield Places(repo.cache.local, repo.cloud.get_remote_odb())
-    except (DvcException, ObjectDBError, OSError) as err:
+    except (DvcException, ObjectDBError, OSError, ImportError, sqlite3.Error) as err:
+        # ImportError: a remote whose extra (dvc-s3) is not installed; sqlite3: DVC's own state, on a full disk
         raise StoreUnavailable("DVC", " ".join(str(err).split())[:300] or type(err).__name__, REMEDY) from err
 
 
 def _config(stores: Stores) -> str:
     core = "analytics = false", "autostage = false", "check_update = false", "no_scm = true", "remote = local"
-    lines = ["[core]", *(f"    {c}" for c in core), f"    site_cache_dir = {stores.folder('dvc', 'site')}"]
-    return "\n".join([*lines, "[cache]", f"    dir = {stores.dvc_cache}", remote_config(stores)])
+    lines = ["[core]", *(f"    {c}" for c in core), f"    site_cache_dir = {_quoted(str(stores.folder('dvc', 'site')))}"]
+    return "\n".join([*lines, "[cache]", f"    dir = {_quoted(str(stores.dvc_cache))}", remote_config(stores)])
+
+
+def _quoted(value: str) -> str:
+    """A value for DVC's configuration, where a comma makes a list and `#` begins a comment."""
+    if not re.search(r"""[,#'"]""", value):
+        return value
+    mark = next((m for m in ("'", '"') if m not in value), "'''")
+    return f"{mark}{value}{mark}"
 
 
 def _send(stores: Stores, places: Places, md5s: Collection[str]) -> None:

@@ -37,10 +37,12 @@ class Record:
 
     @property
     def rows(self) -> int:
+        """Rows of all periods."""
         return sum(f.rows for path, f in self.files.items() if kind_of(path) == "rows")
 
     @property
     def bytes(self) -> int:
+        """Size of all files."""
         return sum(f.bytes for f in self.files.values())
 
     @property

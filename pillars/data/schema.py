@@ -45,9 +45,9 @@ def stored_type(column: Column) -> pa.DataType | None:
 
 
 def conforms(kind: pa.DataType, column: Column) -> bool:
-    """Whether a column of Arrow type `kind` is what was declared."""
+    """Whether a column of Arrow type `kind` is what was declared. Times have no zone: a period's ends would depend on it."""
     wanted = stored_type(column)
-    return pa.types.is_timestamp(kind) if wanted is None else kind == wanted
+    return pa.types.is_timestamp(kind) and kind.tz is None if wanted is None else kind == wanted
 
 
 def _cast(values: pa.ChunkedArray, column: Column | None) -> pa.ChunkedArray:

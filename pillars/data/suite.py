@@ -19,7 +19,7 @@ PANDAS_TYPES = {
     "int": ["int64", "float64"],  # floats only where there are nulls
     "category": ["str"],
     "text": ["str"],
-    "timestamp": ["datetime64[s]", "datetime64[ms]", "datetime64[us]", "datetime64[ns]", "DatetimeTZDtype"],
+    "timestamp": ["datetime64[s]", "datetime64[ms]", "datetime64[us]", "datetime64[ns]"],
     "bool": ["bool"],
 }
 

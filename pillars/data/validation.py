@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from pillars.config import Expectation, Project
+from pillars.data.hollow import hollow
 from pillars.data.schema import conform, conforms
 from pillars.data.suite import Kind, expectations
 from pillars.errors import ConfigInvalid
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 Masks = dict[Kind, dict[str, np.ndarray]]  # per table: reason -> bool (rows of the table,), True where the row fails
 
 UNIQUE = ("expect_compound_columns_to_be_unique", "expect_column_values_to_be_unique")
+TYPED = "expect_column_values_to_be_in_type_list"
 UNSAID = ("column", "column_A", "column_B", "column_list", "column_set", "exact_match", "type_list")  # arguments the page says otherwise
 SHOWN = 5  # failing values on the page
 
@@ -31,8 +33,8 @@ def validate(
     """Hold a batch against its checks. Nothing of a protected column's values is kept.
 
     Returns:
-        One `Check` per expectation, rows' before outcomes', in the order of `suite.expectations`; and for the checks
-        that quarantine, which rows of the given tables fail, in their order.
+        One `Check` per expectation, rows' before outcomes', in the order of `suite.expectations`, and one per column without any
+        value; and for the checks that quarantine, which rows of the given tables fail, in their order.
 
     Raises:
         ConfigInvalid: Great Expectations does not know an expectation, or not with these arguments.
@@ -56,19 +58,27 @@ def _hold(project: Project, kind: Kind, table: pa.Table, period: str | None) -> 
             reason = f"{expectation.type}({_columns(expectation)})"
             masks[reason] = masks[reason] | mask if reason in masks else mask
         checks.append(_check(project, kind, expectation, result, mask, table))
-    return tuple(checks), masks
+    return (*checks, *hollow(project, table)), masks
 
 
 def _frame(project: Project, table: pa.Table) -> pd.DataFrame:
     """As pandas, once. Text becomes objects, for Great Expectations 1.24 does not know pandas 3's str; so does a column that did not
     conform, for then its type check looks at each value. Integers with nulls become floats: pair checks fail on pandas' NA.
     """
-    frame = table.to_pandas()
+    frame = _without_zones(table).to_pandas()
     for field in table.schema:
         column = project.columns.get(field.name)
         if pa.types.is_string(field.type) or (column is not None and not conforms(field.type, column)):
             frame[field.name] = frame[field.name].astype(object)
     return frame
+
+
+def _without_zones(table: pa.Table) -> pa.Table:
+    """Times with a zone as those of UTC: pandas looks the zone up, and there may be none of that name."""
+    for at, field in enumerate(table.schema):
+        if pa.types.is_timestamp(field.type) and field.type.tz is not None:
+            table = table.set_column(at, field.name, table.column(at).cast(pa.timestamp(field.type.unit)))
+    return table
 
 
 def _results(project: Project, asked: Sequence[Expectation], frame: pd.DataFrame) -> list[Any]:
@@ -126,7 +136,7 @@ def _check(project: Project, kind: Kind, expectation: Expectation, result: Any, 
         status="could_not_run" if broke else "passed" if result.success else "failed",
         unexpected=unexpected,
         unexpected_share=unexpected / table.num_rows if table.num_rows else 0.0,
-        observed="" if hidden or broke else _observed(facts),
+        observed="" if hidden or broke else _given(expectation, result, table) or _observed(facts),
         detail=" · ".join(p for p in (_arguments(expectation.kwargs), detail) if p),
     )
 
@@ -154,6 +164,12 @@ def _exception(info: Mapping[str, Any]) -> str:
     parts = [info, *(v for v in info.values() if isinstance(v, Mapping))]
     raised = [p for p in parts if p.get("raised_exception")]
     return " ".join(str(raised[0].get("exception_message") or "an exception without a message").split())[:200] if raised else ""
+
+
+def _given(expectation: Expectation, result: Any, table: pa.Table) -> str:
+    """The Arrow type of a column that has another than was declared: its values may look right."""
+    typed = expectation.type == TYPED and not result.success
+    return str(table.schema.field(_columns(expectation)).type) if typed else ""
 
 
 def _observed(facts: Mapping[str, Any]) -> str:

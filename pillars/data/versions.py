@@ -101,6 +101,16 @@ def read(stores: Stores, version: DataVersion, kind: Literal["rows", "outcomes"]
     return table if periods else table.slice(0, 0)
 
 
+def contents(stores: Stores, version: DataVersion) -> dict[str, str]:
+    """Content address of each period that has rows: the md5s of its files.
+
+    Raises:
+        StoreUnavailable: the version's commit is gone.
+    """
+    files = _recorded(stores, version).files
+    return {p: " ".join(f"{kind_of(path)} {f.md5}" for path, f in sorted(files.items()) if period_of(path) == p) for p in version.periods}
+
+
 def changes(stores: Stores, old: DataVersion | None, new: DataVersion) -> dict[str, str]:
     """Files that differ between two versions, and how: added, changed or removed."""
     return differences(_recorded(stores, old) if old else None, _recorded(stores, new))

@@ -150,6 +150,24 @@ def test_severity_decides(check: Check, accepted: bool) -> None:
     assert bool(judge(project(), (check,), {"rows": {}, "outcomes": {}}, GOOD, None)) is accepted
 
 
+def test_what_follows_from_a_missing_column_is_not_said_again(stores: Stores) -> None:
+    reason = clean(stores, GOOD.drop_columns(["carrier"])).validation.decision.reason
+    assert reason == "expect_table_columns_to_match_set failed (missing: carrier)"
+    reason = clean(stores, GOOD.set_column(2, "weight_kg", pa.array(["n/a"] * 40))).validation.decision.reason
+    assert reason == "expect_column_values_to_be_in_type_list(weight_kg) failed (string)"
+
+
+def test_a_full_quarantine_says_why(stores: Stores) -> None:
+    reason = clean(stores, changed(GOOD, "weight_kg", list(range(9)), 99.0)).validation.decision.reason
+    assert reason.endswith("budget 20.00%: expect_column_values_to_be_between(weight_kg) 9")
+
+
+def test_a_time_with_a_zone_is_refused_by_its_type(stores: Stores) -> None:
+    for zone in ("UTC", "Mars/Phobos"):
+        table = GOOD.set_column(0, "at", GOOD["at"].cast(pa.timestamp("ms", zone)))
+        assert f"(at) failed (timestamp[ms, tz={zone}])" in clean(stores, table).validation.decision.reason
+
+
 def test_a_reason_stays_readable_when_everything_fails() -> None:
     many = tuple(Check("e", f"c{i}", "critical", False, "failed", 1, 0.1, "") for i in range(60))
     assert judge(project(), many, {"rows": {}, "outcomes": {}}, GOOD, None).reason.endswith("; and 55 more")

@@ -11,7 +11,7 @@ import pytest
 
 from pillars.data import branch, objects
 from pillars.data.record import parse
-from pillars.data.versions import changes, find, head, history, pin, publish, read
+from pillars.data.versions import changes, contents, find, head, history, pin, publish, read
 from pillars.errors import DataCorrupt, SourceBroken, StoreUnavailable, UnknownName
 from pillars.stores import Stores
 from pillars.vocabulary import DataVersion
@@ -72,6 +72,16 @@ def test_a_period_that_returns_to_its_first_bytes_has_its_first_id(stores: Store
     assert again.id == first.id
     assert again.commit != first.commit
     assert find(stores, P, first.id) == again
+
+
+def test_a_periods_address_changes_with_its_rows_and_its_outcomes_alone(stores: Stores) -> None:
+    ingest(stores, "2013-01")
+    first = contents(stores, ingest(stores, "2013-02", with_outcomes=False))
+    late = replace(prepared(stores, "2013-03"), outcomes_period="2013-02", outcomes_path=prepared(stores, "2013-02").outcomes_path)
+    with_outcomes = contents(stores, publish(stores, P, late, NOW))
+    corrected = contents(stores, ingest(stores, "2013-01", seed=1))
+    assert {p for p in first if first[p] != with_outcomes[p]} == {"2013-02"}
+    assert {p for p in corrected if corrected[p] != with_outcomes[p]} == {"2013-01"}
 
 
 def test_outcomes_come_to_rows_that_are_there(stores: Stores) -> None:

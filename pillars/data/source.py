@@ -1,0 +1,144 @@
+"""What a project's source must be: opened as its YAML says, asked, and held to its contract before anything is kept."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Mapping
+from itertools import islice, pairwise
+from typing import Literal, Protocol, cast
+
+import pyarrow as pa
+
+from pillars.config import Project
+from pillars.errors import ConfigInvalid, SourceBroken, StoreUnavailable
+from pillars.stores import Stores
+
+PERIOD = re.compile(r"\w[\w:+.-]{0,63}")  # becomes a file's name
+MOST_PERIODS = 100_000  # the hours of eleven years; more is a list that never ends
+SAID = 300  # characters of an exception's text: a path, and what is wrong with its file
+FAULTS = (Exception, SystemExit)  # of a source's own code, which may even call exit()
+
+
+class Source(Protocol):
+    """What a project's source module returns from `source(**options)`."""
+
+    def periods(self) -> list[str]:
+        """Names of the periods, oldest first."""
+
+    def rows(self, period: str) -> pa.Table:
+        """Rows of a period as known at their prediction moment."""
+
+    def outcomes(self, period: str) -> pa.Table:
+        """Key columns, outcomes and what is known later, for the rows of a period."""
+
+
+def open_source(stores: Stores, project: Project) -> Source:
+    """The source that the project's YAML names; its module is looked for in the project's folder first.
+
+    Raises:
+        ConfigInvalid: no such module, it has no `source`, or the options do not fit.
+        SourceBroken: the module fails while it is imported or opened, or what it opens has not the three methods.
+    """
+    name, options = project.source.python, project.source.options
+    file = stores.config_file(project.project).name
+    if str(stores.root) not in sys.path:
+        sys.path.insert(0, str(stores.root))
+    try:
+        opener = getattr(importlib.import_module(name), "source", None)
+        if not callable(opener):
+            raise ConfigInvalid(file, [f"source.python: {name} must have a function source(**options)"])
+        if problem := _misfit(opener, options):
+            raise ConfigInvalid(file, [f"source.options: {name}.source does not take them ({problem})"])
+        return _with_methods(name, opener(**options))
+    except (ConfigInvalid, SourceBroken):
+        raise
+    except ModuleNotFoundError as err:
+        if f"{name}.".startswith(f"{err.name}."):
+            raise ConfigInvalid(file, [f"source.python: there is no module {name}, in {stores.root} or installed"]) from err
+        raise SourceBroken(name, "all", f"it needs the module {err.name}, which is not installed") from err
+    except FAULTS as err:
+        raise SourceBroken(name, "all", f"it cannot be opened ({said(project, err)})") from cause(project, err)
+
+
+def periods(source: Source, project: Project | None = None) -> list[str]:
+    """The source's periods, oldest first. With its project, an error says more.
+
+    Raises:
+        SourceBroken: it fails, or they are no list of distinct names, each sorted after the one before it.
+    """
+    name = project.source.python if project else type(source).__name__
+    try:
+        found = list(islice(source.periods(), MOST_PERIODS + 1))
+    except FAULTS as err:
+        raise SourceBroken(name, "all", f"periods() failed ({said(project, err)})") from cause(project, err)
+    if len(found) > MOST_PERIODS:
+        raise SourceBroken(name, "all", f"periods() gave more than {MOST_PERIODS:,} names, the last of them {found[-1]!r:.40}")
+    if odd := [p for p in found if not (isinstance(p, str) and PERIOD.fullmatch(p))]:
+        raise SourceBroken(name, "all", f"periods() must be names such as 2013-01, not {odd[0]!r:.40}")
+    for before, after in pairwise(found):
+        if after == before:
+            raise SourceBroken(name, "all", f"periods() gave {after} twice; names must be distinct")
+        if after < before:  # everything orders periods by name: what was known when depends on it
+            raise SourceBroken(name, "all", f"periods() gave {after} after {before}; names must sort, oldest first (2013-09, 2013-10)")
+    return found
+
+
+def _misfit(opener: Callable[..., object], options: Mapping[str, object]) -> str:
+    """Why a function cannot be called with these options; empty when it can."""
+    try:
+        inspect.signature(opener).bind(**options)
+    except TypeError as err:
+        return str(err)
+    return ""
+
+
+def _with_methods(name: str, opened: object) -> Source:
+    lacking = [m for m in ("periods", "rows", "outcomes") if not callable(getattr(opened, m, None))]
+    if lacking:
+        raise SourceBroken(name, "all", f"source() gave {type(opened).__name__}, which has no {', '.join(f'{m}()' for m in lacking)}")
+    return cast(Source, opened)
+
+
+def ask(project: Project, source: Source, kind: Literal["rows", "outcomes"], period: str) -> pa.Table:
+    """Rows or outcomes of a period, a table whose every column holds what its type says.
+
+    Raises:
+        StoreUnavailable: the source says that what it reads from does not answer; another try can help.
+        SourceBroken: it fails otherwise, or gives no such table.
+    """
+    name = project.source.python
+    try:
+        given: object = getattr(source, kind)(period)
+    except StoreUnavailable:
+        raise
+    except (ConnectionError, TimeoutError) as err:
+        problem, remedy = f"{kind}({period}) got no answer ({said(project, err)})", "Nothing of this period was kept; run again."
+        raise StoreUnavailable(f"source {name}", problem, remedy) from cause(project, err)
+    except FAULTS as err:
+        raise SourceBroken(name, period, f"{kind}() failed ({said(project, err)})") from cause(project, err)
+    if not isinstance(given, pa.Table):
+        raise SourceBroken(name, period, f"{kind}() must give a pyarrow.Table, not {type(given).__name__}")
+    if len(set(given.column_names)) != given.num_columns:
+        raise SourceBroken(name, period, f"{kind}() gave two columns of one name")
+    for column in given.column_names:
+        try:
+            given.column(column).validate(full=True)
+        except pa.ArrowInvalid as err:  # e.g. text that is not UTF-8, which Parquet files of other writers may hold
+            problem = f"{kind}() gave a column {column} that is damaged ({said(project, err)})"
+            raise SourceBroken(name, period, problem) from cause(project, err)
+    return given
+
+
+def said(project: Project | None, err: BaseException) -> str:
+    """An exception in a line; its text can quote a row, so it is left out where columns are protected, or could be."""
+    if project is None or project.of("protected"):
+        return type(err).__name__
+    return f"{type(err).__name__}: {' '.join(str(err).split())[:SAID]}"
+
+
+def cause(project: Project | None, err: BaseException) -> BaseException | None:
+    """What to chain: nothing where columns are protected, for a traceback is logged with its causes."""
+    return None if project is None or project.of("protected") else err
