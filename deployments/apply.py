@@ -41,7 +41,11 @@ def create_pool() -> None:
 
 
 def deploy(stores: Stores, file: str) -> None:
-    """`prefect deploy --all` of `file`, from the project's folder: Prefect takes that as the place of the code."""
+    """`prefect deploy --all` of `file`, from the project's folder: Prefect takes that as the place of the code.
+
+    Raises:
+        StoreUnavailable: it refuses.
+    """
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", file]
     done = subprocess.run(command, cwd=stores.root, env=os.environ | {"PWD": str(stores.root)}, capture_output=True, text=True)
     if done.returncode != 0:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pillars.stores import Environment
 
 POOL = "pillars"
 READY = "up.ready"  # under var: the worker has applied the deployments
 
 
-class Serving(BaseSettings):
+class Serving(Environment):
     """Where `pillars up` listens, always on 127.0.0.1, and whom it tells of failures."""
-
-    model_config = SettingsConfigDict(env_prefix="PILLARS_", frozen=True, extra="ignore")
 
     port_prefect: int = Field(default=4200, ge=1, le=65535, description="Prefect server and its UI; the next free port when taken")
     port_mlflow: int = Field(default=5000, ge=1, le=65535, description="MLflow server and its UI; the next free port when taken")

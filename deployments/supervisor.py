@@ -72,19 +72,32 @@ class Supervisor(Manager):
         super().__init__(printer)
         self.stopping = multiprocessing.Event()
         self._process_ctor = partial(Persistent, stopping=self.stopping)
-        self._first, self._started, self.asked = first, started, False
+        self._first, self._started, self.asked, self._early = first, started, False, False
         signal.signal(signal.SIGHUP, lambda *_: self.terminate())  # the terminal was closed
 
     def _start(self) -> None:
         super()._start()
         threading.Thread(target=self._started, daemon=True).start()
 
+    def _all_started(self) -> bool:
+        """Honcho's loop asks ten times a second."""
+        started = super()._all_started()
+        if started and self._early:
+            self._early = False
+            self.terminate()
+        return started
+
     def terminate(self) -> None:
         """Stop all: first the worker's runs, while the server can still be told (each reports itself as crashed, killed
         by the worker it would stay Running), then the worker (asked while its server goes down it does not listen), then the rest.
+
+        Asked before all have said that they run, it waits for that: honcho ends only what has told it its number.
         """
+        if not super()._all_started():
+            self.asked = self._early = True
+            return
         if not self.stopping.is_set():
-            self.asked = not self._any_stopped()
+            self.asked = self.asked or not self._any_stopped()
             self.stopping.set()
             worker = _family(self._processes[self._first].get("pid"))
             end(worker[1:], KILL_WAIT_S)

@@ -37,7 +37,7 @@ def main(*arguments: str) -> None:
 
 
 def wait_for(url: str) -> None:
-    """Return once a GET of `url` answers 2xx."""
+    """Return once a GET of `url` answers 2xx. Raises: StoreUnavailable."""
     end = time.monotonic() + PATIENCE_S
     while not answers(url):
         if time.monotonic() > end:

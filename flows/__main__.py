@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
 
-from pillars.errors import PillarsError
+from pillars.errors import PillarsError, StoreUnavailable
 
+REFUSALS = {  # of the world; a file that is not there is a bug of ours
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+}
 PROJECT = click.argument("project", default="flights")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 CONTINUE = click.option("--continue", "accept_changes", is_flag=True, help="Go on although the YAML changed since the last run.")
@@ -18,17 +25,49 @@ class Verbs(click.Group):
     """Turns our errors into one message and the exit code they carry."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)  # in the order of the loop, not of the alphabet
+        """In the order of the loop, not of the alphabet."""
+        return list(self.commands)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse words that are no text."""
+        if odd := [a for a in args if not a.isascii() and a.encode(errors="replace").decode() != a]:
+            raise click.UsageError(f"{odd[0]!r} is no UTF-8; nothing was changed")
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb; an error of ours ends it with its message and exit code."""
         try:
             return super().invoke(ctx)
         except PillarsError as err:
-            click.echo(f"pillars: {err}", err=True)
-            ctx.exit(err.exit_code)
+            _end(ctx, str(err), err.exit_code)
         except KeyboardInterrupt:
-            click.echo("pillars: interrupted; the same command goes on from here.", err=True)
-            ctx.exit(130)
+            _end(ctx, "interrupted; the same command goes on from here.", 130)
+        except Exception as err:
+            if (refused := of_the_system(err)) is None:
+                raise  # a bug: its traceback is wanted
+            _end(ctx, str(refused), refused.exit_code)
+
+
+def of_the_system(err: BaseException | None) -> StoreUnavailable | None:
+    """What the operating system refused, as ours; None when `err`, and whatever it was raised from, is something else."""
+    while err is not None:
+        if isinstance(err, OSError) and err.errno in REFUSALS:
+            what = err.filename if isinstance(err.filename, str) else "a file or the output"
+            return StoreUnavailable.refused(
+                what, err, "What is on record stays. Mend it (disk, rights, limits) and run the same command again."
+            )
+        err = err.__cause__ or err.__context__
+    return None
+
+
+def _end(ctx: click.Context, message: str, code: int) -> None:
+    click.echo(f"pillars: {message}", err=True)
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError, AttributeError):  # a full or closed output, which Python would try and complain about once more
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    ctx.exit(code)
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
@@ -100,7 +139,7 @@ def _of_a_period(verb: str, needed: bool, text: str) -> None:
         _show(_flow(verb, project=project, period=period), as_json)
 
     project = click.argument("project") if needed else PROJECT
-    decorated = project(click.argument("period", required=needed, default=None)(JSON(command)))
+    decorated = project(click.argument("period", required=needed)(JSON(command)))
     main.command(verb, help=text)(decorated)
 
 
@@ -158,6 +197,8 @@ _of_a_period("cycle", False, "One period through the whole loop (the oldest unfi
 @JSON
 def replay(project: str, first: str | None, last: str | None, accept_changes: bool, as_json: bool) -> None:
     """Run the cycle for every unfinished period of a range."""
+    if first and last and last < first:
+        raise click.UsageError(f"--to {last} is before --from {first}; nothing was replayed")
     done = _flow("replay", project=project, first=first, last=last, accept_changes=accept_changes)
     _show({"project": project, "replayed": done}, as_json)
 
@@ -178,14 +219,22 @@ def rebuild(project: str, pin: bool, as_json: bool) -> None:
     _show(terminal.rebuild(project, pin), as_json)
 
 
+def _agreed(question: str) -> bool:
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:  # nobody there to answer
+        click.echo(err=True)
+        return False
+
+
 @main.command()
 @PROJECT
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--reason", default="asked for by hand", help="Why, for the record.")
 def reset(project: str, yes: bool, reason: str) -> None:
     """Start a project over, on record: its history is kept, and no longer counts."""
-    if not yes:
-        click.confirm(f"Start {project} over? Its history stays in the ledger; nothing of it counts any more.", abort=True)
+    if not yes and not _agreed(f"Start {project} over? Its history stays in the ledger; nothing of it counts any more."):
+        raise click.ClickException("nothing was changed. To start over without being asked, say --yes.")
     _flow("reset", project=project, reason=reason)
     click.echo(f"{project} starts over. Next: pillars run {project}")
 

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import tomllib
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -98,6 +99,17 @@ def answers(url: str, timeout_s: float = 2.0) -> bool:
             return 200 <= response.status < 300
     except (OSError, ValueError, http.client.HTTPException):
         return False
+
+
+def hangs(url: str, timeout_s: float) -> bool:
+    """Whether a server takes a GET of `url` and says nothing for `timeout_s` seconds; one that refuses, in whatever words, does not."""
+    try:
+        with urllib.request.urlopen(url, timeout=timeout_s):
+            return False
+    except urllib.error.HTTPError:
+        return False
+    except (OSError, http.client.HTTPException) as err:
+        return isinstance(err, TimeoutError) or isinstance(getattr(err, "reason", None), TimeoutError)
 
 
 def _flat(table: Mapping[str, Any], prefix: str) -> dict[str, str]:

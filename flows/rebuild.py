@@ -6,6 +6,7 @@ from prefect import flow
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from flows.ingest import ingest
+from pillars.errors import SourceBroken
 from pillars.vocabulary import DataVersion
 from tasks import progress
 from tasks.opened import open_project
@@ -18,9 +19,14 @@ def rebuild(project: str, last: str | None = None) -> DataVersion:
     Args:
         project: name of the YAML in configs/
         last: last period (the source's last if not named)
+
+    Raises:
+        SourceBroken: it has no periods.
     """
     opened = open_project(project)
     periods = opened.between(None, last)
+    if not periods:
+        raise SourceBroken(opened.config.source.python, "all", "periods() gave none")
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), progress.counted(f"rebuild of {project}", len(periods)) as count:
         for period in periods:
             ingest(project, period, again=True)

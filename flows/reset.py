@@ -20,7 +20,7 @@ def reset(project: str, reason: str = "asked for by hand") -> int:
         reason: why, for the record
     """
     opened = open_as_it_is(project)
+    registry.unpoint(opened.stores, project)  # first, as what may not answer: then nothing has changed
     traffic.withdraw(opened.stores, project)
-    registry.unpoint(opened.stores, project)
     reports.clear(opened.stores, project)
     return opened.ledger.reset(project, reason, datetime.now(UTC), actor()).epoch

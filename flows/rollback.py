@@ -30,7 +30,7 @@ def rollback(project: str, reason: str = "asked for by hand") -> Rollout:
 
 def take_back(opened: Opened, reason: str) -> Rollout:
     """What needs neither Prefect nor MLflow: the policy file, then the ledger. One that died in between is finished, not gone beyond."""
-    now = traffic.read(opened.stores, opened.name)
+    now = opened.answering()
     half_done = now is not None and now.generation > opened.past.generation() and now.reason == reason
     rollout = now if now is not None and half_done else policy.roll_back(opened.stores, opened.name, reason)
     inputs: dict[str, Json] = {"version": rollout.champion.version, "generation": rollout.generation}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -13,9 +14,13 @@ from typing import Any
 
 import click
 
-from flows.environment import prepare_prefect
-from pillars.errors import StoreUnavailable
-from pillars.stores import Stores
+from flows.environment import hangs, prepare_prefect
+from pillars.errors import PillarsError, StoreUnavailable
+from pillars.stores import Stores, without_password, write_atomically
+
+ROOM_BYTES = 1 << 18  # what Prefect's database takes for a few runs
+SILENCE_S = 30.0  # a used SQLite server with late runs has been seen to take that long after its start
+PREFECT_REMEDY = "What is on record stays. Start the server (pillars up) or mend PREFECT_API_URL; the same command goes on from there."
 
 
 def perform(verb: str, parameters: dict[str, Any], flow: str = "") -> Any:
@@ -33,18 +38,52 @@ def choose_prefect(stores: Stores) -> None:
     """Choose the Prefect server and keep its log off the terminal: we say it ourselves, the UI has it. Before Prefect is imported."""
     prepare_prefect(stores)
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    logging.raiseExceptions = False  # or Prefect's log thread, too, says on the terminal that the server is gone, once a batch
 
 
 @contextmanager
 def prefect_ready(stores: Stores) -> Iterator[None]:
-    """Have a Prefect server chosen, and translate its refusal to start."""
+    """Have a Prefect server chosen, and translate its refusal to start or to go on. Raises: StoreUnavailable."""
     choose_prefect(stores)
+    _refuse_a_silent_server()
+    _refuse_a_disk_without_room(stores)
     try:
         yield
-    except RuntimeError as err:
-        if "API" not in str(err):
+    except PillarsError:
+        raise
+    except Exception as err:
+        if (problem := _of_prefect(err)) is None:
             raise
-        raise StoreUnavailable("Prefect", str(err), "Nothing was changed. Try again, or start the servers first (pillars up).") from err
+        raise StoreUnavailable("Prefect", problem, PREFECT_REMEDY) from err
+
+
+def _refuse_a_silent_server() -> None:
+    """Prefect itself asks a server that accepts and never answers for more than 3 minutes."""
+    wait_s = float(os.environ.get("PREFECT_API_REQUEST_TIMEOUT") or SILENCE_S)
+    url = os.environ.get("PREFECT_API_URL", "")
+    if url.startswith("http") and hangs(f"{url.rstrip('/')}/health", wait_s):
+        raise StoreUnavailable("Prefect", f"{without_password(url)} takes requests and gives no answer for {wait_s:.0f} s", PREFECT_REMEDY)
+
+
+def _refuse_a_disk_without_room(stores: Stores) -> None:
+    """A server of our own on a disk that is full or read-only fails after 48 to 79 s, with an `Internal Server Error`."""
+    if os.environ.get("PREFECT_SERVER_EPHEMERAL_ENABLED") == "true" and not os.environ.get("PREFECT_API_URL"):
+        probe = stores.folder("prefect") / f".room-{os.getpid()}"
+        write_atomically(probe, bytes(ROOM_BYTES))
+        probe.unlink()
+
+
+def _of_prefect(err: Exception) -> str | None:
+    """What Prefect's server or the way to it lacks; None when the error is another's."""
+    import httpx
+    from prefect.exceptions import PrefectException
+
+    text = without_password(" ".join(str(err).split())) or type(err).__name__
+    if isinstance(err, httpx.HTTPStatusError) and err.response.status_code in (401, 403):
+        return f"the server refuses these credentials (HTTP {err.response.status_code}); see PREFECT_API_AUTH_STRING or PREFECT_API_KEY"
+    if isinstance(err, httpx.HTTPError | PrefectException) or (isinstance(err, RuntimeError) and "API" in text):
+        return text.split(" - Response:")[0].split(" For more information")[0][:300].rstrip(".")
+    return None
 
 
 @contextmanager

@@ -23,8 +23,11 @@ def train(project: str, period: str | None = None) -> Candidate:
     newest = period or opened.past.newest()
     version, until = opened.past.ingested(newest), opened.learnable(newest)
     inputs: dict[str, Json] = {"period": newest, "data_version": version.id, "settings": opened.config.section_digest(*SECTIONS)}
-    if known := opened.recall("train", inputs, Candidate):
+    known = opened.recall("train", inputs, Candidate)
+    if known and training.intact(opened, known):
         return known
+    if known:
+        training.discard(opened, known)
     tuned = training.tune(opened, version, until)
     show.leaderboard(tuned)
     judged = training.judge(opened, version, until, tuned)

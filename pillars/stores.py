@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from pillars.errors import Busy, StoreUnavailable
+from pillars import keys
+from pillars.errors import Busy, SettingInvalid, StoreUnavailable, UnknownName
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,10 +28,20 @@ def _find_root() -> Path:
     return next((p for p in (here, *here.parents) if (p / "configs").is_dir()), Path(__file__).resolve().parents[1])
 
 
-class Stores(BaseSettings):
-    """Places. Relative paths in values of the vocabulary are relative to `var`."""
+class Environment(BaseSettings):
+    """Settings from variables `PILLARS_*`. Raises: SettingInvalid."""
 
     model_config = SettingsConfigDict(env_prefix="PILLARS_", frozen=True, extra="ignore")
+
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except ValidationError as err:  # never with the value: it may be a key
+            raise SettingInvalid([f"PILLARS_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in err.errors()]) from None
+
+
+class Stores(Environment):
+    """Places. Relative paths in values of the vocabulary are relative to `var`."""
 
     root: Path = Field(default_factory=_find_root, description="the project's folder: configs/, projects/, the git repository")
     var: Path = Field(default=Path("var"), description="all that is written at run time; relative to root")
@@ -41,9 +53,12 @@ class Stores(BaseSettings):
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="threads of final fits and batch scoring")
 
     def model_post_init(self, _: object) -> None:
+        """Make the places absolute."""
         for name in ("root", "var", "configs"):
             path = getattr(self, name)
             object.__setattr__(self, name, path if path.is_absolute() else (self.root / path).resolve())
+        if any(all(c in str(self.var) for c in marks) for marks in ("?", "'\"")):  # a URL ends there; MLflow writes repr(path) into its SQL
+            raise SettingInvalid([f"{self.var} holds ?, or ' and \" together: databases cannot. Move the project, or set PILLARS_VAR"])
 
     def folder(self, *parts: str) -> Path:
         """A folder under `var`, made when missing.
@@ -55,9 +70,7 @@ class Stores(BaseSettings):
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as err:
-            raise StoreUnavailable(
-                str(path), f"cannot be made ({err.strerror})", "Free it, or set PILLARS_VAR to a folder you can write."
-            ) from err
+            raise StoreUnavailable.refused(str(path), err, "Free it, or set PILLARS_VAR to a folder you can write.", "made") from err
         return path
 
     def relative(self, path: Path) -> str:
@@ -65,7 +78,13 @@ class Stores(BaseSettings):
         return path.resolve().relative_to(self.var.resolve()).as_posix()
 
     def config_file(self, project: str) -> Path:
-        """The YAML file of a project."""
+        """The YAML file of a project.
+
+        Raises:
+            UnknownName: the name would lead out of the folder.
+        """
+        if not project or Path(project).name != project:
+            raise UnknownName("project", project, sorted(p.stem for p in self.configs.glob("[!_]*.yaml")))
         return self.configs / f"{project}.yaml"
 
     @property
@@ -95,20 +114,30 @@ class Stores(BaseSettings):
 
     @cached_property
     def secret(self) -> bytes:
-        """The installation's key (32 bytes): from the environment, else made once in `var/keys/secret` (mode 0600)."""
+        """The installation's key (32 bytes): from the environment, else made once in `var/keys/secret` (mode 0600).
+
+        Raises:
+            SettingInvalid: PILLARS_KEY is no key.
+            StoreUnavailable: the file cannot be read or made, holds no key, or is gone while a ledger that it sealed is there.
+        """
         if self.key is not None:
-            return bytes.fromhex(self.key.get_secret_value())
-        path = self.folder("keys") / "secret"
-        if not path.exists():
-            draft = path.with_name(f".secret-{os.getpid()}")
-            draft.touch(mode=0o600)
-            draft.write_text(secrets.token_hex(32))
-            try:
-                os.link(draft, path)  # fails when somebody was first: then theirs is the key
-            except FileExistsError:
-                pass
-            draft.unlink()
-        return bytes.fromhex(path.read_text())
+            return keys.given(self.key.get_secret_value())
+        return keys.kept(self.folder("keys") / "secret", sealed=self.var / "ledger.anchor")
+
+
+def without_password(text: str) -> str:
+    """`text` with user and password taken out of every URL in it."""
+    return re.sub(r"(\w+://)[^/@\s]+@", r"\1", text)
+
+
+def user_name() -> str:
+    """Who this process works for; the number of a user who has no name (a container's)."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -126,10 +155,9 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(handle.fileno())
         os.replace(draft, path)
     except OSError as err:
-        draft.unlink(missing_ok=True)
-        raise StoreUnavailable(
-            str(path), f"cannot be written ({err.strerror})", "The old content is intact; free the disk and run again."
-        ) from err
+        with suppress(OSError):  # a disk that became read-only keeps it
+            draft.unlink(missing_ok=True)
+        raise StoreUnavailable.refused(str(path), err, "The old content is intact; free the disk and run again.", "written") from err
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
@@ -171,24 +199,8 @@ def locked(path: Path, what: str, wait_s: float = 60.0) -> Iterator[None]:
     except Timeout as err:
         raise Busy(what, wait_s, f"another run (lock file {path})") from err
     except OSError as err:
-        raise StoreUnavailable(str(path), f"cannot be locked ({err.strerror})", "Nothing was changed; mend it and run again.") from err
+        raise StoreUnavailable.refused(str(path), err, "Nothing was changed; mend it and run again.", "locked") from err
     try:
         yield
     finally:
         lock.release()
-
-
-def quiet_mlflow() -> None:
-    """Tell MLflow not to phone home and not to chat. Call it before MLflow is imported; what the user has set stays."""
-    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_LOGGING_LEVEL": "ERROR"}
-    quiet |= {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "GIT_PYTHON_REFRESH": "quiet"}
-    for name, value in quiet.items():
-        os.environ.setdefault(name, value)
-
-
-@contextmanager
-def opening_mlflow(stores: Stores) -> Iterator[str]:
-    """MLflow's URI. Make the client inside: several processes that make the same new SQLite database at once crash each other."""
-    quiet_mlflow()
-    with locked(stores.folder("mlflow") / "open.lock", "MLflow's database"):
-        yield stores.tracking_uri

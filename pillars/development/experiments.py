@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from pillars.config import Project, digest
 from pillars.development import run_content, writers
-from pillars.errors import StoreUnavailable
-from pillars.stores import Stores, locked, opening_mlflow, quiet_mlflow
+from pillars.stores import Stores, locked, user_name
+from pillars.tracking import mlflow_errors, opening_mlflow
 from pillars.vocabulary import DataVersion, Judged, Tuned
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 CONTENT, PROCESS = "pillars.content", "pillars.process"  # tags: what the run is a function of, and who writes it
+LEFT = "Nothing was logged as finished"
 PARAM_LENGTH = 500  # longer values go to the artifacts alone; MLflow cuts at 6,000 and does not say so
 
 
@@ -46,13 +46,13 @@ def log_training(
     """
     manifest = _manifest(bundle_path)
     content = digest([project.project, version.id, judged.period, project.digest(), hashlib.sha256(manifest).hexdigest()])
-    with locked(stores.folder("mlflow") / f"{project.project}.writing", f"the MLflow experiment of {project.project}"), _translated():
+    with locked(stores.folder("mlflow") / f"{project.project}.writing", f"the MLflow experiment of {project.project}"), mlflow_errors(LEFT):
         client, experiment = _open(stores, project)
         earlier = client.search_runs([experiment], f"tags.`{CONTENT}` = '{content}'", order_by=["attributes.start_time ASC"])
         _kill(client, [run for run in earlier if _left_behind(run)])
         if finished := [run for run in earlier if run.info.status == "FINISHED"]:
             return finished[0].info.run_id
-        own = {CONTENT: content, PROCESS: json.dumps(writers.this_process()), "mlflow.source.name": "train", "mlflow.user": _user()}
+        own = {CONTENT: content, PROCESS: json.dumps(writers.this_process()), "mlflow.source.name": "train", "mlflow.user": user_name()}
         run = client.create_run(experiment, run_name=f"{judged.period} {judged.recipe.name}", tags={**tags, **own})
         try:
             _log(client, run, project, version, tuned, judged)
@@ -69,7 +69,7 @@ def sweep(stores: Stores, project: Project) -> tuple[str, ...]:
 
     MLflow has no heartbeat: a killed run stays RUNNING for ever. Runs of other machines, and those logged by hand, are left alone.
     """
-    with _translated():
+    with mlflow_errors(LEFT):
         client, experiment = _open(stores, project)
         return _kill(
             client, [run for run in client.search_runs([experiment], "attributes.status = 'RUNNING'") if writers.dead(_writer(run))]
@@ -145,9 +145,7 @@ def _manifest(bundle_path: Path) -> bytes:
 
 def _fail(client: MlflowClient, run_id: str) -> None:
     """Mark the run FAILED, if MLflow still answers; if not, the next attempt or `sweep` kills it."""
-    from mlflow.exceptions import MlflowException
-
-    with suppress(MlflowException):
+    with suppress(Exception):  # why it failed is on its way already
         client.set_terminated(run_id, "FAILED")
 
 
@@ -164,26 +162,3 @@ def _kill(client: MlflowClient, runs: list[Run]) -> tuple[str, ...]:
     for run in runs:
         client.set_terminated(run.info.run_id, "KILLED")
     return tuple(run.info.run_id for run in runs)
-
-
-def _user() -> str:
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return str(os.getuid())
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """MLflow's errors as ours. Raises: StoreUnavailable."""
-    quiet_mlflow()
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError) as err:
-        problem = " ".join(str(err).split())[:500]
-        raise StoreUnavailable("MLflow", problem, "Nothing was logged as finished; see PILLARS_MLFLOW_URI, and run again.") from err

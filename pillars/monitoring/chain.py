@@ -12,6 +12,7 @@ from typing import Any
 from pillars.errors import LedgerBroken
 from pillars.vocabulary import Json
 
+OTHER = "another key than PILLARS_KEY, or var/keys/secret, is now"
 START = "0" * 64  # what the first entry names as the one before it
 
 
@@ -71,7 +72,7 @@ def check(key: bytes, entry: Entry) -> Entry:
         LedgerBroken: its mac is not its content's under this key.
     """
     if not hmac.compare_digest(_mac(key, entry).encode(), str(entry.mac).encode()):
-        raise LedgerBroken(entry.seq, "its content is not what was sealed (edited, or sealed with another key)")
+        raise LedgerBroken(entry.seq, f"its content is not what was sealed (edited, or sealed with {OTHER})")
     return entry
 
 
@@ -109,7 +110,7 @@ def anchor_from_json(key: bytes, content: bytes) -> Anchor:
     except (ValueError, KeyError, TypeError) as err:
         raise LedgerBroken(0, f"the anchor file cannot be read ({err})") from err
     if not hmac.compare_digest(_seal(key, anchor).encode(), seal_found.encode()):
-        raise LedgerBroken(anchor.seq, "the anchor file was edited, or sealed with another key")
+        raise LedgerBroken(anchor.seq, f"the anchor file was edited, or sealed with {OTHER}")
     return anchor
 
 

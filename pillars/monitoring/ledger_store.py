@@ -8,13 +8,17 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from pillars.errors import Busy, LedgerBroken, PillarsError, StoreUnavailable
+from pillars.errors import Busy, LedgerBroken, PillarsError, SettingInvalid, StoreUnavailable
 from pillars.monitoring.chain import Entry, canonical, inputs_sha256
+from pillars.stores import without_password
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Table
 
+CONNECT_S = 10  # a server that accepts and never answers; libpq itself waits for ever
+LIBPQ = ("postgresql", "postgresql+psycopg", "postgresql+psycopg2")
 _APPEND_ONLY = "the ledger is append-only"
+_DISK = ("disk is full", "disk I/O error", "readonly database")
 _CREATION_LOCK = 5_133_701  # any number of our own: PostgreSQL's advisory lock while the table is made
 
 
@@ -40,11 +44,15 @@ def table() -> Table:
 
 
 def open_engine(url: str, wait_s: float) -> Engine:
-    """An engine without a pool (a connection costs under 1 ms here, and none is shared among threads or forks)."""
+    """An engine without a pool (a connection costs under 1 ms here, and none is shared among threads or forks).
+
+    Raises:
+        SettingInvalid: the URL is none, or its driver is not installed.
+    """
     from sqlalchemy import NullPool, create_engine, event
 
     if not url.startswith("sqlite"):
-        return create_engine(url, poolclass=NullPool)
+        return _open_server(url)
     engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": wait_s})
 
     @event.listens_for(engine, "connect")
@@ -57,6 +65,21 @@ def open_engine(url: str, wait_s: float) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")
 
     return engine
+
+
+def _open_server(url: str) -> Engine:
+    from sqlalchemy import NullPool, create_engine
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        parsed = make_url(url)
+        bound = {"connect_timeout": CONNECT_S} if parsed.drivername in LIBPQ and "connect_timeout" not in parsed.query else {}
+        return create_engine(parsed, poolclass=NullPool, connect_args=bound)
+    except (SQLAlchemyError, ValueError) as err:  # never with the URL: it holds a password
+        raise SettingInvalid(["PILLARS_LEDGER_URI is no SQLAlchemy URL of a known database (postgresql+psycopg://...)"]) from err
+    except ImportError as err:
+        raise SettingInvalid([f"PILLARS_LEDGER_URI needs a driver that is not installed ({err})"]) from err
 
 
 def make_table(engine: Engine, wait_s: float) -> None:
@@ -112,14 +135,17 @@ def translated(wait_s: float) -> Iterator[None]:
     except PillarsError:
         raise
     except DatabaseError as err:
-        problem = " ".join(str(err.orig).split())
+        problem = " ".join(str(err.orig).split()).rstrip(" .?")
         if "locked" in problem or "lock timeout" in problem:
             raise Busy("the ledger", wait_s, "another writer") from err
+        if any(word in problem for word in _DISK):
+            raise StoreUnavailable("the ledger", problem, "Nothing was written; free or mend the disk and run again.") from err
         if isinstance(err, OperationalError) and "UTF-8" not in problem:
-            raise StoreUnavailable("the ledger", problem, "Nothing was written; see PILLARS_LEDGER_URI, and run again.") from err
+            remedy = "see user and password in PILLARS_LEDGER_URI" if "authentication" in problem else "see PILLARS_LEDGER_URI"
+            raise StoreUnavailable("the ledger", without_password(problem), f"Nothing was written; {remedy}, and run again.") from err
         raise LedgerBroken(0, f"the database says: {problem}") from err
     except SQLAlchemyError as err:
-        raise StoreUnavailable("the ledger", str(err), "Nothing was written; see PILLARS_LEDGER_URI.") from err
+        raise StoreUnavailable("the ledger", without_password(str(err)), "Nothing was written; see PILLARS_LEDGER_URI.") from err
 
 
 def to_row(entry: Entry) -> dict[str, Any]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from pillars.bundle.bundle import Bundle
 from pillars.config import Project
-from pillars.errors import StoreUnavailable, UnknownName
+from pillars.errors import UnknownName
 from pillars.monitoring import packaging
-from pillars.stores import Stores, locked, opening_mlflow, quiet_mlflow
+from pillars.stores import Stores, locked
+from pillars.tracking import mlflow_errors, opening_mlflow
 from pillars.vocabulary import ModelVersion
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 
 ALIAS = "champion"
+LEFT = "The ledger is as it was"
 SHA256, DIGEST = "model.sha256", "bundle.sha256"  # tags: the boosters' identity, and everything in the bundle
 NOTE = (
     "The alias `champion` follows this project's ledger: use `pillars promote` and `pillars rollback`. "
@@ -40,7 +41,7 @@ def register(stores: Stores, project: Project, run_id: str, bundle_dir: Path, ta
         Busy: somebody else registers a model of this project.
     """
     bundle = Bundle.load(bundle_dir)
-    with locked(stores.folder("mlflow") / f"{project.project}.writing", f"the registry of {project.project}"), _translated():
+    with locked(stores.folder("mlflow") / f"{project.project}.writing", f"the registry of {project.project}"), mlflow_errors(LEFT):
         client = _open(stores)
         if found := _same(client, project.project, bundle):
             return _to_version(found)
@@ -60,7 +61,7 @@ def point(stores: Stores, project_name: str, version: int) -> None:
         StoreUnavailable: MLflow does not answer.
     """
     find(stores, project_name, version)
-    with _translated():
+    with mlflow_errors(LEFT):
         _open(stores).set_registered_model_alias(project_name, ALIAS, str(version))
 
 
@@ -71,13 +72,13 @@ def unpoint(stores: Stores, project_name: str) -> None:
         StoreUnavailable: MLflow does not answer.
     """
     if champion(stores, project_name) is not None:
-        with _translated():
+        with mlflow_errors(LEFT):
             _open(stores).delete_registered_model_alias(project_name, ALIAS)
 
 
 def champion(stores: Stores, project_name: str) -> int | None:
     """The version that the alias names."""
-    with _translated():
+    with mlflow_errors(LEFT):
         models = _open(stores).search_registered_models(f"name = '{project_name}'")
         return int(models[0].aliases[ALIAS]) if models and ALIAS in models[0].aliases else None
 
@@ -93,7 +94,7 @@ def external_change(stores: Stores, project: Project, expected_version: int | No
 
 def versions(stores: Stores, project_name: str) -> tuple[ModelVersion, ...]:
     """All registered versions, oldest first."""
-    with _translated():
+    with mlflow_errors(LEFT):
         return tuple(sorted((_to_version(v) for v in _all(_open(stores), f"name = '{project_name}'")), key=lambda v: v.version))
 
 
@@ -117,7 +118,7 @@ def bundle_dir(stores: Stores, project_name: str, version: int) -> Path:
         StoreUnavailable: MLflow does not answer, or its files are gone.
     """
     sha256 = find(stores, project_name, version).sha256
-    with _translated():
+    with mlflow_errors(LEFT):
         client = _open(stores)
         from mlflow.artifacts import download_artifacts
 
@@ -210,17 +211,3 @@ def _to_version(found: MlflowVersion) -> ModelVersion:
         fitted_through=tags.get("fitted_through", ""),
         recipe=tags.get("recipe", ""),
     )
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """MLflow's errors as ours. Raises: StoreUnavailable."""
-    quiet_mlflow()
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError) as err:
-        problem = " ".join(str(err).split())[:500]
-        raise StoreUnavailable("MLflow", problem, "The ledger is as it was; see PILLARS_MLFLOW_URI, and run again.") from err

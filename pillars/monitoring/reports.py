@@ -31,6 +31,7 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", SyntaxWarning)  # Python 3.12 and later: Evidently, when it is compiled
         warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"(numpy|scipy|pandas)\.")  # constant columns: correlation 0/0
         yield
 

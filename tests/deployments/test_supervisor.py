@@ -26,6 +26,13 @@ with open("up.log", "a") as log:
     supervisor.loop()
 print("asked" if supervisor.asked else "gave up", flush=True)
 """
+AT_ONCE = """
+import os, signal
+class Supervisor(Supervisor):
+    def _start(self):
+        super()._start()
+        os.kill(os.getpid(), signal.SIGTERM)
+"""
 STAYS = "echo $$ > {name}.pid; trap 'date +%s%N > {name}.end; exit 0' TERM; while :; do sleep 0.1; done"
 Supervise = Callable[..., subprocess.Popen[str]]
 
@@ -68,6 +75,15 @@ def test_asked_to_stop_it_stops_all_and_the_worker_first(supervise: Supervise, t
     assert process.communicate(timeout=30)[0].splitlines()[-1] == "asked"
     assert all(gone(pid) for pid in pids)
     assert int((tmp_path / "worker.end").read_text()) < int((tmp_path / "server.end").read_text())
+
+
+def test_asked_to_stop_before_its_services_have_said_that_they_run_it_stops_all(tmp_path: Path) -> None:
+    """A ^C at once, or a machine so busy that the first words of a service come late."""
+    script = SCRIPT.replace("commands = ", f"{AT_ONCE}commands = ", 1)
+    commands = json.dumps({name: STAYS.format(name=name) for name in ("server", "worker")})
+    done = subprocess.run([sys.executable, "-c", script, commands], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.stdout.splitlines()[-1:], done.stderr) == (["asked"], "")
+    assert all(gone(int(file.read_text())) for file in tmp_path.glob("*.pid") if file.read_text().strip())
 
 
 def test_a_process_that_is_killed_is_started_again(supervise: Supervise, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pillars.stores import Stores, opening_mlflow
+from pillars.stores import Stores
+from pillars.tracking import opening_mlflow
 
 
 @pytest.fixture(scope="session")

@@ -173,6 +173,23 @@ def test_the_same_bundle_written_twice_changes_nothing(written: Path) -> None:
     assert {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in written.iterdir()} == before
 
 
+def test_a_damaged_bundle_is_made_whole_by_writing_it_again(written: Path) -> None:
+    digest = Bundle.load(written).digest
+    (written / "encoder.json").write_bytes(b"{}")
+    write_some_bundle(written)
+    assert Bundle.load(written).digest == digest
+    assert [path.name for path in written.parent.iterdir()] == [written.name]
+
+
+def test_a_bundle_is_held_to_what_is_on_record(written: Path) -> None:
+    bundle = Bundle.load(written)
+    assert bundle.held_to(bundle.identity, bundle.digest) is bundle
+    with pytest.raises(BundleRefused, match="it holds model"):
+        bundle.held_to("0" * 64)
+    with pytest.raises(BundleRefused, match="not the bundle on record"):
+        bundle.held_to(bundle.identity, "0" * 64)
+
+
 def test_another_bundle_is_never_written_over(written: Path) -> None:
     with pytest.raises(BundleRefused, match="never changed"):
         write_some_bundle(written, threshold=0.6)

@@ -8,7 +8,9 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -194,6 +196,30 @@ def test_after_a_withdrawal_nobody_answers_and_no_generation_comes_twice(stores:
     traffic.withdraw(stores, "small")
     assert traffic.read(stores, "small") is None
     assert deploy(stores, one).generation == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "held"),
+    [
+        pytest.param({}, True, id="the one on record"),
+        pytest.param({"generation": 3, "reason": "died before it was on record"}, True, id="a switch not yet on record"),
+        pytest.param({"reason": "edited"}, False, id="edited"),
+        pytest.param({"generation": 1}, False, id="an older one put back"),
+        pytest.param({"generation": 3, "champion": Release("small", 9, "9" * 64, "releases/small/v9")}, False, id="never promoted"),
+    ],
+)
+def test_a_policy_is_believed_as_far_as_the_record_bears_it_out(stores: Stores, export: Export, change: dict[str, Any], held: bool) -> None:
+    release, promoted = export(1), [small_version(1, export(1).sha256)]
+    recorded = Rollout("small", 2, release, (), "direct", "on record")
+    assert traffic.believed(replace(recorded, **change), recorded, promoted) is held
+    assert traffic.believed(replace(recorded, **change), None, promoted), "nothing is on record"
+    assert not traffic.believed(None, recorded, promoted), "removed"
+
+
+def test_a_lost_policy_follows_the_one_on_record(stores: Stores, export: Export) -> None:
+    recorded = Rollout("small", 7, export(1), (), "direct", "on record")
+    now = traffic.switch(stores, small_project(), export(2), 0, "again", instead=recorded)
+    assert (now.generation, now.champion, now.previous) == (8, export(2), (export(1),))
 
 
 def test_twenty_switches_from_four_processes_make_each_generation_once(stores: Stores, export: Export) -> None:

@@ -112,6 +112,20 @@ def test_the_steps_of_one_cycle_read_each_period_once() -> None:
     assert sorted(asked) == sorted((kind, period) for kind in ("rows", "outcomes") for period in ("2013-01", "2013-02"))
 
 
+def test_a_later_version_reads_only_the_periods_that_changed() -> None:
+    rows, outcomes = rows_and_outcomes(["2013-01", "2013-02"], rows=50)
+    asked: list[str] = []
+
+    def counted(kind: str, periods: list[str]) -> pa.Table:
+        asked.extend(periods if kind == "rows" else ())
+        return reading(rows, outcomes)(kind, periods)
+
+    contents = {"2013-01": "january", "2013-02": "february"}
+    features.reader(PROJECT, "first version", counted, contents)(["2013-01", "2013-02"])
+    features.reader(PROJECT, "second version", counted, contents | {"2013-02": "february, corrected"})(["2013-01", "2013-02"])
+    assert asked == ["2013-01", "2013-02", "2013-02"]
+
+
 def test_what_is_kept_in_memory_is_bounded() -> None:
     rows, outcomes = rows_and_outcomes(["2013-01"], rows=200)
     one = features.reader(PROJECT, "bounded", reading(rows, outcomes))(["2013-01"])

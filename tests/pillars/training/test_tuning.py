@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pillars.config import Project
@@ -167,15 +168,51 @@ def test_a_broken_cache_file_is_made_again(stores: Stores) -> None:
     assert losses(tuned_at(stores, PROJECT, READ, "2013-03")) == losses(first)
 
 
-def test_a_flipped_bit_in_the_cache_is_noticed(tmp_path: Path) -> None:
+def test_a_flipped_bit_in_the_cache_is_noticed(stores: Stores, tmp_path: Path) -> None:
     path = tmp_path / "one.npz"
     found = heldout.HeldOut(RECIPE, READ(["2013-01"]).columns["load"], 1.0)
-    heldout._write(path, found)
-    assert heldout._kept(path, RECIPE) is not None
+    heldout._write(stores, path, found)
+    assert heldout._kept(stores, path, RECIPE) is not None
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    assert heldout._kept(path, RECIPE) is None
+    assert heldout._kept(stores, path, RECIPE) is None
+
+
+def test_probabilities_that_somebody_else_wrote_are_not_believed(stores: Stores) -> None:
+    """A valid file, whose own checksum is right: only the seal tells."""
+    first = tuned_at(stores, PROJECT, READ, "2013-03")
+    folder = stores.var / "search" / "trams"
+    for path in (folder / "heldout").iterdir():
+        with np.load(path) as kept:
+            np.savez(path, **{**kept, "p": np.full_like(kept["p"], 0.5)})
+    (stores.var / first.path).unlink()
+    assert losses(tuned_at(stores, PROJECT, READ, "2013-03")) == losses(first)
+
+
+@pytest.mark.parametrize("change", [('"loss": 0.', '"loss": 9.'), ('"seal": "', '"seal": "f'), ('"verdict": "', '"verdict": "not ')])
+def test_a_result_that_somebody_edited_is_searched_again(stores: Stores, change: tuple[str, str]) -> None:
+    first = tuned_at(stores, PROJECT, READ, "2013-03")
+    board = stores.var / first.path
+    before = board.read_text()
+    board.write_text(before.replace(*change))
+    assert board.read_text() != before
+    again = tuned_at(stores, PROJECT, READ, "2013-03")
+    assert (losses(again), again.verdict) == (losses(first), first.verdict)
+
+
+@pytest.mark.parametrize(
+    "change", [('"param_value_internal":0.', '"param_value_internal":0.9'), ('"values":[0.', '"values":[9.'), ('"op_code"', '"op_kode"')]
+)
+def test_a_journal_that_somebody_edited_is_begun_anew(stores: Stores, change: tuple[str, str]) -> None:
+    first = tuned_at(stores, PROJECT, READ, "2013-03")
+    board = stores.var / first.path
+    journal = board.with_suffix(".log")
+    before = journal.read_text()
+    journal.write_text(before.replace(*change))
+    assert journal.read_text() != before
+    board.unlink()
+    assert losses(tuned_at(stores, PROJECT, READ, "2013-03")) == losses(first)
 
 
 def test_a_misspelt_parameter_is_named(stores: Stores) -> None:
