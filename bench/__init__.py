@@ -1,0 +1,1 @@
+"""Measurements: how good the models are, and what the loop costs."""

@@ -1,8 +1,17 @@
-"""All benchmarks, one after the other: `make bench`."""
+"""Benchmarks: all of them (`make bench`), or those that are named, e.g. `python -m bench price`."""
 
 from __future__ import annotations
 
-from bench import quality
+import sys
+
+from bench import price, quality
+
+BENCHES = {"quality": quality.main, "price": price.main}
 
 if __name__ == "__main__":
-    quality.main()
+    asked = sys.argv[1:] or list(BENCHES)
+    if unknown := [name for name in asked if name not in BENCHES]:
+        sys.exit(f"there is no bench {', '.join(unknown)}; known: {', '.join(BENCHES)}")
+    for name in asked:
+        print(f"\n== {name}\n", flush=True)
+        BENCHES[name]()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -46,11 +47,11 @@ class Month:
     p: dict[str, np.ndarray]
 
 
-def main() -> None:
+def main(arguments: Sequence[str] = ()) -> None:
     """Print the table, or JSON."""
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--json", action="store_true")
-    as_json = asked.parse_args().json
+    as_json = asked.parse_args(arguments).json
     months = judged(Stores(), "flights")
     policies = list(months[0].p)
     means = {name: _means(months, name) for name in policies}
@@ -130,4 +131,4 @@ def _loss(month: Month, name: str) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 from pillars.deployment import release, scoring, traffic
 from pillars.development import features
+from pillars.errors import BundleRefused
 from pillars.monitoring import registry
 from pillars.vocabulary import DataVersion, ModelVersion, Release, Rollout, Scored
 from tasks.opened import Opened
@@ -14,21 +16,35 @@ from tasks.policy import step
 
 @step("export release", retries=2)
 def export(opened: Opened, version: ModelVersion) -> Release:
-    """A registered version as an immutable folder."""
-    return release.export(opened.stores, opened.config, version, registry.bundle_dir(opened.stores, opened.name, version.version))
+    """A registered version as an immutable folder. Raises: BundleRefused."""
+    source = registry.bundle_dir(opened.stores, opened.name, version.version)
+    try:
+        return release.export(opened.stores, opened.config, version, source)
+    except BundleRefused as err:
+        trained = opened.past.trained(version.sha256)
+        remedy = f"put MLflow's files back (var/{trained.path} has them too), then pillars deploy {opened.name}" if trained else err.remedy
+        raise BundleRefused(err.path, err.problem, remedy) from err
 
 
 @step("switch traffic")
 def switch(opened: Opened, to: Release, reason: str) -> Rollout:
     """All traffic to a release; a repeat changes nothing, a race is lost with an error."""
+    recorded = opened.past.rollout()  # before the policy, which is written first
     now = traffic.read(opened.stores, opened.name)
-    return traffic.switch(opened.stores, opened.config, to, now.generation if now else 0, reason)
+    instead = None if traffic.believed(now, recorded, opened.past.versions()) else recorded
+    return traffic.switch(opened.stores, opened.config, to, now.generation if now else 0, reason, instead)
+
+
+def kept(opened: Opened, scored: Scored) -> bool:
+    """Whether the predictions are still the bytes that were put on record."""
+    file = opened.stores.var / scored.path
+    return not scored.path or (file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == scored.sha256)
 
 
 @step("score batch")
 def score(opened: Opened, period: str, version: DataVersion) -> Scored:
     """The period's predictions by the release that answers now; none when nobody does."""
-    rollout = traffic.read(opened.stores, opened.name)
+    rollout = opened.answering()
     if rollout is None:
         return Scored(opened.name, period, None, version.id, 0, "", "", "no champion yet")
     rows = opened.read(version)("rows", [period])

@@ -19,7 +19,8 @@ def log_training(opened: Opened, version: DataVersion, tuned: Tuned, judged: Jud
     """One run with everything a reader asks for; the candidate carries its id."""
     experiments.sweep(opened.stores, opened.config)  # a killed run would say RUNNING for ever
     bundle = opened.stores.var / fitted.path
-    pictures = plots.draw(opened.stores, tuned, judged, Bundle.load(bundle))
+    loaded = Bundle.load(bundle)
+    pictures = plots.draw(opened.stores, tuned, judged, loaded)
     tags = {"prefect.flow_run_id": flow_run.get_id() or "", **lineage.code_state(opened.stores.root)}
     run_id = experiments.log_training(opened.stores, opened.config, version, tuned, judged, pictures, bundle, tags)
     return Candidate(
@@ -34,4 +35,5 @@ def log_training(opened: Opened, version: DataVersion, tuned: Tuned, judged: Jud
         recipe_decision=judged.recipe_decision,
         refresh_decision=judged.refresh_decision if fitted.passed else Decision.refuse(f"refitted model: {fitted.passed.reason}"),
         scorecards=judged.scorecards,
+        digest=loaded.digest,
     )

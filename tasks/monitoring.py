@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 
 from pillars.answers.history import facts_of
+from pillars.bundle.bundle import Bundle
 from pillars.data import collection
-from pillars.deployment import traffic
+from pillars.errors import BundleRefused, DataCorrupt
 from pillars.monitoring import drift as drifts
 from pillars.monitoring import lineage, performance, registry, retraining
 from pillars.training import metrics
@@ -32,13 +33,16 @@ def drift(opened: Opened, period: str, version: DataVersion) -> Drift | None:
 
 @step("judge realized quality")
 def quality(opened: Opened, period: str, version: DataVersion) -> Scorecard | None:
-    """Quality of the predictions whose outcomes came with this period; None before the first scored one."""
+    """Quality of the predictions whose outcomes came with this period; None before the first scored one. Raises: DataCorrupt."""
     of = opened.outcomes_period(period)
     entry = opened.past.latest("score", of, "accept") if of else None
     if entry is None or of is None:
         return None
     scored, config = facts_of(entry, Scored), opened.config
-    predictions = collection.read_collected(opened.stores, scored.path, scored.sha256)
+    try:
+        predictions = collection.read_collected(opened.stores, scored.path, scored.sha256)
+    except DataCorrupt as err:
+        raise DataCorrupt(err.file, err.expected, err.found, f"Write it again (pillars score {opened.name} {of}).") from err
     outcomes = opened.read(version)("outcomes", [of])
     drifts.classification(opened.stores, config, of, performance.joined(config, predictions, outcomes))
 
@@ -54,7 +58,7 @@ def verdict(opened: Opened, period: str, drift: Drift | None, quality: Scorecard
     """The retraining policy's answer."""
     if opened.outcomes_period(period) is None:
         return Verdict(opened.name, period, False, "no outcomes have come yet", None, drift, quality)
-    rollout, promoted = traffic.read(opened.stores, opened.name), opened.past.latest("promote", outcome="accept")
+    rollout, promoted = opened.answering(), opened.past.latest("promote", outcome="accept")
     index = opened.periods.index(period)
     return retraining.verdict(
         opened.config,
@@ -71,8 +75,12 @@ def verdict(opened: Opened, period: str, drift: Drift | None, quality: Scorecard
 
 @step("register model", retries=2)
 def register(opened: Opened, candidate: Candidate) -> ModelVersion:
-    """The candidate as a version of the MLflow registry; the same bundle is registered once."""
+    """The candidate as a version of the MLflow registry; the same bundle is registered once. Raises: BundleRefused."""
     bundle = opened.stores.var / candidate.path
+    try:
+        Bundle.load(bundle).held_to(candidate.sha256, candidate.digest)
+    except BundleRefused as err:
+        raise BundleRefused(err.path, err.problem, f"make it again (pillars train {opened.name} {candidate.period})") from err
     tags = {
         "data.version": candidate.data_version,
         "data.commit": opened.past.ingested(candidate.period).commit,
@@ -82,7 +90,7 @@ def register(opened: Opened, candidate: Candidate) -> ModelVersion:
         "seed": str(candidate.recipe.seed),
         **{name: str(value) for name, value in lineage.code_state(opened.stores.root).items() if name in ("commit", "dirty", "lock")},
     }
-    return registry.register(opened.stores, opened.config, candidate.run_id, bundle, tags)
+    return replace(registry.register(opened.stores, opened.config, candidate.run_id, bundle, tags), digest=candidate.digest)
 
 
 @step("move alias", retries=2)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pillars.answers.history import facts_of
 from pillars.errors import UnknownName
 from pillars.monitoring.ledger import Entry, Ledger
-from pillars.vocabulary import Batch, Candidate, DataVersion, ModelVersion, Promotion, Scorecard, Verdict
+from pillars.vocabulary import Batch, Candidate, DataVersion, ModelVersion, Promotion, Rollout, Scorecard, Verdict
 
 
 @dataclass(frozen=True)
@@ -62,17 +62,31 @@ class Past:
             raise UnknownName("candidate", period or "newest", self.periods("train"))
         return facts_of(entry, Candidate)
 
+    def trained(self, sha256: str) -> Candidate | None:
+        """The newest candidate of an identity."""
+        found = [facts_of(e, Candidate) for e in self.ledger.entries(self.project, "train") if e.facts["sha256"] == sha256]
+        return found[-1] if found else None
+
     def promoted(self, version: int | None = None) -> ModelVersion:
         """A version that passed its gate; the last one if not named.
 
         Raises:
             UnknownName: none did, or not this one.
         """
-        passed = [facts_of(e, Promotion).version for e in self.ledger.entries(self.project, "promote") if e.outcome == "accept"]
+        passed = self.versions()
         found = [v for v in passed if version in (None, v.version)]
         if not found:
             raise UnknownName("promoted version", str(version or "newest"), [str(v.version) for v in passed])
         return found[-1]
+
+    def versions(self) -> list[ModelVersion]:
+        """Versions that passed their gate, oldest first."""
+        return [facts_of(e, Promotion).version for e in self.ledger.entries(self.project, "promote") if e.outcome == "accept"]
+
+    def rollout(self) -> Rollout | None:
+        """The newest change of the traffic, by its generation: of two that raced the earlier may be on record later."""
+        changes = [facts_of(e, Rollout) for e in self.ledger.entries(self.project) if e.decision in ("deploy", "rollback")]
+        return max(changes, key=lambda change: change.generation, default=None)
 
     def champion(self) -> int | None:
         """The version that the newest promotion, deployment or rollback made champion."""

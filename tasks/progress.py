@@ -13,7 +13,8 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 class Listener(Protocol):
     """Told about every step; the terminal sets one."""
 
-    def __call__(self, what: str, done: int, total: int, note: str, fine: bool) -> None: ...
+    def __call__(self, what: str, done: int, total: int, note: str, fine: bool) -> None:
+        """`done` of `total` pieces; `fine`: a piece of a piece."""
 
 
 _listeners: list[Listener] = []

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pillars.bundle import folder
 from pillars.bundle.bundle import Bundle
-from pillars.deployment import release, traffic
+from pillars.data import versions
+from pillars.deployment import release
 from pillars.development import features, models
+from pillars.errors import BundleRefused
 from pillars.monitoring import lineage
 from pillars.training import judging, refitting, rows, tuning
-from pillars.vocabulary import DataVersion, Decision, Judged, Tuned
+from pillars.vocabulary import Candidate, DataVersion, Decision, Judged, Tuned
 from tasks import progress
 from tasks.opened import Opened
 from tasks.policy import step
@@ -27,13 +30,26 @@ class Fitted:
 
 def champion_of(opened: Opened) -> Bundle | None:
     """The bundle that answers now."""
-    rollout = traffic.read(opened.stores, opened.name)
+    rollout = opened.answering()
     return release.load(opened.stores, rollout.champion) if rollout else None
+
+
+def intact(opened: Opened, candidate: Candidate) -> bool:
+    """Whether a candidate's folder still holds what was put on record."""
+    try:
+        return bool(Bundle.load(opened.stores.var / candidate.path).held_to(candidate.sha256, candidate.digest))
+    except BundleRefused:
+        return False
+
+
+def discard(opened: Opened, candidate: Candidate) -> None:
+    """Take away a folder that holds something else by now: it is about to be made again."""
+    folder.clear(opened.stores.var / candidate.path)
 
 
 def labelled(opened: Opened, version: DataVersion) -> rows.Read:
     """Rows with known outcomes of one data version."""
-    return features.reader(opened.config, version.id, opened.read(version))
+    return features.reader(opened.config, version.id, opened.read(version), versions.contents(opened.stores, version))
 
 
 @step("search")
