@@ -35,18 +35,22 @@ class Decision:
 
     @classmethod
     def accept(cls, reason: str) -> Decision:
+        """Yes."""
         return cls("accept", reason)
 
     @classmethod
     def refuse(cls, reason: str) -> Decision:
+        """No."""
         return cls("refuse", reason)
 
     @classmethod
     def inconclusive(cls, reason: str) -> Decision:
+        """Nobody can say, on so little."""
         return cls("inconclusive", reason)
 
     @classmethod
     def by(cls, held: bool, reason: str) -> Decision:
+        """Accept when the condition held, else refuse."""
         return cls("accept" if held else "refuse", reason)
 
 
@@ -172,6 +176,7 @@ class Tuned:
 
     @property
     def recipe(self) -> Recipe:
+        """The best one."""
         return self.leaderboard[0].recipe
 
 
@@ -216,6 +221,7 @@ class Candidate:
     recipe_decision: Decision
     refresh_decision: Decision
     scorecards: tuple[Scorecard, ...] = ()
+    digest: str = ""  # sha256 over all that the bundle holds: another threshold on the same boosters is another bundle
 
 
 @dataclass(frozen=True)
@@ -229,6 +235,7 @@ class ModelVersion:
     data_version: str
     fitted_through: str
     recipe: str
+    digest: str = ""  # as of its candidate
 
 
 @dataclass(frozen=True)
@@ -247,6 +254,7 @@ class Release:
     version: int
     sha256: str
     path: str
+    digest: str = ""  # as of its version; what is loaded is held against both
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,11 @@ class Scale:
     places: int
 
     def x(self, place: int) -> float:
+        """The middle of a place, in units of the view box."""
         return LEFT + (WIDTH - LEFT - RIGHT) * (place + 0.5) / max(self.places, 1)
 
     def y(self, value: float) -> float:
+        """The height of a value; larger values lie higher."""
         return TOP + (HEIGHT - TOP - BOTTOM) * (1 - (value - self.low) / (self.high - self.low))
 
 

@@ -15,7 +15,7 @@ from pillars.errors import BundleRefused, LedgerBroken, StoreUnavailable
 from pillars.monitoring.alerts import alerts
 from pillars.monitoring.ledger import Ledger
 from pillars.stores import Stores
-from pillars.vocabulary import Rollout
+from pillars.vocabulary import Batch, Rollout
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,6 @@ def status(stores: Stores, project: Project) -> Status:
     answering, unreadable = _traffic(stores, project.project)
     version = told.versions().get(answering.champion.version) if answering else None
     verdicts = [chapter.verdict for chapter in told.chapters if chapter.verdict]
-    accepted = [chapter.batch.version.id for chapter in told.chapters if chapter.batch and chapter.batch.version]
     begun = [chapter.period for chapter in told.chapters if not chapter.finished]
     problems = (*unreadable, *_problems(stores, project, told, answering))
     return Status(
@@ -56,7 +55,7 @@ def status(stores: Stores, project: Project) -> Status:
         sha256=answering.champion.sha256 if answering else None,
         fitted_through=version.fitted_through if version else None,
         generation=answering.generation if answering else 0,
-        data_version=accepted[-1] if accepted else None,
+        data_version=_data_version(told),
         last_period=told.finished[-1].period if told.finished else None,
         next_period=begun[0] if begun else None,
         last_verdict=f"{verdicts[-1].period}: {'retrain' if verdicts[-1].retrain else 'keep'}, {verdicts[-1].reason}" if verdicts else None,
@@ -117,6 +116,13 @@ def _of_traffic(stores: Stores, name: str, told: History, answering: Rollout | N
         folder.read(stores.var / answering.champion.path)
     except BundleRefused as err:
         yield str(err)
+
+
+def _data_version(told: History) -> str | None:
+    """The newest version, whichever period it came with; a rejected batch after it changes nothing."""
+    taken = [e for chapter in told.chapters for e in chapter.entries if e.decision == "ingest" and e.outcome == "accept"]
+    version = history.facts_of(max(taken, key=lambda e: e.seq), Batch).version if taken else None
+    return version.id if version else None
 
 
 def _freshness(told: History, fitted_through: str | None) -> str:

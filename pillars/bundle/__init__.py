@@ -1,0 +1,1 @@
+"""What training makes and everything else reads: boosters, encoder, calibration, threshold. Needs numpy and xgboost only."""

@@ -75,6 +75,18 @@ class Bundle:
         except (KeyError, TypeError, ValueError) as err:
             raise BundleRefused(str(path), str(err) if isinstance(err, ValueError) else f"its content is malformed ({err!r})") from err
 
+    def held_to(self, identity: str, digest: str = "") -> Bundle:
+        """This bundle, if it is the one on record; an empty `digest` is not compared.
+
+        Raises:
+            BundleRefused: it holds other boosters, or something else in it is not what was recorded.
+        """
+        if self.identity != identity:
+            raise BundleRefused(str(self.path), f"it holds model {self.identity[:8]}, not {identity[:8]}")
+        if digest and self.digest != digest:
+            raise BundleRefused(str(self.path), f"it is whole, and not the bundle on record ({self.digest[:8]}, not {digest[:8]})")
+        return self
+
     def predict(self, columns: Mapping[str, np.ndarray]) -> Predictions:
         """Score rows; each row's score does not depend on the others.
 

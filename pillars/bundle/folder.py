@@ -42,19 +42,21 @@ def manifest_of(head: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
 
 
 def write(path: Path, manifest: bytes, files: Mapping[str, bytes]) -> None:
-    """Write the folder beside its place and rename it. The same bundle written twice changes nothing.
+    """Write the folder beside its place and rename it. The same bundle written twice changes nothing; one that was damaged is replaced.
 
     Raises:
         BundleRefused: another bundle is there.
         StoreUnavailable: the disk refuses; nothing is at `path`.
     """
-    if path.exists():
-        if read(path) == (json.loads(manifest), dict(files)):
-            return
+    whole = _whole(path)
+    if whole == (json.loads(manifest), dict(files)):
+        return
+    if whole is not None:
         raise BundleRefused(str(path), "another bundle is at this place, and bundles are never changed")
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         _drop_drafts_of_the_dead(path)
+        clear(path)
         draft.mkdir(parents=True)
         for name, content in {**files, MANIFEST: manifest}.items():
             with (draft / name).open("wb") as handle:
@@ -64,7 +66,7 @@ def write(path: Path, manifest: bytes, files: Mapping[str, bytes]) -> None:
         os.rename(draft, path)
     except OSError as err:
         shutil.rmtree(draft, ignore_errors=True)
-        if path.exists():  # somebody was first: the same bytes, or refused
+        if _whole(path):  # somebody was first: the same bytes, or refused
             return write(path, manifest, files)
         raise StoreUnavailable(str(path), f"cannot be written ({err.strerror})", "Nothing is there; free the disk and run again.") from err
 
@@ -115,6 +117,21 @@ def _checked_manifest(path: Path, content: bytes | None) -> dict[str, Any]:
     if names != {*PARTS, *boosters} or not boosters or boosters != [f"booster-{i}.ubj" for i in range(len(boosters))]:
         raise BundleRefused(str(path), f"its files are not those of a bundle ({', '.join(sorted(names))})")
     return manifest
+
+
+def _whole(path: Path) -> tuple[dict[str, Any], dict[str, bytes]] | None:
+    try:
+        return read(path)
+    except BundleRefused:
+        return None
+
+
+def clear(path: Path) -> None:
+    """Take away a folder that is no bundle any more, or not the one it should be; under another name first, so that no half of it stays."""
+    if path.is_dir():
+        aside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        path.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _drop_drafts_of_the_dead(path: Path) -> None:

@@ -1,0 +1,7 @@
+"""Pillar 4, deployment.
+
+release    release: a version as an immutable folder
+routing    traffic: who answers
+scoring    scoring: a period's predictions
+rollback   rollback: back to the last good release
+"""

@@ -21,13 +21,12 @@ def export(stores: Stores, project: Project, version: ModelVersion, bundle_dir: 
     A release folder whose bytes changed since is replaced: that is how a refused release is mended.
 
     Raises:
-        BundleRefused: the bundle does not load, or is not the one that was registered; no release was made.
+        BundleRefused: the bundle at `bundle_dir` does not load, or is not the one that was registered; no release was made.
         StoreUnavailable: the disk refuses; no release was made.
         Busy: another run exports or switches this project.
     """
-    release = Release(
-        project.project, version.version, version.sha256, f"releases/{project.project}/v{version.version}-{version.sha256[:8]}"
-    )
+    path = f"releases/{project.project}/v{version.version}-{version.sha256[:8]}"
+    release = Release(project.project, version.version, version.sha256, path, version.digest)
     final = stores.var / release.path
     with locked(folder(stores, project.project) / ".lock", f"the releases of {project.project}"):
         _sweep(final.parent)
@@ -42,7 +41,11 @@ def load(stores: Stores, release: Release) -> Bundle:
     Raises:
         BundleRefused: a file is missing or changed, the folder holds another model, or its golden rows score differently here.
     """
-    return _load(stores.var / release.path, release.sha256)
+    try:
+        return _load(stores.var / release.path, release)
+    except BundleRefused as err:
+        remedy = f"export it again (pillars deploy {release.project} --version {release.version})"
+        raise BundleRefused(err.path, err.problem, remedy) from err
 
 
 def folder(stores: Stores, project_name: str) -> Path:
@@ -64,8 +67,10 @@ def prune(stores: Stores, project_name: str, kept: set[str], champion: int) -> N
 def _publish(bundle_dir: Path, final: Path, release: Release) -> None:
     draft = final.with_name(f"{DRAFT}{final.name}")
     try:
+        if bundle_dir.is_dir():
+            _load(bundle_dir, release)  # before the copy: a refusal names what has to be mended
         shutil.copytree(bundle_dir, draft)
-        _load(draft, release.sha256)
+        _load(draft, release)
         _sync(draft)
         if final.exists():
             final.rename(final.with_name(f"{DRAFT}broken-{final.name}"))
@@ -73,15 +78,15 @@ def _publish(bundle_dir: Path, final: Path, release: Release) -> None:
     except (OSError, shutil.Error) as err:
         if not bundle_dir.is_dir():
             raise BundleRefused(str(bundle_dir), "there is no such folder") from err
-        raise StoreUnavailable(str(final), f"cannot be written ({err})", "No release was made; free the disk and run again.") from err
+        why = err.args[0][0][2] if isinstance(err, shutil.Error) else err.strerror  # one of many files: source, target, reason
+        problem = f"cannot be written ({str(why).split(': ')[0]})"
+        raise StoreUnavailable(str(final), problem, "No release was made; free the disk and run again.") from err
     finally:
         _sweep(final.parent)
 
 
-def _load(path: Path, sha256: str) -> Bundle:
-    bundle = Bundle.load(path)
-    if bundle.identity != sha256:
-        raise BundleRefused(str(path), f"it holds model {bundle.identity[:8]}, not {sha256[:8]}")
+def _load(path: Path, release: Release) -> Bundle:
+    bundle = Bundle.load(path).held_to(release.sha256, release.digest)
     bundle.check_golden()
     return bundle
 

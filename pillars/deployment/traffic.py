@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from pillars.config import Project
 from pillars.deployment import release as releases
 from pillars.errors import Overtaken, StoreUnavailable
 from pillars.stores import Stores, locked, write_atomically
-from pillars.vocabulary import Release, Rollout
+from pillars.vocabulary import ModelVersion, Release, Rollout
 
 FORMAT = 1
 
@@ -26,8 +26,12 @@ def read(stores: Stores, project_name: str) -> Rollout | None:
     return _read(stores, project_name)[1]
 
 
-def switch(stores: Stores, project: Project, release: Release, expected_generation: int, reason: str) -> Rollout:
+def switch(
+    stores: Stores, project: Project, release: Release, expected_generation: int, reason: str, instead: Rollout | None = None
+) -> Rollout:
     """Give all traffic to `release`, if the policy is still at `expected_generation` (0: nobody answers yet).
+
+    `instead`: what is on record, where the policy was edited or lost; the new one follows that, and generations count on.
 
     The release is loaded first: one that does not load changes nothing. A release that already answers stays as it is, so a repeat after a
     crash changes nothing. The newest `rollout.keep` earlier releases stay on disk for rollback, and those not switched to yet.
@@ -39,25 +43,30 @@ def switch(stores: Stores, project: Project, release: Release, expected_generati
     """
 
     def onto(current: Rollout | None) -> Rollout:
-        if current is None:
+        before = instead or current
+        if before is None:
             return Rollout(project.project, 0, release, (), project.rollout.strategy, reason)
-        if current.champion == release:
-            return current
-        earlier = tuple(r for r in (current.champion, *current.previous) if r != release)[: project.rollout.keep]
-        return replace(current, champion=release, previous=earlier, strategy=project.rollout.strategy, reason=reason)
+        if before.champion == release and instead is None:
+            return before
+        earlier = tuple(r for r in (before.champion, *before.previous) if r != release)[: project.rollout.keep]
+        return replace(before, champion=release, previous=earlier, strategy=project.rollout.strategy, reason=reason)
 
-    rollout = change(stores, project.project, expected_generation, onto)
+    rollout = change(stores, project.project, expected_generation, onto, instead.generation if instead else 0)
     with locked(_lock(stores, project.project), f"the releases of {project.project}"):
         _prune(stores, project.project)
     return rollout
 
 
-def change(stores: Stores, project_name: str, expected_generation: int | None, to: Callable[[Rollout | None], Rollout]) -> Rollout:
-    """Replace the policy by what `to` makes of it (it keeps the generation), under the project's lock.
+def change(
+    stores: Stores, project_name: str, expected_generation: int | None, to: Callable[[Rollout | None], Rollout], after: int = 0
+) -> Rollout:
+    """Replace the policy by what `to` makes of it (it keeps the generation), under the project's lock; generations count on from `after`.
 
     A policy that `to` returns as it is, is not written again. `expected_generation` None takes the policy at any generation.
 
-    Raises: as `switch`.
+    Raises:
+        Overtaken: somebody else changed the policy first.
+        BundleRefused, Busy: see `switch`.
     """
     with locked(_lock(stores, project_name), f"the traffic policy of {project_name}"):
         generation, current = _read(stores, project_name)
@@ -67,9 +76,35 @@ def change(stores: Stores, project_name: str, expected_generation: int | None, t
         if expected_generation is not None and expected_generation != (current.generation if current else 0):
             raise Overtaken(f"the traffic policy of {project_name}", expected_generation, current.generation if current else 0)
         releases.load(stores, wanted.champion)
-        rollout = replace(wanted, generation=generation + 1)
+        rollout = replace(wanted, generation=max(generation, after) + 1)
         write_atomically(_file(stores, project_name), _to_json(asdict(rollout)))
         return rollout
+
+
+def believed(now: Rollout | None, recorded: Rollout | None, promoted: Collection[ModelVersion]) -> bool:
+    """Whether a policy can have come about by what is on record; `recorded` is the newest change there.
+
+    It may be ahead of the record: whoever switched died before it was written there. Then it must name a version that was promoted.
+    """
+    if recorded is None or now == recorded:
+        return True
+    if now is None or now.generation <= recorded.generation:
+        return False
+    return any((v.version, v.sha256) == (now.champion.version, now.champion.sha256) for v in promoted)
+
+
+def held_to(stores: Stores, now: Rollout | None, recorded: Rollout | None, promoted: Collection[ModelVersion]) -> Rollout | None:
+    """The policy `now`, if it is `believed`.
+
+    Raises:
+        StoreUnavailable: it was edited, removed, or an older one was put back.
+    """
+    if recorded is None or believed(now, recorded, promoted):
+        return now
+    said = f"v{now.champion.version} at generation {now.generation}" if now else "nobody"
+    remedy = f"Nothing was changed; restore the file, or run pillars deploy {recorded.project} --version {recorded.champion.version}."
+    problem = f"was edited: it names {said}, on record is v{recorded.champion.version} at generation {recorded.generation}"
+    raise StoreUnavailable(str(_file(stores, recorded.project)), problem, remedy)
 
 
 def withdraw(stores: Stores, project_name: str) -> None:

@@ -11,7 +11,7 @@ from pillars.config import Project
 from pillars.training.rows import Rows, newest
 
 LOGISTIC_ROWS = 20_000  # the newest; more rows did not change its place on the scorecard
-STEPS = 60
+STEPS = 60  # of the solver at most: a baseline may stop early
 WIDEST = 5.0  # standard deviations; linear models do not bear heavy tails
 
 

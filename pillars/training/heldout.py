@@ -19,6 +19,7 @@ from pillars.config import Project, digest
 from pillars.stores import Stores, write_atomically
 from pillars.training.fitting import Ground, fit, fit_until_stopped
 from pillars.training.rows import Rows
+from pillars.training.sealing import seal, sealed
 from pillars.vocabulary import Recipe
 
 
@@ -38,7 +39,7 @@ def held_out(stores: Stores, on: Ground, judged: Rows, recipe: Recipe, threads: 
         ConfigInvalid: XGBoost does not know a parameter or refuses its value.
     """
     path = _path(stores, on.project, recipe, on.rows.digest, judged.digest, patience)
-    found = _kept(path, recipe)
+    found = _kept(stores, path, recipe)
     if found is None:
         start = time.perf_counter()
         encoded = on.encoder.encode(judged.columns)
@@ -48,15 +49,15 @@ def held_out(stores: Stores, on: Ground, judged: Rows, recipe: Recipe, threads: 
         else:
             stopped, p = fit_until_stopped(on, encoded, judged.y, recipe, patience, threads)
             found = HeldOut(stopped, p, time.perf_counter() - start)
-        _write(path, found)
+        _write(stores, path, found)
     return found
 
 
 def keep(stores: Stores, project: Project, found: HeldOut, fitted_on: str, judged: str) -> None:
     """Write what is known without a fit of its own, unless it is there; `fitted_on` and `judged` are digests of rows."""
     path = _path(stores, project, found.recipe, fitted_on, judged, None)
-    if not path.exists():
-        _write(path, found)
+    if _kept(stores, path, found.recipe) is None:
+        _write(stores, path, found)
 
 
 def _path(stores: Stores, project: Project, recipe: Recipe, fitted_on: str, judged: str, patience: int | None) -> Path:
@@ -64,15 +65,21 @@ def _path(stores: Stores, project: Project, recipe: Recipe, fitted_on: str, judg
     return stores.folder("search", project.project, "heldout") / f"{digest([how, fitted_on, judged])[:32]}.npz"
 
 
-def _kept(path: Path, recipe: Recipe) -> HeldOut | None:
+def _kept(stores: Stores, path: Path, recipe: Recipe) -> HeldOut | None:
     try:
-        with np.load(path, allow_pickle=False) as stored:  # zip checks its CRC
-            return HeldOut(replace(recipe, rounds=int(stored["rounds"])), stored["p"], float(stored["seconds"]))
+        with np.load(path, allow_pickle=False) as stored:  # zip checks its CRC, the seal who wrote it
+            found = HeldOut(replace(recipe, rounds=int(stored["rounds"])), stored["p"], float(stored["seconds"]))
+            return found if sealed(stores, path.name, _content(found), str(stored["seal"])) else None
     except (FileNotFoundError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
         return None  # a cache: what cannot be read is made again
 
 
-def _write(path: Path, found: HeldOut) -> None:
+def _content(found: HeldOut) -> bytes:
+    return f"{found.recipe.rounds} {found.seconds!r} ".encode() + found.p.tobytes()
+
+
+def _write(stores: Stores, path: Path, found: HeldOut) -> None:
     content = io.BytesIO()
-    np.savez(content, p=found.p, rounds=found.recipe.rounds, seconds=found.seconds)
+    kept_by = seal(stores, path.name, _content(found))
+    np.savez(content, p=found.p, rounds=found.recipe.rounds, seconds=found.seconds, seal=kept_by)
     write_atomically(path, content.getvalue())

@@ -17,7 +17,7 @@ from pillars.training.rows import Read, Rows, gather, subset
 from pillars.training.splits import Part, plan
 from pillars.vocabulary import Decision, Judged
 
-GOLDEN_ROWS = 32
+GOLDEN_ROWS = 32  # whose scores are kept in the bundle: wherever it is loaded they must come out equal bit for bit
 WIDEST_BIAS = (
     0.05  # of the mean probability on the newest period, which was fitted on: more means that something broke, not that times changed
 )

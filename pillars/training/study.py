@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,10 +36,14 @@ def search(
 
     Batches are asked for as a whole, run by threads, and told as a whole in order; each ask has a sampler of its own, seeded by seed and
     place. So nothing depends on which thread is faster, and a batch that a kill cut short is taken up as it was: what was asked keeps its
-    parameters, the rest is asked again and answered alike. `loss_of` remembers what it computed; the caller holds a lock on the journal.
+    parameters, the rest is asked again and answered alike. A journal that cannot be read, or whose trials do not follow from its losses,
+    is begun anew. `loss_of` remembers what it computed; the caller holds a lock on the journal.
     """
     dimensions = {name: _dimension(one) for name, one in space.items()}
     study = _opened(journal, set(dimensions))
+    if study is None or not _follows(study, space, batch, seed):
+        journal.unlink()
+        study = _created(journal)
     with ThreadPoolExecutor(workers) as threads:
         for start in range(0, trials, batch):
             places = range(start, min(start + batch, trials))
@@ -51,14 +55,48 @@ def search(
     return [dict(trial.params) for trial in _slots(study)[:trials]]
 
 
-def _opened(journal: Path, names: set[str]) -> Study:
+def asked_again(space: Mapping[str, Range], batch: int, seed: int, losses: Sequence[float]) -> list[Params]:
+    """The parameters that `search` asks for when its trials lose as they did: nothing is fitted, nothing written."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    dimensions = {name: _dimension(one) for name, one in space.items()}
+    study = optuna.create_study(direction="minimize")
+    for start in range(0, len(losses), batch):
+        places = range(start, min(start + batch, len(losses)))
+        for trial in [_asked(study, dimensions, seed, place) for place in places]:
+            study.tell(trial.number, losses[trial.number])
+    return [dict(trial.params) for trial in _slots(study)]
+
+
+def _created(journal: Path) -> Study:
+    import optuna
+
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(journal)))
+    return optuna.create_study(storage=storage, study_name=journal.stem, direction="minimize", load_if_exists=True)
+
+
+def _follows(study: Study, space: Mapping[str, Range], batch: int, seed: int) -> bool:
+    """Whether the batches that were told in full are what the search would have asked for."""
+    from itertools import takewhile
+
+    told = list(takewhile(lambda trial: trial.state.is_finished() and trial.value is not None, _slots(study)))
+    told = told[: len(told) // batch * batch]
+    losses = [float(trial.value or 0.0) for trial in told]
+    return asked_again(space, batch, seed, losses) == [dict(trial.params) for trial in told]
+
+
+def _opened(journal: Path, names: set[str]) -> Study | None:
+    """The journal's study; None where Optuna cannot make sense of it."""
     import optuna
     from optuna.trial import TrialState
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     _mend(journal)
-    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(journal)))
-    study = optuna.create_study(storage=storage, study_name=journal.stem, direction="minimize", load_if_exists=True)
+    try:
+        study = _created(journal)
+    except Exception:  # a changed byte in a line is any error: of JSON, of a key, of an assertion
+        return None
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if set(trial.params) != names:  # killed between two of its parameters: Optuna leaves it running for ever
             study.tell(trial.number, state=TrialState.FAIL)

@@ -12,7 +12,7 @@ from pillars.training.fitting import Ground
 from pillars.training.heldout import HeldOut, held_out
 from pillars.training.metrics import losses
 from pillars.training.rows import Rows, newest
-from pillars.training.study import Params, search
+from pillars.training.study import Params, asked_again, search
 from pillars.vocabulary import Recipe, Tried
 
 Progress = Callable[[int, int, float], None]
@@ -46,6 +46,9 @@ def sampled(stores: Stores, project: Project, fit_rows: Rows, valid: Rows, journ
 
     space, budget = settings.space or SPACE, (settings.trials, settings.batch, settings.workers, settings.seed)
     params = search(journal, space, *budget, loss_of, progress)
+    if params != asked_again(space, settings.batch, settings.seed, [loss_of(one) for one in params]):
+        journal.unlink()  # somebody has been at it: no search with these losses would have asked for these parameters
+        params = search(journal, space, *budget, loss_of, progress)
     done = [(place, tried(one), loss_of(one)) for place, one in enumerate(params)]  # read back: each was fitted once
     return [Tried(replace(one.recipe, name=f"trial {place}"), loss, False, one.seconds) for place, one, loss in done]
 

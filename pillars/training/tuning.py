@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from pillars.config import Project, digest
 from pillars.stores import Stores, locked, write_atomically
@@ -15,6 +16,7 @@ from pillars.training.gate import paired_gain
 from pillars.training.heldout import HeldOut, held_out, keep
 from pillars.training.metrics import losses
 from pillars.training.rows import Read, Rows, gather
+from pillars.training.sealing import seal, sealed
 from pillars.training.splits import plan
 from pillars.training.trials import Progress, sampled
 from pillars.vocabulary import Json, Recipe, Tried, Tuned
@@ -50,10 +52,11 @@ def tune(
     named = _name(project, fit_rows, valid, [stock, *fixed])
     path = stores.folder("search", project.project) / f"{until}-{named}.json"
     with locked(path.with_suffix(".lock"), f"search {path.stem}", wait_s=600):
-        if not path.exists():
+        if _kept(stores, path) is None:
             found = _found(stores, project, fit_rows, valid, stock, fixed, path.with_suffix(".log"), progress)
-            content = {"rows": {"fit": asdict(parts.search_fit), "validate": asdict(parts.validate)}, **found}
-            write_atomically(path, json.dumps(content, indent=1).encode())
+            content: dict[str, Any] = {"rows": {"fit": asdict(parts.search_fit), "validate": asdict(parts.validate)}, **found}
+            kept_by = seal(stores, path.name, json.dumps(content).encode())
+            write_atomically(path, json.dumps({**content, "seal": kept_by}, indent=1).encode())
     return _read(stores, project, until, path)
 
 
@@ -123,7 +126,17 @@ def _name(project: Project, fit_rows: Rows, valid: Rows, recipes: Sequence[Recip
     return digest([fit_rows.digest, valid.digest, settings, [asdict(recipe) for recipe in recipes], versions])[:12]
 
 
+def _kept(stores: Stores, path: Path) -> dict[str, Any] | None:
+    """What a finished search found; None where there is none, or somebody else has been at it: it is searched again."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_bytes())
+        kept_by = found.pop("seal")
+        return found if sealed(stores, path.name, json.dumps(found).encode(), kept_by) else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
 def _read(stores: Stores, project: Project, until: str, path: Path) -> Tuned:
-    content = json.loads(path.read_bytes())
+    content = _kept(stores, path) or {}
     board = tuple(Tried(Recipe(**tried.pop("recipe")), **tried) for tried in content["leaderboard"])
     return Tuned(project.project, until, board, content["verdict"], stores.relative(path))

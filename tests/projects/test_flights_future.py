@@ -2,61 +2,63 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from projects.flights import raw as tables
-from projects.flights import weather
-from projects.flights.clock import NEVER, minutes
-from projects.flights.raw import READINGS, Raw
+from pillars import config
+from pillars.bundle.encoder import Encoder
+from pillars.development import features
+from projects.flights import past, plane, traffic, weather
+from projects.flights.raw import Raw
 from projects.flights.weather import observed
+from projects.flights.windows import Ints
 from projects.flights.year import build
+from tests.conftest import CHECKOUT
+from tests.projects.scrambling import minute, scrambled, until
 from tests.projects.years import HORIZON_MIN, whole_raw, whole_year
 
-
-def minute(day: str) -> int:
-    return int(minutes(pa.chunked_array([pa.array([np.datetime64(day, "s")])]))[0])
-
-
-def scrambled(raw: Raw, now: int, seed: int) -> Raw:
-    """Everything from minute `now` on, replaced: delays and cancellations of what has not left or landed, weather, and for flights that
-    nobody has asked about yet also plane and destination; a third of those are gone.
-    """
-    rng = np.random.default_rng(seed)
-    n = len(raw.scheduled)
-    left = np.where(rng.random(n) < 0.3, NEVER, np.maximum(now, raw.scheduled - 30) + rng.integers(0, 900, n))
-    unasked = raw.scheduled - HORIZON_MIN > now
-    landed = np.maximum(now, raw.scheduled) + rng.integers(0, 2_000, n) + 1440 * unasked  # a day more: their duration changes too
-    landed = np.where((rng.random(n) < 0.3) | (left == NEVER), NEVER, landed)
-    flights = raw.flights
-    flights = _set(flights, "dep_delay", raw.departed >= now, left - raw.scheduled, left == NEVER)
-    flights = _set(flights, "arr_delay", raw.landed >= now, landed - raw.scheduled - raw.duration, landed == NEVER)
-    other = pa.array(np.where(unasked, rng.permutation(n), np.arange(n)))
-    for name in ("tailnum", "dest", "sched_arr_time"):
-        flights = flights.set_column(flights.column_names.index(name), name, flights[name].take(other))
-    flights = flights.filter(pa.array(~unasked | (rng.random(n) < 0.67)))
-    return replace(tables.raw(flights, _other_weather(raw, now), raw.planes, raw.airports))
+PROJECT = config.load(CHECKOUT / "configs" / "flights.yaml")
+DAY_MIN = 1440
 
 
-def _set(table: pa.Table, name: str, at: np.ndarray, values: np.ndarray, null: np.ndarray) -> pa.Table:
-    old = table[name].combine_chunks()
-    new = pa.array(
-        np.where(at, values, old.fill_null(0).to_numpy()), mask=np.where(at, null, ~old.is_valid().to_numpy(zero_copy_only=False))
-    )
-    return table.set_column(table.column_names.index(name), name, new)
+def asked_before(raw: Raw, moment: int) -> int:
+    """How many of the flights, which are in the order of their departures, have been asked about by a moment."""
+    return int(np.searchsorted(raw.scheduled, moment + HORIZON_MIN, side="right"))
 
 
-def _other_weather(raw: Raw, now: int) -> pa.Table:
-    table, later = raw.weather, observed(raw) > now
-    for name in READINGS:
-        old = table[name].cast(pa.float64()).combine_chunks()
-        known = old.is_valid().to_numpy(zero_copy_only=False)
-        new = pa.array(np.where(later, 999.0, old.fill_null(0).to_numpy()), mask=~known & ~later)
-        table = table.set_column(table.column_names.index(name), name, new)
-    return table
+def moments(month: int, count: int = 2) -> list[int]:
+    """Prediction moments of flights of a month, drawn by its number: at such a moment a leak of one minute is one."""
+    rng, of_month = np.random.default_rng(month), np.flatnonzero(whole_raw().ints("month") == month)
+    return [int(whole_raw().scheduled[i]) - HORIZON_MIN for i in rng.choice(of_month, count, replace=False)]
+
+
+@lru_cache(maxsize=1)
+def encoder() -> Encoder:
+    """One that a bundle of January and February would carry."""
+    columns = features.design(PROJECT, whole_year().rows.slice(0, 50_000))
+    return Encoder.fit(columns, PROJECT.features.numeric, PROJECT.features.categorical, PROJECT.features.min_category_rows)
+
+
+def encoded(rows: pa.Table) -> bytes:
+    """What a model would be given."""
+    return encoder().encode(features.design(PROJECT, rows)).tobytes()
+
+
+@pytest.mark.parametrize("month", range(1, 13))
+def test_whatever_comes_after_a_moment_no_row_asked_about_by_then_changes_in_any_bit(month: int):
+    for now in moments(month):
+        raw = until(whole_raw(), now + 2 * DAY_MIN)
+        known = asked_before(raw, now)
+        found, expected = build(scrambled(raw, now, seed=month), HORIZON_MIN).rows, whole_year().rows
+        for name in found.column_names:
+            assert found[name].slice(0, known).equals(expected[name].slice(0, known)), (now, name)
+        since = asked_before(raw, now - DAY_MIN)
+        assert encoded(found.slice(since, known - since)) == encoded(expected.slice(since, known - since))
+        assert not found.slice(known, 200).equals(expected.slice(known, 200)), "the future was not scrambled"
 
 
 CUTS = [pytest.param("2013-02-08T21:17", id="a blizzard"), pytest.param("2013-07-10T22:45", id="a thunderstorm")]
@@ -65,7 +67,7 @@ CUTS = [pytest.param("2013-02-08T21:17", id="a blizzard"), pytest.param("2013-07
 @pytest.mark.parametrize("cut", CUTS)
 def test_rows_asked_for_before_a_moment_do_not_depend_on_what_comes_after_it(cut: str):
     raw, now = whole_raw(), minute(cut)
-    known = int(np.searchsorted(raw.scheduled, now + HORIZON_MIN, side="right"))
+    known = asked_before(raw, now)
     found = build(scrambled(raw, now, seed=7), HORIZON_MIN).rows
     assert known > 30_000
     for name in found.column_names:
@@ -73,14 +75,33 @@ def test_rows_asked_for_before_a_moment_do_not_depend_on_what_comes_after_it(cut
     assert not found.slice(known, 2_000).equals(whole_year().rows.slice(known, 2_000))
 
 
-def test_the_scrambling_would_show_weather_taken_at_its_label(monkeypatch: pytest.MonkeyPatch):
-    raw, now = whole_raw(), minute("2013-07-10T22:45")
-    changed = scrambled(raw, now, seed=7)
-    monkeypatch.setattr(weather, "COMPLETE_MIN", 0)
-    asked = raw.scheduled[raw.scheduled <= now + HORIZON_MIN] - HORIZON_MIN
-    before = weather.weather(replace(raw, flights=raw.flights.slice(0, len(asked))), asked)
-    after = weather.weather(replace(changed, flights=changed.flights.slice(0, len(asked))), asked)
-    assert not before["temp"].equals(after["temp"])
+Family = Callable[[Raw, Ints], dict[str, pa.Array]]
+LEAKS = [
+    pytest.param(weather.weather, 51, "temp", id="weather at its label"),
+    pytest.param(plane.previous_leg, 300, "previous_departure_delay", id="the previous leg leaves later"),
+    pytest.param(plane.previous_leg, 300, "previous_arrival_delay", id="the previous leg lands later"),
+    pytest.param(plane.fleet, 15, "fleet_seats", id="planes that flew the route later"),
+    pytest.param(past.past, 1, "past_late_dest", id="a minute more in the target encoding"),
+    pytest.param(past.past, 15, "past_delay_carrier_origin", id="landings of a later quarter in the mean delay"),
+    pytest.param(past.past, 60, "past_n_carrier_dest_28d", id="landings of the coming hour counted"),
+    pytest.param(traffic.traffic, 1, "landed_n_180_all", id="a minute more of landings counted"),
+    pytest.param(traffic.traffic, 15, "waiting_all", id="departures of the next quarter no longer wait"),
+]
+
+
+@pytest.mark.parametrize(("family", "late_min", "column"), LEAKS)
+def test_the_scrambling_shows_a_family_that_asks_too_late(family: Family, late_min: int, column: str):
+    """Each kind of leak, planted: a column asked for as if its moment were `late_min` minutes later. Asked in time it does not change."""
+
+    def changed(late_min: int, now: int) -> bool:
+        raw = until(whole_raw(), now + 2 * DAY_MIN)
+        known = asked_before(raw, now)
+        both = [family(one, one.scheduled - HORIZON_MIN + late_min)[column].slice(0, known) for one in (raw, scrambled(raw, now, seed=7))]
+        return not both[0].equals(both[1])
+
+    busy = minute("2013-07-10T22:45" if family is plane.previous_leg else "2013-01-30T23:00")  # legs are still under way in a storm alone
+    assert not changed(0, busy)
+    assert changed(late_min, busy)
 
 
 def test_weather_is_the_last_complete_hour_and_never_a_later_one():
