@@ -8,19 +8,23 @@ MAKEFLAGS += --no-print-directory
 unexport PYTHONDONTWRITEBYTECODE
 
 UV_VERSION := 0.13.9
-BIN := .venv/bin
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHONS := 3.11 3.12 3.13
 FITS = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
   $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 LOCK = $(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 \
   --no-emit-index-url --no-annotate --no-header --quiet
 TWO = -n 2 --dist loadfile
+TESTS :=
+OF := tests
 FAST = not flow and not slow and not e2e and not browser
 
 .PHONY: help
 help: ## Show this help
 	@echo "Five Pillars. Start with: make run"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: setup ## Install, then replay a year of flights through the whole loop
@@ -35,13 +39,13 @@ down: setup ## Stop what `make up` started
 	@$(BIN)/pillars down
 
 .PHONY: setup
-setup: .venv/complete ## Install into .venv exactly what requirements.lock says
+setup: $(VENV)/complete ## Install into .venv exactly what requirements.lock says
 	@:
 
 # Without the stamp the folder is of unknown state (interrupted, or another Python) and is made again.
-.venv/complete: requirements.lock pyproject.toml
+$(VENV)/complete: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11, 3.12 or 3.13 found; name one: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@if [ -e $@ ]; then rm $@; else echo "making .venv with $(PYTHON) (some minutes the first time)"; $(PYTHON) -m venv --clear .venv; fi
+	@if [ -e $@ ]; then rm $@; else echo "making $(VENV) with $(PYTHON) (some minutes the first time)"; $(PYTHON) -m venv --clear $(VENV); fi
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
@@ -52,11 +56,28 @@ test: setup ## Everything that must hold: lint, types, contracts, all tests
 	@$(MAKE) lint
 	@$(MAKE) types
 	@$(MAKE) contracts
-	$(BIN)/python -m pytest $(TWO)
+	@$(MAKE) tests
+
+.PHONY: tests
+tests: setup ## All tests and nothing else; TESTS=tests/flows narrows it
+	$(BIN)/python -m pytest $(TWO) $(TESTS)
 
 .PHONY: unit
-unit: setup ## The fast tests only
-	$(BIN)/python -m pytest $(TWO) -m "$(FAST)"
+unit: setup ## The fast tests only; TESTS=tests/pillars narrows it
+	$(BIN)/python -m pytest $(TWO) -m "$(FAST)" $(TESTS)
+
+.PHONY: test-pythons
+test-pythons: ## The tests on each Python found of 3.11, 3.12, 3.13, each in .venv-<version>; OF=unit for the fast ones
+	@.ci/test-pythons "$(OF)" $(PYTHONS)
+
+.PHONY: proofs
+proofs: setup ## All proofs that the loop holds: a kill at every write point, random kills, races, two replays of the year (hours)
+	$(BIN)/python -m tests.proofs all
+	$(BIN)/python -m tests.proofs.reproduction --project flights
+
+.PHONY: proofs-some
+proofs-some: setup ## A sample of the proofs, drawn by seed (minutes)
+	$(BIN)/python -m tests.proofs all --some
 
 .PHONY: lint
 lint: setup ## Rules and format of the code
@@ -85,12 +106,11 @@ lock: setup ## Resolve requirements.lock again after a change in pyproject.toml
 	$(LOCK) --output-file requirements.lock
 
 .PHONY: lock-check
-lock-check: setup ## Whether requirements.lock fits pyproject.toml
-	@fresh=$$(mktemp); cp requirements.lock $$fresh; $(LOCK) --output-file $$fresh >/dev/null; \
-	  if diff -q requirements.lock $$fresh >/dev/null; then rm $$fresh; else rm $$fresh; echo "requirements.lock is stale: make lock" >&2; exit 1; fi
+lock-check: setup ## Whether requirements.lock fits pyproject.toml and the registry, and resolves on 3.11, 3.12, 3.13
+	@.ci/lock-check $(BIN)/uv "$(LOCK)" $(PYTHONS)
 
 .PHONY: bench
-bench: setup ## Quality against never and always retraining, on real flights (long)
+bench: setup ## Quality against plain policies, price against a plain script, on real flights (long)
 	$(BIN)/python -m bench
 
 .PHONY: data-pin
@@ -98,6 +118,6 @@ data-pin: setup ## Build the flights data again and pin its version in data.dvc
 	$(BIN)/pillars data rebuild --pin
 
 .PHONY: clean
-clean: ## Remove caches of the tools; .venv and var stay
+clean: ## Remove caches of the tools; the .venv folders and var stay
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,7 @@ def _free_port() -> int:
 
 
 # Set here and not in a fixture: Prefect reads its settings when it is imported, which collecting the tests may do.
+_OWNER = os.getpid()
 _SESSION = Path(tempfile.mkdtemp(prefix="pillars-tests-"))
 _PORT = _free_port()
 for _name in [n for n in os.environ if n.startswith(("PREFECT_", "PILLARS_", "MLFLOW_", "DVC_", "GIT_"))]:
@@ -50,8 +53,14 @@ os.environ |= project_settings(CHECKOUT) | {
 }
 
 
+@atexit.register
+def _clear() -> None:
+    if os.getpid() == _OWNER:  # a process forked from this one ends earlier
+        shutil.rmtree(_SESSION, ignore_errors=True)
+
+
 def pytest_unconfigure() -> None:
-    shutil.rmtree(_SESSION, ignore_errors=True)
+    _clear()  # xdist's workers end without their exit functions
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +93,13 @@ def make_clone(root: Path) -> Path:
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[str]:
     """API address of a real Prefect server, one per session. Flows of this process run against it, without heartbeats."""
+    with running_prefect() as url:
+        yield url
+
+
+@contextmanager
+def running_prefect() -> Iterator[str]:
+    """A real Prefect server at this session's address; flows of this process run without heartbeats."""
     from prefect.logging.handlers import APILogHandler
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 

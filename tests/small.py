@@ -43,10 +43,16 @@ def source(last="2013-04"):
 
 @pytest.fixture(scope="session")
 def slices(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Files of the slice, about 1,700 rows a month: made once, because a year takes seconds to build."""
+    """Files of the slice: made once, because a year takes seconds to build."""
+    return write_slices(tmp_path_factory.mktemp("slice"))
+
+
+def write_slices(folder: Path) -> Path:
+    """Rows and outcomes of the slice as files in `folder`, about 1,700 rows a month."""
     from projects import flights
 
-    folder, year = tmp_path_factory.mktemp("slice"), flights.source()
+    folder.mkdir(exist_ok=True)
+    year = flights.source()
     for period in PERIODS:
         for kind, table in (("rows", year.rows(period)), ("outcomes", year.outcomes(period))):
             pq.write_table(table.filter(pc.is_in(table["carrier"], pa.array(CARRIERS))), folder / f"{kind}-{period}.parquet")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from pillars import errors
+
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("prefect", "mlflow", "great_expectations", "evidently", "xgboost", "optuna", "pandas", "sklearn", "scipy", "matplotlib", "dvc")
 MODULES = sorted(
@@ -96,3 +98,44 @@ def test_no_flow_file_hides_a_package() -> None:
     names = [p.stem for p in (ROOT / "flows").glob("*.py") if not p.stem.startswith("__")]
     answer = subprocess.run([sys.executable, "-c", code, *names], cwd="/", capture_output=True, text=True, check=True)
     assert answer.stdout.split() == []
+
+
+OURS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.PillarsError)}
+PACKAGES = ("data", "development", "training", "deployment", "monitoring")
+
+
+def unsaid(code: str) -> list[str]:
+    """Public functions and methods that raise an error of ours in so many words, and name it in no docstring of theirs or their class's."""
+    found = []
+    for node in ast.parse(code).body:
+        inside = [node, *node.body] if isinstance(node, ast.ClassDef) else [node]
+        said = ast.get_docstring(node) or "" if isinstance(node, ast.ClassDef) else ""
+        for function in (f for f in inside if isinstance(f, ast.FunctionDef) and not f.name.startswith("_")):
+            raised = {
+                call.func.id
+                for statement in ast.walk(function)
+                if isinstance(statement, ast.Raise) and isinstance(call := statement.exc, ast.Call) and isinstance(call.func, ast.Name)
+            }
+            doc = f"{said} {ast.get_docstring(function)}"
+            found += [f"{function.name}: {name}" for name in sorted(raised & OURS) if name not in doc]
+    return found
+
+
+def test_docstrings_say_which_errors_are_raised() -> None:
+    files = [p for folder in ("pillars", "tasks", "flows", "projects", "deployments") for p in (ROOT / folder).rglob("*.py")]
+    assert {p.relative_to(ROOT).as_posix(): names for p in files if (names := unsaid(p.read_text()))} == {}
+
+
+def test_the_check_sees_an_error_that_is_not_said() -> None:
+    code = 'def ask():\n    """Ask."""\n    raise Busy("it", 1.0, "them")\n'
+    assert unsaid(code) == ["ask: Busy"]
+    assert unsaid(code.replace("Ask.", "Ask. Raises: Busy.")) == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_pillars_package_says_where_each_of_its_modules_belongs(package: str) -> None:
+    """Who knows a sub-point of a pillar finds its file."""
+    folder = ROOT / "pillars" / package
+    table = (ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or "").splitlines()[2:]
+    listed = [name.strip() for line in table for name in line.partition(":")[0].split(maxsplit=1)[1].split(",")]
+    assert sorted(listed) == sorted(p.stem for p in folder.glob("*.py") if p.stem != "__init__")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
 
+from tests.conftest import CHECKOUT
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -91,3 +94,16 @@ def scheduled(deployment: UUID) -> list[FlowRun]:
     mine = filters.FlowRunFilter(deployment_id=filters.FlowRunFilterDeploymentId(any_=[deployment]))
     with get_client(sync_client=True) as client:
         return client.read_flow_runs(flow_run_filter=mine)
+
+
+def test_a_python_that_does_not_run_is_skipped_and_named(tmp_path: Path) -> None:
+    """A shim can be on the path and refuse; a run that tested nothing has not passed."""
+    shim = tmp_path / "python3.12"
+    shim.write_text("#!/bin/sh\necho 'python3.12: command not found' >&2\nexit 127\n")
+    shim.chmod(0o755)
+    places = {"PATH": f"{tmp_path}:{os.defpath}", "HOME": str(tmp_path), "PYENV_ROOT": str(tmp_path)}
+    command = [str(CHECKOUT / ".ci" / "test-pythons"), "unit", "3.12", "2.6"]
+    done = subprocess.run(command, env=places, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert [line.split()[:2] for line in done.stdout.splitlines() if line[:1].isdigit()] == [["3.12", "skipped"], ["2.6", "skipped"]]
+    assert "none of 3.12 2.6 was found" in done.stderr

@@ -70,15 +70,18 @@ def labelled(project: Project, rows: pa.Table, outcomes: pa.Table) -> tuple[pa.T
     return kept, joined.column(project.target).cast(pa.float32()).to_numpy(), blocks(project, kept)
 
 
-def reader(project: Project, version: str, read: Callable[[str, Sequence[str]], pa.Table]) -> Callable[[Sequence[str]], Labelled]:
+def reader(
+    project: Project, version: str, read: Callable[[str, Sequence[str]], pa.Table], contents: Mapping[str, str] | None = None
+) -> Callable[[Sequence[str]], Labelled]:
     """A function from periods to their labelled rows; what `tune`, `judge` and `refit` read from.
 
     `version` is the content address of what `read("rows" | "outcomes", periods)` gives: the steps of one cycle share what they read.
+    `contents` are those of single periods, where they are known: then cycles share the periods that did not change, too.
     """
     settings = project.section_digest("project", "columns", "features", "split", "target")
 
     def one(period: str) -> Labelled:
-        place = (version, settings, period)
+        place = ((contents or {}).get(period, version), settings, period)
         return _memory.get(place) or _memory.keep(place, _labelled(project, read("rows", [period]), read("outcomes", [period])))
 
     def several(periods: Sequence[str]) -> Labelled:

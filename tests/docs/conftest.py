@@ -1,0 +1,22 @@
+"""A clone with the code in it, for pages that change the code."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import CHECKOUT, make_clone
+from tests.small import replayed, slices, two_periods
+
+__all__ = ["replayed", "slices", "two_periods"]
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A user's clone with the code in it."""
+    root = tmp_path / "project"
+    for folder in ("pillars", "tasks", "flows", "deployments"):
+        shutil.copytree(CHECKOUT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return make_clone(root)
