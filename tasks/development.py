@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from prefect.runtime import flow_run
 
 from pillars.bundle.bundle import Bundle
@@ -18,6 +20,8 @@ from tasks.training import Fitted
 def log_training(opened: Opened, version: DataVersion, tuned: Tuned, judged: Judged, fitted: Fitted) -> Candidate:
     """One run with everything a reader asks for; the candidate carries its id."""
     experiments.sweep(opened.stores, opened.config)  # a killed run would say RUNNING for ever
+    if not fitted.passed:
+        judged = replace(judged, refresh_decision=Decision.refuse(f"refitted model: {fitted.passed.reason}"))
     bundle = opened.stores.var / fitted.path
     loaded = Bundle.load(bundle)
     pictures = plots.draw(opened.stores, tuned, judged, loaded)
@@ -33,7 +37,7 @@ def log_training(opened: Opened, version: DataVersion, tuned: Tuned, judged: Jud
         sha256=fitted.sha256,
         fitted_through=fitted.fitted_through,
         recipe_decision=judged.recipe_decision,
-        refresh_decision=judged.refresh_decision if fitted.passed else Decision.refuse(f"refitted model: {fitted.passed.reason}"),
+        refresh_decision=judged.refresh_decision,
         scorecards=judged.scorecards,
         digest=loaded.digest,
     )

@@ -1,7 +1,7 @@
 """The write points of a process: every moment at which it is about to change something outside itself, by name.
 
 Files come from Python's audit events, which the interpreter raises for every open, rename, link, folder and removal, whoever asks for it;
-git from the same events, by its command; databases from their opening, new tables and commits; Prefect and MLflow servers from the requests
+git from the same events, by its command; databases from their making, new tables and commits; Prefect and MLflow servers from the requests
 that are not GET. Between two points nothing outside changes, so the gap after one is the gap before the next; only a file that
 was just opened, and is still empty, is a state of its own, and a point of its own.
 """
@@ -112,7 +112,8 @@ class Watch:
             return
         folder = os.readlink(f"/proc/self/fd/{beside}") if beside >= 0 else os.getcwd()
         full = os.path.normpath(os.path.join(folder, os.fsdecode(path)))
-        there_already = what == "file mkdir" or (what == "file write" and full.endswith((".lock", ".writing")))  # asked for, not changed
+        locks = what == "file write" and full.endswith((".lock", ".writing"))
+        there_already = locks or what in ("file mkdir", "sql open")  # asked for, not changed
         if full.startswith(self._root) and not (there_already and os.path.exists(full)):
             self.reached(f"{what} {common(full.removeprefix(self._root))}")
 

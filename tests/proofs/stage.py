@@ -128,6 +128,7 @@ def make_tiny(root: Path) -> None:
 
 def warm(stage: Stage) -> None:
     """Import in this process what the command imports, as one of its processes found it, so that those to come need not."""
+    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"  # as the command sets it, before Prefect is imported
     names = stage.root.parent / "modules"
 
     def listing() -> None:

@@ -52,7 +52,6 @@ SEEN = [
     "sql open ledger.db #1",
     "sql create ledger.db #1",
     "sql commit ledger.db #1",
-    "sql open ledger.db #2",
     "file rmdir folder #1",
 ]
 
