@@ -16,7 +16,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
   $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 LOCK = $(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 \
   --no-emit-index-url --no-annotate --no-header --quiet
-TWO = -n 2 --dist loadfile
+# one process more than cores: some tests wait for schedules and servers
+PARALLEL = -n 3 --dist loadfile
 TESTS :=
 OF := tests
 FAST = not flow and not slow and not e2e and not browser
@@ -60,11 +61,12 @@ test: setup ## Everything that must hold: lint, types, contracts, all tests
 
 .PHONY: tests
 tests: setup ## All tests and nothing else; TESTS=tests/flows narrows it
-	$(BIN)/python -m pytest $(TWO) $(TESTS)
+	$(BIN)/python -m pytest $(PARALLEL) $(TESTS)
+	$(if $(TESTS),,$(BIN)/python -m pytest -n 2 --dist loadfile tests/bad_days)
 
 .PHONY: unit
 unit: setup ## The fast tests only; TESTS=tests/pillars narrows it
-	$(BIN)/python -m pytest $(TWO) -m "$(FAST)" $(TESTS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "$(FAST)" $(TESTS)
 
 .PHONY: test-pythons
 test-pythons: ## The tests on each Python found of 3.11, 3.12, 3.13, each in .venv-<version>; OF=unit for the fast ones

@@ -13,7 +13,7 @@ from deployments.settings import POOL
 from pillars import config
 from pillars.stores import Stores, write_atomically
 
-VERBS = ("ingest", "train", "promote", "deploy", "rollback", "score", "monitor", "cycle", "replay")
+VERBS = ("ingest", "train", "promote", "deploy", "rollback", "score", "monitor", "cycle", "replay", "rebuild", "reset")
 HEADER = """\
 # Rendered from configs/*.yaml by `make render`; a test keeps it so. Deploy from the project's folder:
 #   prefect deploy --all --prefect-file deployments/prefect.yaml

@@ -53,7 +53,11 @@ class Stores(Environment):
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="threads of final fits and batch scoring")
 
     def model_post_init(self, _: object) -> None:
-        """Make the places absolute."""
+        """Make the places absolute.
+
+        Raises:
+            SettingInvalid: databases cannot lie under such a path.
+        """
         for name in ("root", "var", "configs"):
             path = getattr(self, name)
             object.__setattr__(self, name, path if path.is_absolute() else (self.root / path).resolve())

@@ -19,6 +19,16 @@ from tests.proofs.state import told
 from tests.small import slices
 
 __all__ = ["slices"]
+ALONE = "commands are forked from the tests' own process, which XGBoost's threads of other tests would hang: pytest tests/bad_days"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With tests of other folders in the same process, these are skipped; `make tests` runs them in one of their own."""
+    here = Path(__file__).parent
+    if not all(here in item.path.parents for item in items):
+        for item in items:
+            if here in item.path.parents:
+                item.add_marker(pytest.mark.skip(reason=ALONE))
 
 
 @pytest.fixture(scope="session")
