@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from pillars.errors import Busy, LedgerBroken, StoreUnavailable
 from pillars.monitoring import ledger as ledger_module
 from pillars.monitoring.ledger import Entry, Ledger
 from pillars.stores import Stores
+from tests.bad_days.peers import postgresql_server
 
 NOW = datetime(2013, 3, 1, 6, tzinfo=UTC)
 FORK = multiprocessing.get_context("fork")
@@ -325,12 +326,18 @@ def test_a_full_disk_writes_no_row_past_the_anchor(ledger: Ledger, monkeypatch: 
     assert put(ledger, 2).seq == 2
 
 
-@pytest.mark.skipif("TEST_POSTGRES_URL" not in os.environ, reason="TEST_POSTGRES_URL names no empty PostgreSQL database")
-def test_postgresql_keeps_the_same_promises(tmp_path: Path) -> None:
+@pytest.fixture
+def postgresql(tmp_path: Path) -> Iterator[str]:
+    """URL of an empty PostgreSQL database; skips where there is none."""
+    with postgresql_server(tmp_path) as port:
+        yield f"postgresql+psycopg://pillars:right@127.0.0.1:{port}/postgres"
+
+
+def test_postgresql_keeps_the_same_promises(tmp_path: Path, postgresql: str) -> None:
     from sqlalchemy import create_engine
     from sqlalchemy.exc import DBAPIError
 
-    url = os.environ["TEST_POSTGRES_URL"]
+    url = postgresql
     one, two = (Ledger(Stores(root=tmp_path, var=tmp_path / name, key="ab" * 32, ledger_uri=url)) for name in ("one", "two"))
     assert [put(led, n).seq for n, led in enumerate((one, two, two, one))] == [1, 2, 3, 4]
     assert put(two, 0).seq == 1
