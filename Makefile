@@ -16,8 +16,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
   $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 LOCK = $(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 \
   --no-emit-index-url --no-annotate --no-header --quiet
-# one process more than cores: some tests wait for schedules and servers
-PARALLEL = -n 3 --dist loadfile
+PARALLEL = -n 2 --dist loadfile
 TESTS :=
 OF := tests
 FAST = not flow and not slow and not e2e and not browser
@@ -60,9 +59,9 @@ test: setup ## Everything that must hold: lint, types, contracts, all tests
 	@$(MAKE) tests
 
 .PHONY: tests
-tests: setup ## All tests and nothing else; TESTS=tests/flows narrows it
-	$(BIN)/python -m pytest $(PARALLEL) $(TESTS)
-	$(if $(TESTS),,$(BIN)/python -m pytest -n 2 --dist loadfile tests/bad_days)
+tests: setup ## All tests (those of the proofs are in proofs-some); TESTS=tests/flows narrows it
+	$(BIN)/python -m pytest $(PARALLEL) $(or $(TESTS),--ignore=tests/bad_days --ignore=tests/proofs)
+	$(if $(TESTS),,$(BIN)/python -m pytest $(PARALLEL) tests/bad_days)
 
 .PHONY: unit
 unit: setup ## The fast tests only; TESTS=tests/pillars narrows it
@@ -78,7 +77,8 @@ proofs: setup ## All proofs that the loop holds: a kill at every write point, ra
 	$(BIN)/python -m tests.proofs.reproduction --project flights
 
 .PHONY: proofs-some
-proofs-some: setup ## A sample of the proofs, drawn by seed (minutes)
+proofs-some: setup ## Tampered files, two small replays, and a sample of the other proofs, drawn by seed (minutes)
+	$(BIN)/python -m pytest $(PARALLEL) tests/proofs
 	$(BIN)/python -m tests.proofs all --some
 
 .PHONY: lint
