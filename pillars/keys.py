@@ -52,10 +52,11 @@ def _make(path: Path) -> None:
             handle.write(secrets.token_hex(BYTES))
             handle.flush()
             os.fsync(handle.fileno())
-        with suppress(FileExistsError):  # somebody was first: then theirs is the key
+        with suppress(FileExistsError, FileNotFoundError):  # somebody was first, and swept: then theirs is the key
             os.link(draft, path)
     finally:
-        draft.unlink(missing_ok=True)
+        for left in path.parent.glob(".secret-*"):  # ours, and of who died over it
+            left.unlink(missing_ok=True)
 
 
 def _parsed(text: str) -> bytes | None:

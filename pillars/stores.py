@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import hashlib
 import os
 import re
@@ -10,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -150,18 +152,41 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         StoreUnavailable: the disk refuses; the old content is intact.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    draft = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as handle:
+        sweep_drafts(path)
+        draft, handle = _begin_draft(path)
+        with handle:  # until the draft has its name, its lock says that somebody is at it
             handle.write(content)
             handle.flush()
             os.fsync(handle.fileno())
-        os.replace(draft, path)
+            os.replace(draft, path)
     except OSError as err:
         with suppress(OSError):  # a disk that became read-only keeps it
-            draft.unlink(missing_ok=True)
+            if draft is not None:
+                draft.unlink(missing_ok=True)
         raise StoreUnavailable.refused(str(path), err, "The old content is intact; free the disk and run again.", "written") from err
+
+
+def sweep_drafts(path: Path) -> None:
+    """Remove what writers of `path` left who died over it; a living one holds a lock on its draft."""
+    for draft in path.parent.glob(f".{glob.escape(path.name)}.*.????????"):
+        with suppress(OSError), draft.open("rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            draft.unlink()
+
+
+def _begin_draft(path: Path) -> tuple[Path, BinaryIO]:
+    """A new, empty, locked file beside `path`."""
+    while True:
+        draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        handle = draft.open("xb")
+        with suppress(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(handle.fileno()).st_nlink:
+                return draft, handle
+        handle.close()  # swept before it was locked
 
 
 def parquet_bytes(table: pa.Table) -> bytes:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pillars.errors import LedgerBroken
 from pillars.monitoring import chain, ledger_store
 from pillars.monitoring.chain import Anchor, Entry
-from pillars.stores import Stores, locked, write_atomically
+from pillars.stores import Stores, locked, sweep_drafts, write_atomically
 from pillars.vocabulary import Json
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Ledger:
         self._anchor = stores.folder() / "ledger.anchor"
         self._lock = stores.folder() / "ledger.lock"
         with locked(self._lock, "the ledger", wait_s):
+            sweep_drafts(self._anchor)  # the row of a writer who died over the anchor may be the last for long
             ledger_store.make_table(self._engine, wait_s)
 
     def record(

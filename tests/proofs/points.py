@@ -1,7 +1,7 @@
 """The write points of a process: every moment at which it is about to change something outside itself, by name.
 
 Files come from Python's audit events, which the interpreter raises for every open, rename, link, folder and removal, whoever asks for it;
-git from the same events, by its command; databases from their making, new tables and commits; Prefect and MLflow servers from the requests
+git from the same events, by its command; databases from their opening, new tables and commits; Prefect and MLflow servers from the requests
 that are not GET. Between two points nothing outside changes, so the gap after one is the gap before the next; only a file that
 was just opened, and is still empty, is a state of its own, and a point of its own.
 """
@@ -101,7 +101,9 @@ class Watch:
             place, beside = CHANGES[event]
             self._changed(f"file {event.removeprefix('os.')}", given[place], given[beside] if beside else -1)
         elif event == "sqlite3.connect":
-            self._changed("sql open", given[0])
+            commits_are_seen, self._inside.engine = getattr(self._inside, "engine", False), False
+            if not (commits_are_seen and os.path.exists(given[0])):  # DVC opens its own: that is the point of what it does there
+                self._changed("sql open", given[0])
         elif event == "subprocess.Popen":
             command = [str(word) for word in given[1]]
             if "git" in Path(command[0]).name and (found := [word for word in GIT_WRITES if word in command]):
@@ -113,7 +115,7 @@ class Watch:
         folder = os.readlink(f"/proc/self/fd/{beside}") if beside >= 0 else os.getcwd()
         full = os.path.normpath(os.path.join(folder, os.fsdecode(path)))
         locks = what == "file write" and full.endswith((".lock", ".writing"))
-        there_already = locks or what in ("file mkdir", "sql open")  # asked for, not changed
+        there_already = locks or what == "file mkdir"  # asked for, not changed
         if full.startswith(self._root) and not (there_already and os.path.exists(full)):
             self.reached(f"{what} {common(full.removeprefix(self._root))}")
 
@@ -142,6 +144,10 @@ class Watch:
             if connection.info.pop("written", False):
                 self.reached(f"sql commit {_database(connection)}")
 
+        def connecting(*_: Any) -> None:
+            self._inside.engine = True
+
+        event.listen(Engine, "do_connect", connecting)
         event.listen(Engine, "before_cursor_execute", executing)
         event.listen(Engine, "commit", committing)
 
