@@ -40,7 +40,7 @@ def crash(scenes: Scenes, step: str, point: Point) -> list[str]:
     there = scenes.set(scene)
     killed = there.perform(*command, before=lambda: Watch(there.root, fatal=point).install())
     if not killed.killed:
-        return [f"the point was not reached (exit {killed.code})"]
+        return [f"the point was not reached: exit {killed.code}: {killed.said[-1500:]}"]
     return ended_right(there, command, undisturbed)
 
 
