@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from pillars.errors import PillarsError, StoreUnavailable
 from pillars.stores import Stores, locked, without_password
@@ -31,7 +32,26 @@ def opening_mlflow(stores: Stores) -> Iterator[str]:
     """MLflow's URI. Make the client inside: several processes that make the same new SQLite database at once crash each other."""
     quiet_mlflow()
     with locked(stores.folder("mlflow") / "open.lock", "MLflow's database"):
+        if not stores.mlflow_uri:
+            _make_whole(stores.folder("mlflow") / "mlflow.db")
         yield stores.tracking_uri
+
+
+def _make_whole(database: Path) -> None:
+    """Make MLflow's SQLite file under another name first: killed among its hundreds of statements, it would never open again."""
+    if database.exists():
+        return
+    from mlflow.store.db.utils import _safe_initialize_tables, create_sqlalchemy_engine
+
+    draft = database.with_name(f".draft-{database.name}")
+    for left in database.parent.glob(f"{draft.name}*"):
+        left.unlink()
+    engine = create_sqlalchemy_engine(f"sqlite:///{draft}")
+    try:
+        _safe_initialize_tables(engine)
+    finally:
+        engine.dispose()
+    os.replace(draft, database)
 
 
 @contextmanager
