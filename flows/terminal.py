@@ -19,7 +19,7 @@ from pillars.errors import PillarsError, StoreUnavailable
 from pillars.stores import Stores, without_password, write_atomically
 
 ROOM_BYTES = 1 << 18  # what Prefect's database takes for a few runs
-SILENCE_S = 60.0  # Prefect's own; 30 s were too few for a used SQLite server after its start, and once for a busy one
+SILENCE_S = 60.0  # Prefect's own; a used SQLite server with late runs has been seen to take 30 s after its start
 PREFECT_REMEDY = "What is on record stays. Start the server (pillars up) or mend PREFECT_API_URL; the same command goes on from there."
 
 

@@ -22,7 +22,7 @@ async def of_the_world(_task: object, _run: TaskRun, state: State[Any]) -> bool:
         await state.result()
     except (Busy, StoreUnavailable, ConnectionError, TimeoutError):
         return True
-    except Exception:
+    except Exception:  # whatever else ended the step is told by its state; Prefect asks here for yes or no only
         return False
     return False
 

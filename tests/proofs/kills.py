@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
-import time
+import select
 
 from tests.proofs.crashes import ended_right
 from tests.proofs.scenes import Command, Scenes
@@ -36,9 +37,9 @@ def under_fire(scenes: Scenes, scene: str, seed: int, kills: int) -> list[str]:
 
 def killed_after(running: Running, seconds: float) -> Ended:
     """Kill a command at a moment, unless it ends before."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if ended := running.poll():
-            return ended
-        time.sleep(0.005)  # the moment itself is what is drawn
-    return running.kill()
+    ends = os.pidfd_open(running.pid)  # readable as soon as the process has ended
+    try:
+        ended, _, _ = select.select([ends], [], [], seconds)
+    finally:
+        os.close(ends)
+    return running.wait() if ended else running.kill()

@@ -90,11 +90,6 @@ class Running:
         _, status = os.waitpid(self.pid, 0)
         return self._ended(status)
 
-    def poll(self) -> Ended | None:
-        """How it ended, None while it runs."""
-        pid, status = os.waitpid(self.pid, os.WNOHANG)
-        return self._ended(status) if pid else None
-
     def kill(self) -> Ended:
         os.kill(self.pid, signal.SIGKILL)
         return self.wait()
