@@ -166,12 +166,12 @@ def _be_the_command(root: Path, said: Path, arguments: Sequence[str], before: Ca
         os.chdir(root)
         sys.path.insert(0, str(root))
         random.seed()
-        before()
         from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
         from flows.__main__ import main
 
         with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):  # each flow would wait 1 s for its heart to stop
+            before()  # here: Prefect reads its profile again for the line above, which another user may not
             main([*arguments], prog_name="pillars")
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
