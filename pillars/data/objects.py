@@ -7,13 +7,14 @@ before and after.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import logging
 import os
 import re
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from pillars.stores import Stores, locked, user_name, write_atomically
 
 REMEDY = "Nothing was changed in the data set; mend it and run again."
 CHUNK = 1 << 20
+DRAFT = "*." + "?" * 22 + ".tmp"  # `dvc_objects.fs.utils.tmp_fname`: an object on its way in, renamed when it is whole
 
 
 @dataclass(frozen=True)
@@ -90,14 +92,16 @@ def store(stores: Stores, project: str, listing: Mapping[str, str], new: Mapping
     from dvc_objects.fs.local import LocalFileSystem
 
     with _open(stores, project) as places:
-        for md5, path in new.items():
-            _drop_rotten(places.cache, [md5])
-            places.cache.add(str(path), LocalFileSystem(), md5, hardlink=False)
+        with _filling(places.cache, new):
+            for md5, path in new.items():
+                _drop_rotten(places.cache, [md5])
+                places.cache.add(str(path), LocalFileSystem(), md5, hardlink=False)
         tree = Tree.from_list([{"relpath": path, "md5": md5} for path, md5 in listing.items()], hash_name="md5")
         tree.digest()
         identity = str(tree.oid)
-        _drop_rotten(places.cache, [identity])
-        add_update_tree(places.cache, tree)
+        with _filling(places.cache, [identity]):
+            _drop_rotten(places.cache, [identity])
+            add_update_tree(places.cache, tree)
         _send(stores, places, set(listing.values()) - set(without))
         if not without:  # last: whoever sees the listing finds the files
             _send(stores, places, {identity})
@@ -184,7 +188,33 @@ def _transfer(source: Any, target: Any, md5s: Collection[str]) -> None:
     from dvc_data.hashfile.transfer import transfer
 
     if md5s:
-        transfer(source, target, {HashInfo("md5", m) for m in md5s}, shallow=True, verify=True)
+        with _filling(target, md5s):
+            transfer(source, target, {HashInfo("md5", m) for m in md5s}, shallow=True, verify=True)
+
+
+@contextmanager
+def _filling(place: Any, md5s: Iterable[str]) -> Iterator[None]:
+    """While objects are written to a folder, which is locked: whoever finds it free first takes away what killed writers left there.
+
+    Only in the sub-folders of these objects: the run after a kill writes the same ones. The lock is on the folder itself and leaves no
+    file; where it cannot be had (a network disk), nothing is taken away.
+    """
+    if place.fs.protocol != "local":
+        yield
+        return
+    os.makedirs(place.path, exist_ok=True)
+    handle = os.open(place.path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for folder in {Path(place.oid_to_path(md5)).parent for md5 in md5s}:
+                for draft in folder.glob(DRAFT):
+                    draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _drop_rotten(place: Any, md5s: Iterable[str]) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,26 @@ def test_what_is_missing_or_rotten_is_put_back_when_it_comes_again(stores: Store
     put(stores)
     for name in (FIRST, identity):
         assert md5(lies(getattr(stores, place), name).read_bytes()) == name.removesuffix(".dir")
+
+
+@pytest.mark.parametrize("place", ["dvc_cache", "dvc_remote"])
+def test_what_a_killed_writer_left_is_taken_away(stores: Stores, place: str) -> None:
+    """Unless somebody is writing: it may be theirs."""
+    put(stores)
+    whole = lies(getattr(stores, place), FIRST)
+    whole.unlink()
+    draft = whole.parent / f".{'a' * 22}.tmp"
+    draft.write_bytes(b"half")
+    with_writer = os.open(whole.parents[1], os.O_RDONLY)
+    fcntl.flock(with_writer, fcntl.LOCK_SH)
+    put(stores)
+    assert draft.exists()
+    assert whole.exists()
+    os.close(with_writer)
+    whole.unlink()
+    put(stores)
+    assert not draft.exists()
+    assert whole.exists()
 
 
 def test_a_rotten_object_is_mended_from_the_remote(stores: Stores) -> None:
