@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.found import Month
-from pillars import config
+from pillars import project_file
 from pillars.bundle import booster
 from pillars.bundle.bundle import Bundle
 from pillars.bundle.calibration import apply
@@ -73,7 +73,7 @@ class Desk:
 
 def year(stores: Stores, name: str, last: str) -> list[Month]:
     """Every month through `last`."""
-    project = config.load(stores.config_file(name))
+    project = project_file.load(stores.config_file(name))
     source, desk, found = collection.open_source(stores, project), Desk(stores, project, dvc_repository(stores)), []
     for period in [p for p in source.periods() if p <= last]:
         rows, outcomes = collect(desk, source, period)

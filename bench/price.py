@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 
 from bench.found import differences
 from bench.machine import Ran, clone, measured, prefect_server, start_up_s
-from pillars import config
+from pillars import project_file
 from pillars.data import collection
 from pillars.stores import Stores
 
@@ -78,7 +78,7 @@ def measure(project: str, periods: int | None, repeats: int, threads: int | None
         RuntimeError: one of them failed, or they do not agree.
     """
     stores = Stores()
-    known = collection.open_source(stores, config.load(stores.config_file(project))).periods()[:periods]
+    known = collection.open_source(stores, project_file.load(stores.config_file(project))).periods()[:periods]
     runs: dict[str, list[Ran]] = {"plain": [], "loop": []}
     with TemporaryDirectory(prefix="pillars-price-") as folder, prefect_server(Path(folder, "prefect")) as server:
         for repeat in range(repeats):

@@ -20,9 +20,10 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from pillars import config
+from pillars import project_file
 from pillars.answers import history
 from pillars.bundle import booster
+from pillars.config import Project
 from pillars.data import collection, versions
 from pillars.development import features, models
 from pillars.errors import UnknownName
@@ -73,7 +74,7 @@ def judged(stores: Stores, name: str) -> list[Month]:
     Raises:
         UnknownName: the loop has not been through these months.
     """
-    project = config.load(stores.config_file(name))
+    project = project_file.load(stores.config_file(name))
     told = history.read(stores, name).chapters
     chapters = {c.period: c.scored for c in told if c.scored is not None and c.scored.rows and c.period >= FIRST}
     version = versions.head(stores, project)
@@ -95,14 +96,14 @@ def judged(stores: Stores, name: str) -> list[Month]:
     return months
 
 
-def _fitted(stores: Stores, project: config.Project, rows: Rows, recipe: Recipe) -> Callable[[Rows], np.ndarray]:
+def _fitted(stores: Stores, project: Project, rows: Rows, recipe: Recipe) -> Callable[[Rows], np.ndarray]:
     """A recipe fitted on rows: a function from rows to probabilities, float64, shape (n,)."""
     ground = Ground(project, rows)
     boosters = booster.load(fit(ground, recipe, stores.threads), stores.threads)
     return lambda asked: booster.probabilities(boosters, ground.encoder.encode(asked.columns))
 
 
-def _on_record(stores: Stores, project: config.Project, scored: Scored, outcomes: pa.Table, rows: Rows) -> np.ndarray:
+def _on_record(stores: Stores, project: Project, scored: Scored, outcomes: pa.Table, rows: Rows) -> np.ndarray:
     """The loop's probabilities in the order of `rows` (both are sorted by key)."""
     table = performance.joined(project, collection.read_collected(stores, scored.path, scored.sha256), outcomes)
     if table.num_rows != len(rows.y):

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from deployments.settings import POOL
-from pillars import config
+from pillars import config, project_file
 from pillars.stores import Stores, write_atomically
 
 VERBS = ("ingest", "train", "promote", "deploy", "rollback", "score", "monitor", "cycle", "replay", "rebuild", "reset")
@@ -27,7 +27,7 @@ def render(configs_dir: Path) -> str:
     Raises:
         ConfigInvalid: one of the YAML files cannot be read as a project.
     """
-    projects = [config.load(configs_dir / f"{name}.yaml") for name in config.names(configs_dir)]
+    projects = [project_file.load(configs_dir / f"{name}.yaml") for name in project_file.names(configs_dir)]
     found = [*(_scheduled(p) for p in projects), *(_ad_hoc(verb, _default(projects)) for verb in VERBS)]
     content = {"name": "five-pillars", "build": None, "push": None, "pull": None, "deployments": found}
     return HEADER + yaml.safe_dump(content, sort_keys=False, width=140)

@@ -138,9 +138,9 @@ def run(project: str, accept_changes: bool, as_json: bool) -> None:
     stores = Stores()
     if unfinished(stores, project, accept_changes):
         perform("replay", {"project": project, "accept_changes": accept_changes})
-    from pillars import answers, config
+    from pillars import answers, project_file
 
-    opened = config.load(stores.config_file(project))
+    opened = project_file.load(stores.config_file(project))
     page = answers.write_story(stores, opened)
     rows = answers.closing_table(stores, opened)
     if as_json:
@@ -188,10 +188,10 @@ COLUMNS = (
 
 def status(project: str, as_json: bool) -> int:
     """Print the state of a project; 0 when it is healthy, 1 when something is stale or broken."""
-    from pillars import answers, config
+    from pillars import answers, project_file
 
     stores = Stores()
-    found = answers.status(stores, config.load(stores.config_file(project)))
+    found = answers.status(stores, project_file.load(stores.config_file(project)))
     show(found, as_json)
     return 0 if found.healthy else 1
 
@@ -218,12 +218,12 @@ def pages(project: str, period: str) -> list[str]:
     Raises:
         UnknownName: the period was not monitored.
     """
-    from pillars import config
+    from pillars import project_file
     from pillars.errors import UnknownName
     from pillars.monitoring import reports
 
     stores = Stores()
-    name, drawn, refused = config.load(stores.config_file(project)).project, [], []
+    name, drawn, refused = project_file.load(stores.config_file(project)).project, [], []
     for kind in reports.KINDS:
         try:
             drawn.append(str(stores.var / reports.write_page(stores, name, period, kind)))
@@ -236,12 +236,12 @@ def pages(project: str, period: str) -> list[str]:
 
 def rebuild(project: str, pin: bool) -> Any:
     """Rebuild the data set, hold it against the pin in data.dvc, and write that pin when asked to."""
-    from pillars import config
+    from pillars import project_file
     from pillars.data import pinned
 
     stores = Stores()
     version = perform("rebuild", {"project": project})
-    opened = config.load(stores.config_file(project))
+    opened = project_file.load(stores.config_file(project))
     if pin:
         pinned.write_pin(stores, opened)
     told = {"project": project, "version": version.id, "rows": version.rows}

@@ -1,20 +1,15 @@
-"""`configs/<project>.yaml` as frozen, typed values. An unknown key is an error that names its line and the nearest known key."""
+"""What a `configs/<project>.yaml` may say, as frozen, typed values; `project_file` reads it."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
+from collections.abc import Iterable
 from difflib import get_close_matches
-from functools import lru_cache
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
-
-from pillars.errors import ConfigInvalid, StoreUnavailable, UnknownName
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 Role = Literal["key", "time", "entity", "protected", "feature", "outcome", "known_later", "info"]
 ColumnType = Literal["float", "int", "category", "text", "timestamp", "bool"]
@@ -27,7 +22,6 @@ SHAPES = {  # what a pattern asks for, in words
     MODULE: "the full name of a module, such as projects.flights",
     CRON: "five fields, such as 0 6 1 * *",
 }
-NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 SETTLED = ("description", "schedule")  # sections that may change freely: no result depends on them
 
 
@@ -210,7 +204,7 @@ class Schedule(Section):
             ZoneInfo(timezone)
         except (LookupError, ValueError, OSError):
             if known := available_timezones():
-                raise ValueError(f"there is no time zone {timezone}{_near(timezone, known)}") from None
+                raise ValueError(f"there is no time zone {timezone}{nearest(timezone, known)}") from None
         return timezone
 
 
@@ -246,13 +240,13 @@ class Project(Section):
         for name in dict.fromkeys(named):
             column = self.columns.get(name)
             if column is None:
-                problems.append(f"features: {name} is not declared under columns{_near(name, self.columns)}")
+                problems.append(f"features: {name} is not declared under columns{nearest(name, self.columns)}")
             elif {"outcome", "known_later"} & set(column.role):
                 problems.append(f"features: {name} is known only after the prediction moment")
             elif "protected" in column.role:
                 problems.append(f"features: {name} is protected")
         if "outcome" not in self.columns.get(self.target, Column(type="bool")).role:
-            problems.append(f"target: {self.target} must be a column with role outcome{_near(self.target, self.of('outcome'))}")
+            problems.append(f"target: {self.target} must be a column with role outcome{nearest(self.target, self.of('outcome'))}")
         elif self.columns[self.target].type != "bool":
             problems.append(f"target: {self.target} is declared {self.columns[self.target].type}; a binary target is a bool")
         for name in self.key:
@@ -264,7 +258,7 @@ class Project(Section):
             problems.append("columns: exactly one column needs role time")
         for name in (*self.monitoring.drift.structural, *self.monitoring.drift.seasonal):
             if name not in self.columns:
-                problems.append(f"monitoring.drift: {name} is not declared under columns{_near(name, self.columns)}")
+                problems.append(f"monitoring.drift: {name} is not declared under columns{nearest(name, self.columns)}")
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -307,74 +301,6 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()).hexdigest()
 
 
-def load(path: Path) -> Project:
-    """Read one YAML file.
-
-    Raises:
-        ConfigInvalid: not YAML, an unknown key (with its line and the nearest known key), or a value out of its range.
-        UnknownName: no such file.
-        StoreUnavailable: it cannot be read.
-    """
-    return _read(path, _text(path))
-
-
-@lru_cache(maxsize=8)  # a cycle opens its project seven times, each a tenth of a second of YAML
-def _read(path: Path, text: str) -> Project:
-    try:
-        loader = yaml.SafeLoader(text)  # parsed once: that is nearly all of a load's time
-        root = loader.get_single_node()
-        twice = _twice(root)
-        content = None if root is None else loader.construct_document(root)
-    except yaml.MarkedYAMLError as err:
-        line = err.problem_mark.line + 1 if err.problem_mark else 1
-        raise ConfigInvalid(path.name, [f"line {line}: {err.problem}"]) from err
-    except yaml.YAMLError as err:
-        raise ConfigInvalid(path.name, [" ".join(str(err).split())]) from err
-    except RecursionError as err:
-        raise ConfigInvalid(path.name, ["it is nested too deeply, or an anchor holds itself"]) from err
-    if not isinstance(content, dict):
-        raise ConfigInvalid(path.name, ["the file must be a mapping of sections"])
-    if twice:
-        raise ConfigInvalid(path.name, twice)
-    try:
-        project = Project.model_validate(content)
-    except ValidationError as err:
-        raise ConfigInvalid(path.name, [s for e in err.errors() for s in _sentences(e, root)]) from err
-    if project.project != path.stem:
-        raise ConfigInvalid(
-            path.name, [f"line {_line(root, ('project',))}: project is {project.project!r} but the file is named {path.name}"]
-        )
-    return project
-
-
-def names(folder: Path) -> list[str]:
-    """Projects that have a YAML in `folder`."""
-    return sorted(p.stem for p in folder.glob("*.yaml") if not p.name.startswith("_") and p.is_file())
-
-
-def _text(path: Path) -> str:
-    """The file's text.
-
-    Raises:
-        ConfigInvalid: it is a folder, or no UTF-8.
-        UnknownName: there is no such file.
-        StoreUnavailable: it cannot be read.
-    """
-    try:
-        content = path.read_bytes()
-    except IsADirectoryError as err:
-        raise ConfigInvalid(path.name, ["it is a folder, not a file"]) from err
-    except OSError as err:
-        if err.errno in NO_SUCH_FILE:
-            raise UnknownName("project", path.stem, names(path.parent)) from err
-        raise StoreUnavailable(str(path), f"cannot be read ({err.strerror})", "Nothing was changed; mend it and run again.") from err
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as err:
-        line = content.count(b"\n", 0, err.start) + 1
-        raise ConfigInvalid(path.name, [f"line {line}: byte 0x{content[err.start]:02x} is not UTF-8; save the file as UTF-8"]) from err
-
-
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
     """Dotted keys that differ between two dumped projects, each with both values."""
     found = []
@@ -403,66 +329,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _near(name: str, known: Any) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown name; empty when nothing known is like it."""
     near = get_close_matches(name, list(known), n=1)
     return f"; nearest: {near[0]}" if near else ""
-
-
-def _twice(node: yaml.Node | None) -> list[str]:
-    """Keys that stand twice in one mapping: YAML would silently take the last."""
-    if not isinstance(node, yaml.MappingNode | yaml.SequenceNode):
-        return []
-    if isinstance(node, yaml.SequenceNode):
-        return [problem for child in node.value for problem in _twice(child)]
-    keys = [key.value for key, _ in node.value]
-    again = [f"line {k.start_mark.line + 1}: {k.value} stands here twice" for i, (k, _) in enumerate(node.value) if k.value in keys[:i]]
-    return again + [problem for _, child in node.value for problem in _twice(child)]
-
-
-def _sentences(error: Any, root: yaml.Node | None) -> list[str]:
-    """One error of pydantic for people; a check over several sections says one thing per line, each beginning with its section."""
-    if error["loc"]:
-        return [_sentence(error, root)]
-    problems = error["msg"].removeprefix("Value error, ").splitlines()
-    return [f"line {_line(root, tuple(p.partition(':')[0].split('.')))}: {p}" for p in problems]
-
-
-def _sentence(error: Any, root: yaml.Node | None) -> str:
-    where, line = ".".join(str(p) for p in error["loc"]), _line(root, error["loc"])
-    if error["type"] == "extra_forbidden":
-        return f"line {line}: unknown key {where}{_near(str(error['loc'][-1]), _known_keys(error['loc'][:-1]))}"
-    if error["type"] == "missing":
-        return f"line {line}: {where} is missing"
-    if error["type"] == "string_pattern_mismatch":
-        return f"line {line}: {where} is {error['input']!r:.60}; it must be {SHAPES[error['ctx']['pattern']]}"
-    return f"line {line}: {where + ': ' if where else ''}{error['msg'].removeprefix('Value error, ')}"
-
-
-def _known_keys(loc: tuple[Any, ...]) -> list[str]:
-    """Keys of the section at `loc`, found by walking the models' annotations."""
-    model: Any = Project
-    for part in loc:
-        annotation = (
-            model.model_fields[part].annotation if isinstance(part, str) and _is_section(model) and part in model.model_fields else model
-        )
-        model = annotation if annotation is not model else next((a for a in get_args(model) if _is_section(a)), model)
-    return list(model.model_fields) if _is_section(model) else []
-
-
-def _is_section(model: Any) -> bool:
-    return isinstance(model, type) and issubclass(model, Section)
-
-
-def _line(root: yaml.Node | None, loc: tuple[Any, ...]) -> int:
-    """Line (from 1) of the deepest node on the way to `loc`; a key's own line where it is one."""
-    node, line = root, 1
-    for part in loc:
-        if isinstance(node, yaml.MappingNode):
-            pair = next(((k, v) for k, v in node.value if k.value == str(part)), None)
-            if pair is None:
-                break
-            line, node = pair[0].start_mark.line + 1, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-    return line

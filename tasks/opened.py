@@ -11,7 +11,7 @@ import pyarrow as pa
 from prefect.runtime import flow_run
 from pydantic import TypeAdapter
 
-from pillars import config
+from pillars import config, project_file
 from pillars.answers.history import facts_of
 from pillars.data import collection, versions
 from pillars.deployment import traffic
@@ -118,7 +118,7 @@ def open_project(name: str, accept_changes: bool = False) -> Opened:
     """Open `configs/<name>.yaml` and hold it against the one on record; a first one, or an accepted change, is put there.
 
     Raises:
-        ConfigInvalid, UnknownName: see `pillars.config.load`.
+        ConfigInvalid, UnknownName: see `pillars.project_file.load`.
         ConfigChanged: it differs from the one the history was made with, and `accept_changes` is not set.
     """
     opened = open_as_it_is(name)
@@ -130,11 +130,11 @@ def open_as_it_is(name: str) -> Opened:
     """Open a project whose settings are in question: going back must not wait for the answer, nor give it.
 
     Raises:
-        ConfigInvalid, UnknownName: see `pillars.config.load`.
+        ConfigInvalid, UnknownName: see `pillars.project_file.load`.
         LedgerBroken: the record, of all projects, does not hold together; nothing may be decided on it.
     """
     stores = Stores()
-    opened = Opened(stores, config.load(stores.config_file(name)), Ledger(stores))
+    opened = Opened(stores, project_file.load(stores.config_file(name)), Ledger(stores))
     opened.ledger.verify()
     return opened
 

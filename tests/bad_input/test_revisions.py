@@ -8,7 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pillars import config
+from pillars import project_file
+from pillars.config import Project
 from pillars.data import versions
 from pillars.stores import Stores
 from tests.bad_input.door import entries, say
@@ -55,5 +56,5 @@ def test_outcomes_of_one_single_class_train_nothing_that_is_promoted(root: Path)
     assert not entries(decision="deploy")
 
 
-def project() -> config.Project:
-    return config.load(Stores().config_file("parcels"))
+def project() -> Project:
+    return project_file.load(Stores().config_file("parcels"))

@@ -7,7 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pillars import config
+from pillars import project_file
+from pillars.config import Project
 from tests.projects.years import whole_year
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -15,48 +16,48 @@ ARROW = {"float": pa.float64(), "int": pa.int64(), "category": pa.string(), "tim
 
 
 @pytest.fixture(scope="module")
-def project() -> config.Project:
-    return config.load(CONFIGS / "flights.yaml")
+def project() -> Project:
+    return project_file.load(CONFIGS / "flights.yaml")
 
 
-def test_the_declared_columns_are_those_of_the_source_in_its_order(project: config.Project):
+def test_the_declared_columns_are_those_of_the_source_in_its_order(project: Project):
     year = whole_year()
     assert tuple(year.rows.column_names) == project.row_columns
     assert tuple(year.outcomes.column_names) == project.outcome_columns
 
 
-def test_the_declared_types_are_those_of_the_source(project: config.Project):
+def test_the_declared_types_are_those_of_the_source(project: Project):
     for field in (*whole_year().rows.schema, *whole_year().outcomes.schema):
         assert field.type == ARROW[project.columns[field.name].type], field.name
 
 
-def test_what_is_declared_not_nullable_has_no_null(project: config.Project):
+def test_what_is_declared_not_nullable_has_no_null(project: Project):
     for table in (whole_year().rows, whole_year().outcomes):
         for name in table.column_names:
             assert project.columns[name].nullable or table[name].null_count == 0, name
 
 
-def test_every_feature_column_is_used_and_described(project: config.Project):
+def test_every_feature_column_is_used_and_described(project: Project):
     assert {*project.features.numeric, *project.features.categorical} == set(project.of("feature"))
     assert 45 <= len(project.of("feature")) <= 70
     assert all(column.description for column in project.columns.values())
 
 
-def test_drift_watches_at_most_twenty_columns(project: config.Project):
+def test_drift_watches_at_most_twenty_columns(project: Project):
     watched = [*project.monitoring.drift.structural, *project.monitoring.drift.seasonal]
     assert len(watched) == len(set(watched)) <= 20
 
 
-def test_no_check_lists_january_s_destinations(project: config.Project):
+def test_no_check_lists_january_s_destinations(project: Project):
     assert not [e for e in project.expectations.suite if e.kwargs.get("column") == "dest" and "value_set" in e.kwargs]
 
 
-def test_the_volume_limits_hold_every_month(project: config.Project):
+def test_the_volume_limits_hold_every_month(project: Project):
     for first, end in whole_year().starts.values():
         assert project.expectations.min_rows * 1.5 < end - first < project.expectations.max_rows / 1.5
 
 
-def test_the_prior_lies_in_the_search_space(project: config.Project):
+def test_the_prior_lies_in_the_search_space(project: Project):
     for name, value in project.search.prior.items():
         assert project.search.space[name].low <= float(value) <= project.search.space[name].high, name
 
@@ -64,7 +65,7 @@ def test_the_prior_lies_in_the_search_space(project: config.Project):
 def test_the_template_is_a_project_once_it_is_copied(tmp_path: Path):
     copied = tmp_path / "my_project.yaml"
     copied.write_text((CONFIGS / "_template.yaml").read_text())
-    assert config.load(copied).project == "my_project"
+    assert project_file.load(copied).project == "my_project"
 
 
 def test_the_template_has_every_pillar_of_the_full_example():
@@ -77,7 +78,7 @@ def test_the_template_has_every_pillar_of_the_full_example():
 
 
 @pytest.mark.slow
-def test_twelve_real_months_raise_no_alarm_but_the_one_fault_in_the_data(project: config.Project):
+def test_twelve_real_months_raise_no_alarm_but_the_one_fault_in_the_data(project: Project):
     from pillars.data.validation import validate
 
     year, failed, bad = whole_year(), [], 0

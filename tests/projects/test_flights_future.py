@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pillars import config
+from pillars import project_file
 from pillars.bundle.encoder import Encoder
 from pillars.development import features
 from projects.flights import past, plane, traffic, weather
@@ -21,7 +21,7 @@ from tests.conftest import CHECKOUT
 from tests.projects.scrambling import minute, scrambled, until
 from tests.projects.years import HORIZON_MIN, whole_raw, whole_year
 
-PROJECT = config.load(CHECKOUT / "configs" / "flights.yaml")
+PROJECT = project_file.load(CHECKOUT / "configs" / "flights.yaml")
 DAY_MIN = 1440
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pillars import config
+from pillars import project_file
 from pillars.data import cleaning, collection, pinned, versions
 from pillars.stores import Stores
 from tests.conftest import CHECKOUT
@@ -19,7 +19,7 @@ from tests.conftest import CHECKOUT
 def test_the_year_made_again_is_the_pinned_one(project_root: Path):
     """A difference names what moved: lock, expectations or source. If it was meant, pin again with `make data-pin`."""
     stores = Stores()
-    project = config.load(stores.config_file("flights"))
+    project = project_file.load(stores.config_file("flights"))
     shutil.copy(CHECKOUT / pinned.PIN, project_root / pinned.PIN)
     source = collection.open_source(stores, project)
     for period in collection.periods(source):
@@ -33,7 +33,7 @@ def test_the_year_made_again_is_the_pinned_one(project_root: Path):
 
 def test_a_difference_names_what_moved(project_root: Path):
     stores = Stores()
-    project = config.load(stores.config_file("flights"))
+    project = project_file.load(stores.config_file("flights"))
     shutil.copy(CHECKOUT / pinned.PIN, project_root / pinned.PIN)
     fewer = project.model_copy(update={"expectations": project.expectations.model_copy(update={"min_rows": 1})})
     assert pinned.project_of(stores) == "flights"
