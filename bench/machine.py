@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,8 +19,8 @@ import psutil
 
 from bench.found import Month
 from flows.environment import answers, project_settings
+from tests.clone import CHECKOUT
 
-CHECKOUT = Path(__file__).resolve().parents[1]
 OURS = ("PREFECT_", "PILLARS_", "MLFLOW_", "DVC_", "GIT_")
 START_S = 180.0  # that Prefect's server may take on a busy machine
 
@@ -79,18 +78,6 @@ def prefect_server(home: Path) -> Iterator[Server]:
             server.wait(30)
         except subprocess.TimeoutExpired:
             server.kill()
-
-
-def clone(root: Path, to: Path) -> Path:
-    """A git repository like a user's clone: configs/, projects/, one commit."""
-    for folder in ("configs", "projects"):
-        shutil.copytree(root / folder, to / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("prefect.toml", ".gitignore"):
-        shutil.copy(root / file, to / file)
-    identity = ["-c", "user.name=A User", "-c", "user.email=user@example.org"]
-    for arguments in (["init", "-q", "-b", "main"], ["add", "-A"], [*identity, "commit", "-q", "-m", "a project"]):
-        subprocess.run(["git", *arguments], cwd=to, check=True, capture_output=True)
-    return to
 
 
 def measured(side: str, root: Path, project: str, last: str, server: Server, threads: int | None = None) -> Ran:

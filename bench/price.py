@@ -19,10 +19,11 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from bench.found import differences
-from bench.machine import Ran, clone, measured, prefect_server, start_up_s
+from bench.machine import Ran, measured, prefect_server, start_up_s
 from pillars import project_file
 from pillars.data import collection
 from pillars.stores import Stores
+from tests.clone import make_clone
 
 BUDGET = 0.15  # what orchestration may add, as a share of the plain script's wall time
 START_UPS = (("pillars --help", ("--help",), 0.3), ("pillars status", ("status",), 1.5))  # seconds
@@ -83,7 +84,7 @@ def measure(project: str, periods: int | None, repeats: int, threads: int | None
     with TemporaryDirectory(prefix="pillars-price-") as folder, prefect_server(Path(folder, "prefect")) as server:
         for repeat in range(repeats):
             for side in runs if repeat % 2 == 0 else reversed(runs):
-                root = clone(stores.root, Path(folder, f"{side}-{repeat}"))
+                root = make_clone(Path(folder, f"{side}-{repeat}"), of=stores.root)
                 runs[side].append(measured(side, root, project, known[-1], server, threads))
             if said := differences(runs["plain"][-1].months, runs["loop"][-1].months):
                 raise RuntimeError("the two sides did not do the same work:\n" + "\n".join(said))

@@ -17,9 +17,8 @@ from pathlib import Path
 import pytest
 
 from flows.environment import answers, project_settings
+from tests.clone import CHECKOUT, make_clone
 from tests.waiting import wait_until
-
-CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def _free_port() -> int:
@@ -75,18 +74,6 @@ def project_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = make_clone(tmp_path / "project")
     monkeypatch.delenv("PILLARS_VAR")
     monkeypatch.setenv("PILLARS_ROOT", str(root))
-    return root
-
-
-def make_clone(root: Path) -> Path:
-    """A git repository like a user's clone: configs/, projects/, one commit."""
-    for folder in ("configs", "projects"):
-        shutil.copytree(CHECKOUT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("prefect.toml", ".gitignore"):
-        shutil.copy(CHECKOUT / file, root / file)
-    identity = ["-c", "user.name=A User", "-c", "user.email=user@example.org"]
-    for arguments in (["init", "-q", "-b", "main"], ["add", "-A"], [*identity, "commit", "-q", "-m", "a project"]):
-        subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True)
     return root
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from tests.conftest import make_clone
+from tests.clone import make_clone
 
 PERIODS = ("2013-01", "2013-02", "2013-03", "2013-04")
 CARRIERS = ("9E", "VX", "FL")

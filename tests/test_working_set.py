@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.conftest import CHECKOUT
+from tests.clone import CHECKOUT
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.bad_input.parcels import write_parcels
-from tests.conftest import make_clone
+from tests.clone import make_clone
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from bench.found import Month, differences
 from bench.machine import Ran, measured, prefect_server
 from bench.price import START_UPS, STEPS, Price, middle, steps, tables, whole
-from tests.conftest import make_clone
+from tests.clone import make_clone
 from tests.small import write_small
 
 MONTHS = [Month("2013-01", "data-1", "model-1", None), Month("2013-02", "data-2", "model-2", 0.5)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import CHECKOUT, make_clone
+from tests.clone import CHECKOUT, make_clone
 from tests.small import replayed, slices, two_periods
 
 __all__ = ["replayed", "slices", "two_periods"]

@@ -10,7 +10,7 @@ import pytest
 
 from pillars.monitoring.ledger import Entry, Ledger
 from pillars.stores import Stores
-from tests.conftest import CHECKOUT
+from tests.clone import CHECKOUT
 from tests.docs.pages import page
 
 PAGE = page("loop.md")

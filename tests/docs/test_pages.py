@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flows.__main__ import main
-from tests.conftest import CHECKOUT
+from tests.clone import CHECKOUT
 from tests.docs.pages import Page
 
 PAGES = [Page(p) for p in (CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").rglob("*.md")))]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import make_clone
+from tests.clone import make_clone
 from tests.small import edit_config, write_small
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]

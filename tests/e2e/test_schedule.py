@@ -14,7 +14,7 @@ import pytest
 from deployments.supervisor import end
 from pillars.monitoring.ledger import Ledger
 from pillars.stores import Stores
-from tests.conftest import make_clone
+from tests.clone import make_clone
 from tests.small import edit_config, enter, write_small
 from tests.waiting import wait_until
 

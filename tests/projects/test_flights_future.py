@@ -17,7 +17,7 @@ from projects.flights.raw import Raw
 from projects.flights.weather import observed
 from projects.flights.windows import Ints
 from projects.flights.year import build
-from tests.conftest import CHECKOUT
+from tests.clone import CHECKOUT
 from tests.projects.scrambling import minute, scrambled, until
 from tests.projects.years import HORIZON_MIN, whole_raw, whole_year
 

@@ -12,7 +12,7 @@ import yaml
 from pillars import project_file
 from pillars.data import cleaning, collection, pinned, versions
 from pillars.stores import Stores
-from tests.conftest import CHECKOUT
+from tests.clone import CHECKOUT
 
 
 @pytest.mark.slow

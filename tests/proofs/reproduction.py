@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conftest import CHECKOUT, make_clone
+from tests.clone import CHECKOUT, make_clone
 from tests.proofs.state import differences, told
 
 FOLDERS = ("one", "another user's place/deep down")

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.conftest import make_clone
+from tests.clone import make_clone
 from tests.small import write_small
 
 PROJECT = "small"

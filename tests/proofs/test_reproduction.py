@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import make_clone
+from tests.clone import make_clone
 from tests.proofs.reproduction import compared
 from tests.proofs.state import differences
 from tests.small import write_small
