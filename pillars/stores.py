@@ -146,8 +146,9 @@ def user_name() -> str:
         return str(os.getuid())
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace `path` as a whole: a reader sees the old bytes or the new, never a part.
+def write_atomically(path: Path, content: bytes, drafts: Path | None = None) -> None:
+    """Replace `path` as a whole: a reader sees the old bytes or the new, never a part. Drafted in `drafts`, a folder of the same
+    disk, where given: beside `path` somebody may watch for files that appear.
 
     Raises:
         StoreUnavailable: the disk refuses; the old content is intact.
@@ -155,8 +156,9 @@ def write_atomically(path: Path, content: bytes) -> None:
     draft = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        sweep_drafts(path)
-        draft, handle = _begin_draft(path)
+        aside = (drafts or path.parent) / path.name
+        sweep_drafts(aside)
+        draft, handle = _begin_draft(aside)
         with handle:  # until the draft has its name, its lock says that somebody is at it
             handle.write(content)
             handle.flush()
@@ -170,7 +172,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def sweep_drafts(path: Path) -> None:
-    """Remove what writers of `path` left who died over it; a living one holds a lock on its draft."""
+    """Remove what writers of `path` left beside it who died over it; a living one holds a lock on its draft."""
     for draft in path.parent.glob(f".{glob.escape(path.name)}.*.????????"):
         with suppress(OSError), draft.open("rb") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -103,10 +103,7 @@ def _snapshot_file(stores: Stores, project: str, period: str, kind: Kind) -> Pat
 
 def _put(stores: Stores, project: str, path: Path, content: bytes) -> None:
     """Place a file in the workspace, drafted outside of it: a running UI watches for files that appear, and must never read half of one."""
-    draft = stores.folder("reports", project) / f".{path.name}.{os.getpid()}"
-    write_atomically(draft, content)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(draft, path)
+    write_atomically(path, content, drafts=stores.folder("reports", project))
 
 
 def _write_project(stores: Stores, project: Project) -> None:
