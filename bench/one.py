@@ -72,7 +72,7 @@ def loop(clock: Clock, project: str, last: str) -> list[Month]:
         import prefect
 
         from flows.replay import replay
-        from pillars import config
+        from pillars import project_file
         from pillars.monitoring.ledger import Ledger
         from tasks import data, deployment, development, monitoring, opened, progress, show, training
 
@@ -80,7 +80,7 @@ def loop(clock: Clock, project: str, last: str) -> list[Month]:
         for task in [value for value in vars(module).values() if isinstance(value, prefect.Task)]:
             task.fn = clock.counted(TASKS.get(task.name, REST), task.fn)
     clock.watch(Ledger, "ledger", "__init__", "verify", "record", "find", "latest", "entries")
-    clock.watch(config, "settings", "load")
+    clock.watch(project_file, "settings", "load")
     clock.watch(show, "Prefect", "validation", "leaderboard", "candidate", "decision", "scored", "verdict", "rollout")
     clock.watch(progress, "Prefect", "create_progress_artifact", "update_progress_artifact")
     watch_flows(clock)

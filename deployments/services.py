@@ -73,7 +73,7 @@ def _prefect(common: dict[str, str], port: int) -> Service:
 def _mlflow(stores: Stores, common: dict[str, str], port: int) -> Service:
     url = f"http://{HOST}:{port}"
     command = (
-        *(sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"),
+        *(sys.executable, "-m", "deployments.services_mlflow", "--host", HOST, "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", stores.tracking_uri, "--artifacts-destination", str(stores.folder("mlflow", "artifacts"))),
     )
     # its job processes take 1.6 GB and serve nothing here

@@ -19,10 +19,12 @@ def promote(project: str, period: str | None = None) -> Decision:
     """
     opened = open_project(project)
     candidate = opened.past.candidate(period)
-    inputs: dict[str, Json] = {"period": candidate.period, "sha256": candidate.sha256, "data_version": candidate.data_version}
-    if opened.recall("promote", inputs, Promotion) is None:
+    inputs: dict[str, Json] = {"period": candidate.period, "bundle": candidate.digest, "data_version": candidate.data_version}
+    known = opened.decided("promote", inputs)
+    if known is None:
         version = monitoring.register(opened, candidate)
         opened.record("promote", inputs, candidate.refresh_decision, Promotion(version, candidate.recipe_decision))
     monitoring.follow(opened)
-    show.decision("promotion", candidate, candidate.refresh_decision)
-    return candidate.refresh_decision
+    decision = known or candidate.refresh_decision
+    show.decision("promotion", candidate, decision)
+    return decision

@@ -30,8 +30,8 @@ def rollback(project: str, reason: str = "asked for by hand") -> Rollout:
 
 def take_back(opened: Opened, reason: str) -> Rollout:
     """What needs neither Prefect nor MLflow: the policy file, then the ledger. One that died in between is finished, not gone beyond."""
-    now = opened.answering()
-    half_done = now is not None and now.generation > opened.past.generation() and now.reason == reason
+    recorded, now = opened.past.rollout(), opened.answering()
+    half_done = now is not None and now.generation > (recorded.generation if recorded else 0) and now.reason == reason
     rollout = now if now is not None and half_done else policy.roll_back(opened.stores, opened.name, reason)
     inputs: dict[str, Json] = {"version": rollout.champion.version, "generation": rollout.generation}
     opened.ledger.record(opened.name, "rollback", inputs, "accept", reason, plain(rollout), datetime.now(UTC), actor())

@@ -68,9 +68,9 @@ def _refuse_a_silent_server() -> None:
 def _refuse_a_disk_without_room(stores: Stores) -> None:
     """A server of our own on a disk that is full or read-only fails after 48 to 79 s, with an `Internal Server Error`."""
     if os.environ.get("PREFECT_SERVER_EPHEMERAL_ENABLED") == "true" and not os.environ.get("PREFECT_API_URL"):
-        probe = stores.folder("prefect") / f".room-{os.getpid()}"
+        probe = stores.folder("prefect") / ".room"  # one name for all, so that the next one takes away what a kill left
         write_atomically(probe, bytes(ROOM_BYTES))
-        probe.unlink()
+        probe.unlink(missing_ok=True)
 
 
 def _of_prefect(err: Exception) -> str | None:

@@ -23,16 +23,15 @@ def train(project: str, period: str | None = None) -> Candidate:
     newest = period or opened.past.newest()
     version, until = opened.past.ingested(newest), opened.learnable(newest)
     inputs: dict[str, Json] = {"period": newest, "data_version": version.id, "settings": opened.config.section_digest(*SECTIONS)}
-    known = opened.recall("train", inputs, Candidate)
-    if known and training.intact(opened, known):
+    known = opened.past.trained_on(inputs)
+    if known and training.kept(opened, known):
         return known
-    if known:
-        training.discard(opened, known)
     tuned = training.tune(opened, version, until)
     show.leaderboard(tuned)
     judged = training.judge(opened, version, until, tuned)
     fitted = training.refit(opened, version, until, judged)
     candidate = development.log_training(opened, version, tuned, judged, fitted)
-    opened.record("train", inputs, ("accept", tuned.verdict), candidate)
+    replaced: dict[str, Json] = {"replaces": known.digest} if known and known.digest != candidate.digest else {}
+    opened.record("train", inputs | replaced, ("accept", tuned.verdict), candidate)
     show.candidate(candidate)
     return candidate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
@@ -16,7 +17,8 @@ ColumnType = Literal["float", "int", "category", "text", "timestamp", "bool"]
 Share = Annotated[float, Field(ge=0, le=1)]
 NAME = r"^[a-z][a-z0-9_-]{0,40}$"
 MODULE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"  # relative names have no package to start from
-CRON = r"^(@[a-z]+|\S+(\s+\S+){4})$"  # Prefect reads the fields themselves
+CRON = r"^(@[a-z]+|\S+(\s+\S+){4})$"
+CRON_NAMES = ("@hourly", "@midnight", "@daily", "@weekly", "@monthly", "@yearly", "@annually")
 SHAPES = {  # what a pattern asks for, in words
     NAME: "small letters, digits, - and _, a letter first, 41 at most",
     MODULE: "the full name of a module, such as projects.flights",
@@ -196,6 +198,19 @@ class Schedule(Section):
     timezone: str = Field(default="UTC", description="time zone of the expression")
     active: bool = Field(default=True, description="whether the schedule starts active")
 
+    @field_validator("cron")
+    @classmethod
+    def known_times(cls, cron: str) -> str:
+        """Refuse a line that Prefect would refuse, which looks at it only when the schedule is deployed."""
+        if cron.startswith("@"):
+            if cron not in CRON_NAMES:
+                raise ValueError(f"{cron} is none of {', '.join(CRON_NAMES)}")
+            return cron
+        for (name, shape), field in zip(_cron_fields().items(), cron.split(), strict=True):
+            if not re.fullmatch(shape, field, re.IGNORECASE | re.ASCII):
+                raise ValueError(f"{field} is no {name}, in {cron}")
+        return cron
+
     @field_validator("timezone")
     @classmethod
     def known_zone(cls, timezone: str) -> str:
@@ -322,6 +337,27 @@ def binding_differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 def schema() -> dict[str, Any]:
     """JSON schema of a project file, from which editors complete."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Project.model_json_schema()}
+
+
+def _cron_fields() -> dict[str, str]:
+    """The patterns of a cron line's fields, as Prefect's croniter reads them (`pillars` may not import it)."""
+    day, weekday = r"0?[1-9]|[12]\d|3[01]", r"0?[0-7]|sun|mon|tue|wed|thu|fri|sat"
+    return {
+        "minute": _list_of(_times(r"[0-5]?\d")),
+        "hour": _list_of(_times(r"[01]?\d|2[0-3]")),
+        "day of the month": rf"\?|{_list_of(rf'{_times(day)}|l')}",  # l: the last
+        "month": _list_of(_times(r"0?[1-9]|1[0-2]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec")),
+        "day of the week": rf"\?|{_list_of(_times(weekday))}|{_list_of('l[0-7]')}|{_list_of(rf'({weekday})#[1-5]')}",  # mon#2: the second
+    }
+
+
+def _times(value: str) -> str:
+    """All values or some, from one to another, each or by steps."""
+    return rf"(\*|({value})(-({value}))?)(/0*[1-9]\d*)?"
+
+
+def _list_of(item: str) -> str:
+    return rf"({item})(,({item}))*"
 
 
 def _short(value: Any) -> str:

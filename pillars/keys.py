@@ -46,6 +46,11 @@ def kept(path: Path, sealed: Path) -> bytes:
 
 
 def _make(path: Path) -> None:
+    """Make a key.
+
+    Raises:
+        StoreUnavailable: the disk refuses, or its folder.
+    """
     draft = path.with_name(f".secret-{os.getpid()}-{secrets.token_hex(4)}")  # threads of one process may race too
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as handle:
@@ -54,9 +59,13 @@ def _make(path: Path) -> None:
             os.fsync(handle.fileno())
         with suppress(FileExistsError, FileNotFoundError):  # somebody was first, and swept: then theirs is the key
             os.link(draft, path)
+    except OSError as err:
+        remedy = "Free the disk, or make the folder writable for you, and run again; or set PILLARS_KEY. Nothing was changed."
+        raise StoreUnavailable.refused(str(path), err, remedy, "made") from err
     finally:
-        for left in path.parent.glob(".secret-*"):  # ours, and of who died over it
-            left.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that became read-only keeps it
+            for left in path.parent.glob(".secret-*"):  # ours, and of who died over it
+                left.unlink(missing_ok=True)
 
 
 def _parsed(text: str) -> bytes | None:

@@ -32,10 +32,21 @@ def names(folder: Path) -> list[str]:
     return sorted(p.stem for p in folder.glob("*.yaml") if not p.name.startswith("_") and p.is_file())
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML's plain types. A value that is none of its tag's is an error with its line: PyYAML's own lets Python's through."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, ArithmeticError, AttributeError) as err:
+            problem = f"{node.value!r:.60} is no {node.tag.rpartition(':')[2]}; in quotes it would be text"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from err
+
+
 @lru_cache(maxsize=8)  # a cycle opens its project seven times, each a tenth of a second of YAML
 def _read(path: Path, text: str) -> Project:
     try:
-        loader = yaml.SafeLoader(text)  # parsed once: that is nearly all of a load's time
+        loader = _Loader(text)  # parsed once: that is nearly all of a load's time
         root = loader.get_single_node()
         twice = _twice(root)
         content = None if root is None else loader.construct_document(root)

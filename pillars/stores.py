@@ -23,6 +23,8 @@ from pillars.errors import Busy, SettingInvalid, StoreUnavailable, UnknownName
 if TYPE_CHECKING:
     import pyarrow as pa
 
+LOGIN = r"://[^/@]*:.*@|^(http|webdav)s?://[^/]*@"  # user:password@, or a token; the bare user of ssh://git@host is no secret
+
 
 def _find_root() -> Path:
     """The nearest folder upwards that has `configs/`; else where this checkout lies."""
@@ -58,13 +60,20 @@ class Stores(Environment):
         """Make the places absolute.
 
         Raises:
-            SettingInvalid: databases cannot lie under such a path.
+            SettingInvalid: databases cannot lie under such a path, or the remote's URL holds a password.
         """
         for name in ("root", "var", "configs"):
             path = getattr(self, name)
             object.__setattr__(self, name, path if path.is_absolute() else (self.root / path).resolve())
         if any(all(c in str(self.var) for c in marks) for marks in ("?", "'\"")):  # a URL ends there; MLflow writes repr(path) into its SQL
             raise SettingInvalid([f"{self.var} holds ?, or ' and \" together: databases cannot. Move the project, or set PILLARS_VAR"])
+        if re.search(LOGIN, self.remote):  # the data branch's first commit holds the URL
+            raise SettingInvalid(
+                [
+                    "PILLARS_REMOTE holds a user or password, which would be committed to git: take them out of the URL, "
+                    "and give them in the remote's own environment variables (such as AWS_SECRET_ACCESS_KEY)"
+                ]
+            )
 
     def folder(self, *parts: str) -> Path:
         """A folder under `var`, made when missing.
@@ -133,7 +142,7 @@ class Stores(Environment):
 
 def without_password(text: str) -> str:
     """`text` with user and password taken out of every URL in it."""
-    return re.sub(r"(\w+://)[^/@\s]+@", r"\1", text)
+    return re.sub(r"(\w+://)\S*@", r"\1", text)  # to the last @: a password may hold / and @
 
 
 def user_name() -> str:

@@ -39,19 +39,31 @@ def opening_mlflow(stores: Stores) -> Iterator[str]:
 
 def _make_whole(database: Path) -> None:
     """Make MLflow's SQLite file under another name first: killed among its hundreds of statements, it would never open again."""
+    draft = database.with_name(f".draft-{database.name}")
+    for left in database.parent.glob(f"{draft.name}*"):
+        left.unlink()
     if database.exists():
         return
     from mlflow.store.db.utils import _safe_initialize_tables, create_sqlalchemy_engine
 
-    draft = database.with_name(f".draft-{database.name}")
-    for left in database.parent.glob(f"{draft.name}*"):
-        left.unlink()
     engine = create_sqlalchemy_engine(f"sqlite:///{draft}")
     try:
         _safe_initialize_tables(engine)
     finally:
         engine.dispose()
-    os.replace(draft, database)
+    _take_place(draft, database)
+
+
+def _take_place(draft: Path, database: Path) -> None:
+    """Give the draft its name, unless a server of MLflow's own, which asks for no lock, has made the file meanwhile."""
+    try:
+        os.link(draft, database)
+    except FileExistsError:
+        pass
+    except OSError:  # a disk without links
+        if not database.exists():
+            os.rename(draft, database)
+    draft.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -82,8 +94,8 @@ def mlflow_errors(left: str) -> Iterator[None]:
 def _told(text: str) -> tuple[str, str]:
     """MLflow's words (it quotes whole SQL statements and request URLs) as a problem, and what to do about it."""
     text = re.split(r" ?\[SQL: | ?\(Background on this error", text)[0].removeprefix("(sqlite3.OperationalError) ").rstrip(". ")
-    if re.search(r"error code 40[13]\b|HTTP 40[13]\b|\b40[13] Client Error", text):
-        return f"the server refuses these credentials ({_status(text)})", LOGIN
+    if refused := re.search(r"\b(?:error code|HTTP) (40[13])\b|\b(40[13]) Client Error", text):
+        return f"the server refuses these credentials (HTTP {refused[1] or refused[2]})", LOGIN
     if waited := re.search(r"(https?://[^/\s]+)\S* failed with exception .*(?:Caused by|exception) (.*)", text):
         return f"no answer from {waited[1]} ({_cause(waited[2])})", "start the server or mend PILLARS_MLFLOW_URI, and run again."
     if "disk is full" in text or "No space left" in text:
@@ -91,10 +103,6 @@ def _told(text: str) -> tuple[str, str]:
     if "readonly database" in text or "unable to open database" in text:
         return f"its database cannot be written ({text[-60:]})", "give this user the right to write there, and run again."
     return text[:300], "see PILLARS_MLFLOW_URI, and run again."
-
-
-def _status(text: str) -> str:
-    return next(f"HTTP {code}" for code in ("401", "403") if code in text)
 
 
 def _cause(text: str) -> str:

@@ -7,11 +7,13 @@ from dataclasses import replace
 
 from pillars.deployment import release, scoring, traffic
 from pillars.development import features
-from pillars.errors import BundleRefused
+from pillars.errors import BundleRefused, DataCorrupt
 from pillars.monitoring import registry
 from pillars.vocabulary import DataVersion, ModelVersion, Release, Rollout, Scored
 from tasks.opened import Opened
 from tasks.policy import step
+
+GONE = "The release that made it answers no longer; restore the file from a backup."
 
 
 @step("export release", retries=2)
@@ -21,7 +23,7 @@ def export(opened: Opened, version: ModelVersion) -> Release:
     try:
         return release.export(opened.stores, opened.config, version, source)
     except BundleRefused as err:
-        trained = opened.past.trained(version.sha256)
+        trained = opened.past.trained(version)
         remedy = f"put MLflow's files back (var/{trained.path} has them too), then pillars deploy {opened.name}" if trained else err.remedy
         raise BundleRefused(err.path, err.problem, remedy) from err
 
@@ -32,19 +34,26 @@ def switch(opened: Opened, to: Release, reason: str) -> Rollout:
     recorded = opened.past.rollout()  # before the policy, which is written first
     now = traffic.read(opened.stores, opened.name)
     instead = None if traffic.believed(now, recorded, opened.past.versions()) else recorded
+    if recorded is None:
+        opened.answering()  # refuses what nobody put there: there is nothing to go by instead
     return traffic.switch(opened.stores, opened.config, to, now.generation if now else 0, reason, instead)
 
 
 def kept(opened: Opened, scored: Scored) -> bool:
     """Whether the predictions are still the bytes that were put on record."""
-    file = opened.stores.var / scored.path
-    return not scored.path or (file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == scored.sha256)
+    return not scored.path or _found(opened, scored) == scored.sha256
 
 
 @step("score batch")
-def score(opened: Opened, period: str, version: DataVersion) -> Scored:
-    """The period's predictions by the release that answers now; none when nobody does."""
+def score(opened: Opened, period: str, version: DataVersion, lost: Scored | None = None) -> Scored:
+    """The period's predictions by the release that answers now; none when nobody does.
+
+    Raises:
+        DataCorrupt: those on record are `lost`, and cannot be made again.
+    """
     rollout = opened.answering()
+    if lost and (rollout is None or lost.reason != _reason(lost, rollout)):  # before anything is written
+        raise DataCorrupt(lost.path, lost.sha256, _found(opened, lost), GONE)
     if rollout is None:
         return Scored(opened.name, period, None, version.id, 0, "", "", "no champion yet")
     rows = opened.read(version)("rows", [period])
@@ -52,5 +61,17 @@ def score(opened: Opened, period: str, version: DataVersion) -> Scored:
     columns = features.design(opened.config, rows)
     key = tuple(dict.fromkeys((*opened.config.key, opened.config.time)))  # the time names the block a row is judged in
     scored = scoring.score(opened.stores, opened.name, period, rows, columns, bundle, rollout, version.id, key)
-    reason = f"{scored.rows} rows by v{rollout.champion.version}, generation {rollout.generation}"
-    return replace(scored, reason=reason, threshold=bundle.threshold)
+    if lost and scored.sha256 != lost.sha256:
+        raise DataCorrupt(lost.path, lost.sha256, _found(opened, lost), GONE)
+    return replace(scored, reason=_reason(scored, rollout), threshold=bundle.threshold)
+
+
+def _found(opened: Opened, scored: Scored) -> str:
+    """The hash of the predictions that are there."""
+    file = opened.stores.var / scored.path
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "no file"
+
+
+def _reason(scored: Scored, rollout: Rollout) -> str:
+    """Whose predictions they are; on record this names the generation, too."""
+    return f"{scored.rows} rows by v{rollout.champion.version}, generation {rollout.generation}"

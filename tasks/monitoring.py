@@ -99,9 +99,11 @@ def follow(opened: Opened) -> None:
     champions = opened.past.champions()
     if not champions:
         return
-    found = registry.external_change(opened.stores, opened.config, champions[0])
-    if found not in (None, *champions[1:2]) and opened.config.registry.external_changes == "ask":  # the one before: not followed yet
-        reason = f"in MLflow somebody moved the alias to v{found}; v{champions[0]} answers. Accept it: pillars deploy --version {found}"
+    found = registry.external_change(opened.stores, opened.config, champions)
+    if found is not None and opened.config.registry.external_changes == "ask":
+        passed = any(v.version == found for v in opened.past.versions())
+        answer = f"Accept it: pillars deploy {opened.name} --version {found}" if passed else f"v{found} has not passed its gate"
+        reason = f"in MLflow somebody moved the alias to v{found}; v{champions[0]} answers. {answer}"
         inputs: dict[str, Json] = {"asked_for": found, "champion": champions[0], "after": len(champions)}
         opened.record("alias", inputs, ("inconclusive", reason), inputs)
         show.request(opened.name, reason)

@@ -12,7 +12,7 @@ from prefect.runtime import flow_run
 from pydantic import TypeAdapter
 
 from pillars import config, project_file
-from pillars.answers.history import facts_of
+from pillars.answers.history import facts_of, outcome_of
 from pillars.data import collection, versions
 from pillars.deployment import traffic
 from pillars.errors import ConfigChanged, UnknownName
@@ -107,6 +107,11 @@ class Opened:
         """The outcome on record for equal inputs."""
         entry = self.ledger.find(self.name, decision, dict(inputs))
         return facts_of(entry, kind) if entry else None
+
+    def decided(self, decision: str, inputs: Mapping[str, Json]) -> Decision | None:
+        """The decision on record for equal inputs."""
+        entry = self.ledger.find(self.name, decision, dict(inputs))
+        return Decision(outcome_of(entry), entry.reason) if entry else None
 
     def record(self, decision: str, inputs: Mapping[str, Json], taken: Decision | tuple[str, str], facts: Any) -> Entry:
         """Put a decision (or outcome and reason) on record; an equal one that is there already stays as it is."""

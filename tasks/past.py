@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pillars.answers.history import facts_of
 from pillars.errors import UnknownName
 from pillars.monitoring.ledger import Entry, Ledger
-from pillars.vocabulary import Batch, Candidate, DataVersion, ModelVersion, Promotion, Rollout, Scorecard, Verdict
+from pillars.vocabulary import Batch, Candidate, DataVersion, Json, ModelVersion, Promotion, Rollout, Scorecard, Verdict
+
+TRAFFIC = ("deploy", "rollback")  # decisions that change it
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,20 @@ class Past:
             raise UnknownName("candidate", period or "newest", self.periods("train"))
         return facts_of(entry, Candidate)
 
-    def trained(self, sha256: str) -> Candidate | None:
-        """The newest candidate of an identity."""
-        found = [facts_of(e, Candidate) for e in self.ledger.entries(self.project, "train") if e.facts["sha256"] == sha256]
-        return found[-1] if found else None
+    def trained_on(self, inputs: Mapping[str, Json]) -> Candidate | None:
+        """The candidate of these inputs; the newest one, where an earlier was lost and what was made again is another."""
+        entries = self.ledger.entries(self.project, "train")
+        found = [e for e in entries if {name: value for name, value in e.inputs.items() if name != "replaces"} == inputs]
+        return facts_of(found[-1], Candidate) if found else None
+
+    def judged(self, candidate: Candidate) -> bool:
+        """Whether a candidate was held against its gate: its bundle is in the registry since."""
+        return any(e.inputs["bundle"] == candidate.digest for e in self.ledger.entries(self.project, "promote"))
+
+    def trained(self, version: ModelVersion) -> Candidate | None:
+        """The newest candidate that a version was registered from; the boosters alone do not tell."""
+        found = [facts_of(e, Candidate) for e in self.ledger.entries(self.project, "train") if e.facts["sha256"] == version.sha256]
+        return next((candidate for candidate in reversed(found) if candidate.digest == version.digest), None)
 
     def promoted(self, version: int | None = None) -> ModelVersion:
         """A version that passed its gate; the last one if not named.
@@ -85,7 +98,7 @@ class Past:
 
     def rollout(self) -> Rollout | None:
         """The newest change of the traffic, by its generation: of two that raced the earlier may be on record later."""
-        changes = [facts_of(e, Rollout) for e in self.ledger.entries(self.project) if e.decision in ("deploy", "rollback")]
+        changes = [facts_of(e, Rollout) for e in self.ledger.entries(self.project) if e.decision in TRAFFIC]
         return max(changes, key=lambda change: change.generation, default=None)
 
     def champion(self) -> int | None:
@@ -94,17 +107,14 @@ class Past:
 
     def champions(self) -> list[int]:
         """Versions as promotions, deployments and rollbacks made them champion, newest first."""
-        made = [e for e in self.ledger.entries(self.project) if e.decision in ("promote", "deploy", "rollback") and e.outcome == "accept"]
-        return [
-            facts_of(e, Promotion).version.version if e.decision == "promote" else int(str(e.inputs["version"])) for e in reversed(made)
-        ]
-
-    def generation(self) -> int:
-        """The newest traffic generation on record; 0 before the first deployment."""
-        return max(
-            (int(str(e.inputs["generation"])) for kind in ("deploy", "rollback") for e in self.ledger.entries(self.project, kind)),
-            default=0,
-        )
+        made, newest = [], 0
+        for entry in self.ledger.entries(self.project):
+            if entry.decision == "promote" and entry.outcome == "accept":
+                made.append(facts_of(entry, Promotion).version.version)
+            elif entry.decision in TRAFFIC and facts_of(entry, Rollout).generation > newest:  # or it was overtaken, and is on record later
+                made.append(facts_of(entry, Rollout).champion.version)
+                newest = facts_of(entry, Rollout).generation
+        return made[::-1]
 
     def realized(self, before: str) -> list[Scorecard]:
         """Realized scorecards of the periods before one, oldest first."""

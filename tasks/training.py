@@ -34,17 +34,16 @@ def champion_of(opened: Opened) -> Bundle | None:
     return release.load(opened.stores, rollout.champion) if rollout else None
 
 
-def intact(opened: Opened, candidate: Candidate) -> bool:
-    """Whether a candidate's folder still holds what was put on record."""
+def kept(opened: Opened, candidate: Candidate) -> bool:
+    """Whether a candidate still is what was put on record, or went on to the registry; else its folder is taken away, to be made again."""
+    path = opened.stores.var / candidate.path
     try:
-        return bool(Bundle.load(opened.stores.var / candidate.path).held_to(candidate.sha256, candidate.digest))
+        return bool(Bundle.load(path).held_to(candidate.sha256, candidate.digest))
     except BundleRefused:
+        if opened.past.judged(candidate):
+            return True
+        folder.clear(path)
         return False
-
-
-def discard(opened: Opened, candidate: Candidate) -> None:
-    """Take away a folder that holds something else by now: it is about to be made again."""
-    folder.clear(opened.stores.var / candidate.path)
 
 
 def labelled(opened: Opened, version: DataVersion) -> rows.Read:

@@ -47,6 +47,62 @@ def test_an_invalid_file_says_what_is_wrong_and_where(file: Path) -> None:
     assert str(caught.value).startswith(f"{file.name} is not a valid project; nothing was changed.")
 
 
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        pytest.param("!!int abc", "'abc' is no int", id="no number"),
+        pytest.param("1" * 5000, f"'{'1' * 59} is no int", id="a number of 5000 digits"),
+        pytest.param("!!float abc", "'abc' is no float", id="no fraction"),
+        pytest.param("!!bool abc", "'abc' is no bool", id="no bool"),
+        pytest.param("!!int ''", "'' is no int", id="empty"),
+        pytest.param("!!timestamp abc", "'abc' is no timestamp", id="no time"),
+        pytest.param("2013-02-31 10:00:00", "'2013-02-31 10:00:00' is no timestamp", id="no such day"),
+    ],
+)
+def test_a_value_that_yaml_itself_cannot_read_is_said_with_its_line(mine: Path, value: str, problem: str) -> None:
+    mine.write_text(VALID + f"cost:\n  unit: parcels\n  false_positive: {value}\n")
+    with pytest.raises(ConfigInvalid) as caught:
+        project_file.load(mine)
+    assert caught.value.problems == [f"line {VALID.count(chr(10)) + 3}: {problem}; in quotes it would be text"]
+
+
+@pytest.mark.parametrize(
+    ("cron", "problem"),
+    [
+        pytest.param("*/15 6-22 1,15,L * mon-fri", None, id="lists, ranges, steps, names"),
+        pytest.param("0 6 ? JAN-mar/2 7", None, id="no day, months, Sunday"),
+        pytest.param("0 6 * * mon#2,FRI#1", None, id="the second Monday"),
+        pytest.param("0 6 * * L5", None, id="the last Friday"),
+        pytest.param("0 22-2 * nov-feb fri-mon", None, id="over the end"),
+        pytest.param("@daily", None, id="a name"),
+        pytest.param("@reboot", "@reboot is none of @hourly, @midnight", id="no such name"),
+        pytest.param("at six on every monday", "at is no minute, in at six on every monday", id="words"),
+        pytest.param("0 99 * * *", "99 is no hour, in 0 99 * * *", id="no such hour"),
+        pytest.param("60 0 * * *", "60 is no minute", id="no such minute"),
+        pytest.param("0 0 0 * *", "0 is no day of the month", id="no such day"),
+        pytest.param("0 0 1 13 *", "13 is no month", id="no such month"),
+        pytest.param("0 0 * * 8", "8 is no day of the week", id="no such weekday"),
+        pytest.param("0 0 * * mon#6", "mon#6 is no day of the week", id="a sixth Monday"),
+        pytest.param("0 0 * * mon,tue#2", "mon,tue#2 is no day of the week", id="some and every"),
+        pytest.param("*/0 * * * *", "*/0 is no minute", id="no step"),
+        pytest.param("1,,2 * * * *", "1,,2 is no minute", id="a hole in a list"),
+        pytest.param("H 6 * * *", "H is no minute", id="a drawn minute"),
+    ],
+)
+def test_a_cron_line_is_refused_here_if_prefect_would(mine: Path, cron: str, problem: str | None) -> None:
+    from prefect.client.schemas.schedules import CronSchedule
+
+    mine.write_text(VALID + f"schedule:\n  cron: '{cron}'\n")
+    if problem is None:
+        assert project_file.load(mine).schedule.cron == CronSchedule(cron=cron).cron
+        return
+    with pytest.raises(ConfigInvalid) as caught:
+        project_file.load(mine)
+    assert caught.value.problems[0].startswith(f"line {VALID.count(chr(10)) + 2}: schedule.cron: {problem}")
+    with pytest.raises(ValidationError):
+        CronSchedule(cron=cron)
+
+
 def test_a_small_file_is_enough(mine: Path) -> None:
     project = project_file.load(mine)
     assert (project.key, project.time, project.target) == (("id",), "at", "late")

@@ -67,7 +67,8 @@ def read(stores: Stores, project: str) -> History:
     for entry in told:
         period = str(entry.inputs.get("period") or period)  # a deployment or rollback belongs to the period it came after
         if entry.decision in ("deploy", "rollback"):
-            rollout = facts_of(entry, Rollout)
+            change = facts_of(entry, Rollout)
+            rollout = change if rollout is None or change.generation > rollout.generation else rollout  # or it was overtaken
         if period and entry.decision != "configure":
             before = chapters.get(period, Chapter(period))
             chapters[period] = replace(
@@ -81,6 +82,11 @@ def facts_of(entry: Entry, kind: type[T]) -> T:
     """A value of the vocabulary as it was put on record."""
     adapter: TypeAdapter[T] = _adapter(cast(Any, kind))
     return adapter.validate_python(entry.facts)
+
+
+def outcome_of(entry: Entry) -> Any:
+    """Accept, refuse or inconclusive."""
+    return entry.outcome  # the ledger keeps it as text; it was one of the three when it was written
 
 
 @cache
@@ -101,17 +107,13 @@ def _told(chapter: Chapter, entry: Entry) -> Chapter:
             return replace(chapter, candidate=facts_of(entry, Candidate))
         case "promote":
             made = facts_of(entry, Promotion)
-            return replace(chapter, promotion=Decision(_outcome(entry), entry.reason), version=made.version)
+            return replace(chapter, promotion=Decision(outcome_of(entry), entry.reason), version=made.version)
         case "deploy" | "rollback":
             return replace(chapter, rollouts=(*chapter.rollouts, facts_of(entry, Rollout)))
         case "cycle":
             return replace(chapter, finished=True)
         case _:
             return chapter
-
-
-def _outcome(entry: Entry) -> Any:
-    return entry.outcome  # the ledger keeps it as text; it was one of the three when it was written
 
 
 def _with_quality(chapters: Iterable[Chapter]) -> Iterable[Chapter]:

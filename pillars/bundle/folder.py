@@ -46,7 +46,7 @@ def write(path: Path, manifest: bytes, files: Mapping[str, bytes]) -> None:
 
     Raises:
         BundleRefused: another bundle is there.
-        StoreUnavailable: the disk refuses; nothing is at `path`.
+        StoreUnavailable: the disk refuses; no bundle is at `path`.
     """
     whole = _whole(path)
     if whole == (json.loads(manifest), dict(files)):
@@ -56,19 +56,18 @@ def write(path: Path, manifest: bytes, files: Mapping[str, bytes]) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         _drop_drafts_of_the_dead(path)
-        clear(path)
         draft.mkdir(parents=True)
         for name, content in {**files, MANIFEST: manifest}.items():
             with (draft / name).open("wb") as handle:
                 handle.write(content)
                 handle.flush()
                 os.fsync(handle.fileno())
-        os.rename(draft, path)
+        _take_place(draft, path)
     except OSError as err:
         shutil.rmtree(draft, ignore_errors=True)
         if _whole(path):  # somebody was first: the same bytes, or refused
             return write(path, manifest, files)
-        raise StoreUnavailable(str(path), f"cannot be written ({err.strerror})", "Nothing is there; free the disk and run again.") from err
+        raise StoreUnavailable.refused(str(path), err, "No bundle is there; free the disk and run again.", "written") from err
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -132,6 +131,16 @@ def clear(path: Path) -> None:
         aside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         path.rename(aside)
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _take_place(draft: Path, path: Path) -> None:
+    """Rename a draft to `path`. What is no bundle makes way; a bundle that another writer has finished meanwhile stays: an OSError."""
+    try:
+        os.rename(draft, path)
+    except OSError:
+        if _whole(path) is None:
+            clear(path)
+        os.rename(draft, path)
 
 
 def _drop_drafts_of_the_dead(path: Path) -> None:

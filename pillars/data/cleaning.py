@@ -103,18 +103,19 @@ def _why(masks: Mapping[str, np.ndarray]) -> str:
 
 
 def _follows(check: Check, checks: tuple[Check, ...]) -> bool:
-    """Whether a check could not run only because a column of its table is missing or of another type, which is said already."""
+    """Whether a check could not run only because a column of its table is missing or of another type, which is refused already."""
     if check.status != "could_not_run":
         return False
     return any(c is not check and _table(c) == _table(check) and _roots(c) & set(_names(check)) for c in checks)
 
 
 def _roots(check: Check) -> set[str]:
-    """Columns that a failed check of set or type says are missing or of another type."""
-    if check.status == "failed" and check.expectation == "expect_table_columns_to_match_set":
+    """Columns that a failed check of set or type, one that refuses the batch itself, says are missing or of another type."""
+    if check.severity != "critical" or check.status != "failed" or check.quarantine:
+        return set()
+    if check.expectation == "expect_table_columns_to_match_set":
         return set(check.observed.partition("missing: ")[2].split(", "))
-    typed = check.status == "failed" and check.expectation == "expect_column_values_to_be_in_type_list"
-    return set(_names(check)) if typed else set()
+    return set(_names(check)) if check.expectation == "expect_column_values_to_be_in_type_list" else set()
 
 
 def _table(check: Check) -> str:

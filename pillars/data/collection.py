@@ -24,6 +24,7 @@ def collect(stores: Stores, project: Project, source: Source, period: str) -> Co
 
     Raises:
         UnknownName: the source has no such period.
+        StoreUnavailable: what it reads from does not answer, or the disk refuses.
         SourceBroken: it fails or gives no table; nothing of the period was kept.
     """
     known = periods(source, project)
@@ -71,12 +72,12 @@ def _parquet(stores: Stores, project: Project, period: str, table: pa.Table) -> 
     """The table as it is kept, protected columns as pseudonyms.
 
     Raises:
-        SourceBroken: Parquet has no such type, or not such a time.
+        SourceBroken: Parquet has no such type or not such a time, or this machine not such a time zone.
     """
     try:
         return parquet_bytes(protect(project, table, stores.secret))
-    except (pa.ArrowException, OverflowError) as err:
-        problem = f"it gave what Parquet cannot hold ({said(project, err)})"
+    except (pa.ArrowException, ValueError, OverflowError, LookupError) as err:
+        problem = f"it gave what cannot be kept ({said(project, err)})"
         raise SourceBroken(project.source.python, period, problem) from cause(project, err)
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pillars.errors import DataCorrupt, StoreUnavailable
-from pillars.stores import Stores, locked, user_name, write_atomically
+from pillars.stores import Stores, locked, user_name, without_password, write_atomically
 
 REMEDY = "Nothing was changed in the data set; mend it and run again."
 CHUNK = 1 << 20
@@ -155,7 +155,7 @@ def _open(stores: Stores, project: str) -> Iterator[Places]:
             yield Places(repo.cache.local, repo.cloud.get_remote_odb())
     except (DvcException, ObjectDBError, OSError, ImportError, sqlite3.Error) as err:
         # ImportError: a remote whose extra (dvc-s3) is not installed; sqlite3: DVC's own state, on a full disk
-        raise StoreUnavailable("DVC", " ".join(str(err).split())[:300] or type(err).__name__, REMEDY) from err
+        raise StoreUnavailable("DVC", without_password(" ".join(str(err).split()))[:300] or type(err).__name__, REMEDY) from err
 
 
 def _config(stores: Stores) -> str:
@@ -180,7 +180,9 @@ def _send(stores: Stores, places: Places, md5s: Collection[str]) -> None:
     _transfer(places.cache, places.remote, missing)
     _drop_rotten(places.remote, missing)
     if absent := missing - set(places.remote.oids_exist(sorted(missing))):
-        raise StoreUnavailable(remote_url(stores), f"lacks {', '.join(sorted(absent)[:3])} after they were sent there", REMEDY)
+        raise StoreUnavailable(
+            without_password(remote_url(stores)), f"lacks {', '.join(sorted(absent)[:3])} after they were sent there", REMEDY
+        )
 
 
 def _transfer(source: Any, target: Any, md5s: Collection[str]) -> None:

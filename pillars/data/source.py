@@ -40,7 +40,8 @@ def open_source(stores: Stores, project: Project) -> Source:
 
     Raises:
         ConfigInvalid: no such module, it has no `source`, or the options do not fit.
-        SourceBroken: the module fails while it is imported or opened, or what it opens has not the three methods.
+        StoreUnavailable: what it reads from does not answer.
+        SourceBroken: the module fails otherwise while it is imported or opened, or what it opens has not the three methods.
     """
     name, options = project.source.python, project.source.options
     file = stores.config_file(project.project).name
@@ -53,27 +54,30 @@ def open_source(stores: Stores, project: Project) -> Source:
         if problem := _misfit(opener, options):
             raise ConfigInvalid(file, [f"source.options: {name}.source does not take them ({problem})"])
         return _with_methods(name, opener(**options))
-    except (ConfigInvalid, SourceBroken):
+    except (ConfigInvalid, SourceBroken, StoreUnavailable):
         raise
     except ModuleNotFoundError as err:
         if f"{name}.".startswith(f"{err.name}."):
             raise ConfigInvalid(file, [f"source.python: there is no module {name}, in {stores.root} or installed"]) from err
         raise SourceBroken(name, "all", f"it needs the module {err.name}, which is not installed") from err
     except FAULTS as err:
-        raise SourceBroken(name, "all", f"it cannot be opened ({said(project, err)})") from cause(project, err)
+        raise _fault(project, "all", "source()", err, "it cannot be opened") from cause(project, err)
 
 
-def periods(source: Source, project: Project | None = None) -> list[str]:
-    """The source's periods, oldest first. With its project, an error says more.
+def periods(source: Source, project: Project) -> list[str]:
+    """The source's periods, oldest first.
 
     Raises:
-        SourceBroken: it fails, or they are no list of distinct names, each sorted after the one before it.
+        StoreUnavailable: the source says that what it reads from does not answer.
+        SourceBroken: it fails otherwise, or they are no list of distinct names, each sorted after the one before it.
     """
-    name = project.source.python if project else type(source).__name__
+    name = project.source.python
     try:
         found = list(islice(source.periods(), MOST_PERIODS + 1))
+    except StoreUnavailable:
+        raise
     except FAULTS as err:
-        raise SourceBroken(name, "all", f"periods() failed ({said(project, err)})") from cause(project, err)
+        raise _fault(project, "all", "periods()", err) from cause(project, err)
     if len(found) > MOST_PERIODS:
         raise SourceBroken(name, "all", f"periods() gave more than {MOST_PERIODS:,} names, the last of them {found[-1]!r:.40}")
     if odd := [p for p in found if not (isinstance(p, str) and PERIOD.fullmatch(p))]:
@@ -114,11 +118,8 @@ def ask(project: Project, source: Source, kind: Literal["rows", "outcomes"], per
         given: object = getattr(source, kind)(period)
     except StoreUnavailable:
         raise
-    except (ConnectionError, TimeoutError) as err:
-        problem, remedy = f"{kind}({period}) got no answer ({said(project, err)})", "Nothing of this period was kept; run again."
-        raise StoreUnavailable(f"source {name}", problem, remedy) from cause(project, err)
     except FAULTS as err:
-        raise SourceBroken(name, period, f"{kind}() failed ({said(project, err)})") from cause(project, err)
+        raise _fault(project, period, f"{kind}()", err) from cause(project, err)
     if not isinstance(given, pa.Table):
         raise SourceBroken(name, period, f"{kind}() must give a pyarrow.Table, not {type(given).__name__}")
     if len(set(given.column_names)) != given.num_columns:
@@ -132,13 +133,22 @@ def ask(project: Project, source: Source, kind: Literal["rows", "outcomes"], per
     return given
 
 
-def said(project: Project | None, err: BaseException) -> str:
+def _fault(project: Project, period: str, call: str, err: BaseException, failed: str = "") -> SourceBroken | StoreUnavailable:
+    """What the source's code raised, as ours; `failed` is what a failed `call` means."""
+    name = project.source.python
+    if isinstance(err, ConnectionError | TimeoutError):
+        where, what = ("", "Nothing") if period == "all" else (f", period {period}", "Nothing of this period")
+        return StoreUnavailable(f"source {name}{where}", f"{call} got no answer ({said(project, err)})", f"{what} was kept; run again.")
+    return SourceBroken(name, period, f"{failed or f'{call} failed'} ({said(project, err)})")
+
+
+def said(project: Project, err: BaseException) -> str:
     """An exception in a line; its text can quote a row, so it is left out where columns are protected, or could be."""
-    if project is None or project.of("protected"):
+    if project.of("protected"):
         return type(err).__name__
     return f"{type(err).__name__}: {' '.join(str(err).split())[:SAID]}"
 
 
-def cause(project: Project | None, err: BaseException) -> BaseException | None:
+def cause(project: Project, err: BaseException) -> BaseException | None:
     """What to chain: nothing where columns are protected, for a traceback is logged with its causes."""
-    return None if project is None or project.of("protected") else err
+    return None if project.of("protected") else err

@@ -67,8 +67,7 @@ def prune(stores: Stores, project_name: str, kept: set[str], champion: int) -> N
 def _publish(bundle_dir: Path, final: Path, release: Release) -> None:
     draft = final.with_name(f"{DRAFT}{final.name}")
     try:
-        if bundle_dir.is_dir():
-            _load(bundle_dir, release)  # before the copy: a refusal names what has to be mended
+        _load(bundle_dir, release)  # before the copy: a refusal names what has to be mended
         shutil.copytree(bundle_dir, draft)
         _load(draft, release)
         _sync(draft)
@@ -76,8 +75,6 @@ def _publish(bundle_dir: Path, final: Path, release: Release) -> None:
             final.rename(final.with_name(f"{DRAFT}broken-{final.name}"))
         draft.rename(final)
     except (OSError, shutil.Error) as err:
-        if not bundle_dir.is_dir():
-            raise BundleRefused(str(bundle_dir), "there is no such folder") from err
         why = err.args[0][0][2] if isinstance(err, shutil.Error) else err.strerror  # one of many files: source, target, reason
         problem = f"cannot be written ({str(why).split(': ')[0]})"
         raise StoreUnavailable(str(final), problem, "No release was made; free the disk and run again.") from err

@@ -86,9 +86,9 @@ def believed(now: Rollout | None, recorded: Rollout | None, promoted: Collection
 
     It may be ahead of the record: whoever switched died before it was written there. Then it must name a version that was promoted.
     """
-    if recorded is None or now == recorded:
+    if now == recorded:
         return True
-    if now is None or now.generation <= recorded.generation:
+    if now is None or (recorded and now.generation <= recorded.generation):
         return False
     return any((v.version, v.sha256) == (now.champion.version, now.champion.sha256) for v in promoted)
 
@@ -99,12 +99,16 @@ def held_to(stores: Stores, now: Rollout | None, recorded: Rollout | None, promo
     Raises:
         StoreUnavailable: it was edited, removed, or an older one was put back.
     """
-    if recorded is None or believed(now, recorded, promoted):
+    if believed(now, recorded, promoted):
         return now
-    said = f"v{now.champion.version} at generation {now.generation}" if now else "nobody"
-    remedy = f"Nothing was changed; restore the file, or run pillars deploy {recorded.project} --version {recorded.champion.version}."
-    problem = f"was edited: it names {said}, on record is v{recorded.champion.version} at generation {recorded.generation}"
-    raise StoreUnavailable(str(_file(stores, recorded.project)), problem, remedy)
+    instead = f"run pillars deploy {recorded.project} --version {recorded.champion.version}" if recorded else "remove it and run again"
+    problem = f"was edited: it names {_named(now)}, on record is {_named(recorded)}"
+    file = _file(stores, next(policy.project for policy in (now, recorded) if policy))
+    raise StoreUnavailable(str(file), problem, f"Nothing was changed; restore the file, or {instead}.")
+
+
+def _named(policy: Rollout | None) -> str:
+    return f"v{policy.champion.version} at generation {policy.generation}" if policy else "nobody"
 
 
 def withdraw(stores: Stores, project_name: str) -> None:

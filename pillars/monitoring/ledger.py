@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["RESET", "Entry", "Ledger"]
 
 RESET = "reset"  # the decision that opens a project's next epoch
+ANOTHER_KEY = f"it and the anchor are sealed with {chain.OTHER}: bring the right key back. If this is the right one, both were edited"
 
 
 class Ledger:
@@ -87,13 +88,13 @@ class Ledger:
         """Follow the whole chain to the anchor; the number of rows.
 
         Raises:
-            LedgerBroken: a row was edited, deleted, swapped, or cut off the end; names the first one.
+            LedgerBroken: a row was edited, deleted, swapped, or cut off the end; names the first one. Or the key is another.
         """
         from sqlalchemy import select
 
         with locked(self._lock, "the ledger", self._wait_s), ledger_store.reading(self._engine, self._wait_s) as connection:
             stored = connection.execute(select(ledger_store.table()).order_by(ledger_store.table().c.seq)).all()
-            anchor = self._read_anchor()
+            anchor = self._read_anchor(connection)
         macs = {row.seq: str(row.mac) for row in stored}
         rows, _ = chain.check_all(self._key, (ledger_store.from_row(row) for row in stored))
         self._hold(anchor, rows, macs.get(anchor.seq) if anchor else None)
@@ -124,7 +125,7 @@ class Ledger:
         from sqlalchemy import select
 
         rows = ledger_store.table()
-        anchor = self._read_anchor()
+        anchor = self._read_anchor(connection)
         last = self._first(connection, select(rows).order_by(rows.c.seq.desc()))
         seq, mac = (last.seq, last.mac) if last else (0, chain.START)
         anchored = connection.execute(select(rows.c.mac).where(rows.c.seq == anchor.seq)).scalar() if anchor else None
@@ -148,8 +149,20 @@ class Ledger:
         if rows > anchor.seq + 1 and alone:
             raise LedgerBroken(anchor.seq + 1, f"and later ones came past the anchor ({rows} rows, {anchor.seq} anchored)")
 
-    def _read_anchor(self) -> Anchor | None:
-        return chain.anchor_from_json(self._key, self._anchor.read_bytes()) if self._anchor.exists() else None
+    def _read_anchor(self, connection: Connection) -> Anchor | None:
+        """The anchor; where its seal does not hold, the first row tells a forged one from a wrong key, under which neither holds."""
+        from sqlalchemy import select
+
+        if not self._anchor.exists():
+            return None
+        try:
+            return chain.anchor_from_json(self._key, self._anchor.read_bytes())
+        except LedgerBroken as err:
+            try:
+                self._first(connection, select(ledger_store.table()).order_by(ledger_store.table().c.seq))
+            except LedgerBroken as first:
+                raise LedgerBroken(first.row, ANOTHER_KEY) from err
+            raise
 
     def _write_anchor(self, anchor: Anchor) -> None:
         if anchor.seq:

@@ -13,7 +13,7 @@ from pillars.monitoring.chain import Entry, canonical, inputs_sha256
 from pillars.stores import without_password
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine, Table
+    from sqlalchemy import URL, Connection, Engine, Table
 
 CONNECT_S = 10  # a server that accepts and never answers; libpq itself waits for ever
 LIBPQ = ("postgresql", "postgresql+psycopg", "postgresql+psycopg2")
@@ -47,13 +47,25 @@ def open_engine(url: str, wait_s: float) -> Engine:
     """An engine without a pool (a connection costs under 1 ms here, and none is shared among threads or forks).
 
     Raises:
-        SettingInvalid: the URL is none, or its driver is not installed.
+        SettingInvalid: the URL is none, of a database that the ledger cannot be kept in, or its driver is not installed.
     """
     from sqlalchemy import NullPool, create_engine, event
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import SQLAlchemyError
 
-    if not url.startswith("sqlite"):
-        return _open_server(url)
-    engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": wait_s})
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() not in _TRIGGERS:
+            raise SettingInvalid([f"PILLARS_LEDGER_URI names another database than {' or '.join(_TRIGGERS)}"])
+        engine = create_engine(parsed, poolclass=NullPool, connect_args=_patience(parsed, wait_s))
+    except (SQLAlchemyError, ValueError) as err:  # never with the URL: it holds a password
+        raise SettingInvalid(["PILLARS_LEDGER_URI is no SQLAlchemy URL of a known database (postgresql+psycopg://...)"]) from err
+    except ImportError as err:
+        raise SettingInvalid([f"PILLARS_LEDGER_URI needs a driver that is not installed ({err})"]) from err
+    if engine.dialect.is_async:
+        raise SettingInvalid(["PILLARS_LEDGER_URI names an asynchronous driver; take postgresql+psycopg, or sqlite alone"])
+    if engine.dialect.name != "sqlite":
+        return engine
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
@@ -67,19 +79,11 @@ def open_engine(url: str, wait_s: float) -> Engine:
     return engine
 
 
-def _open_server(url: str) -> Engine:
-    from sqlalchemy import NullPool, create_engine
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        parsed = make_url(url)
-        bound = {"connect_timeout": CONNECT_S} if parsed.drivername in LIBPQ and "connect_timeout" not in parsed.query else {}
-        return create_engine(parsed, poolclass=NullPool, connect_args=bound)
-    except (SQLAlchemyError, ValueError) as err:  # never with the URL: it holds a password
-        raise SettingInvalid(["PILLARS_LEDGER_URI is no SQLAlchemy URL of a known database (postgresql+psycopg://...)"]) from err
-    except ImportError as err:
-        raise SettingInvalid([f"PILLARS_LEDGER_URI needs a driver that is not installed ({err})"]) from err
+def _patience(url: URL, wait_s: float) -> dict[str, float]:
+    """How long a driver waits: for another writer of a file, for a server's first answer."""
+    if url.get_backend_name() == "sqlite":
+        return {"timeout": wait_s}
+    return {"connect_timeout": CONNECT_S} if url.drivername in LIBPQ and "connect_timeout" not in url.query else {}
 
 
 def make_table(engine: Engine, wait_s: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+    from mlflow.entities.model_registry import RegisteredModel
 
 ALIAS = "champion"
 LEFT = "The ledger is as it was"
 SHA256, DIGEST = "model.sha256", "bundle.sha256"  # tags: the boosters' identity, and everything in the bundle
+POINTED = "pillars.champion"  # tag of the registered model: where we set the alias last
 NOTE = (
     "The alias `champion` follows this project's ledger: use `pillars promote` and `pillars rollback`. "
     "MLflow lets a version be deleted while it is champion, and drops the alias without a word: do not delete versions here."
@@ -62,7 +64,9 @@ def point(stores: Stores, project_name: str, version: int) -> None:
     """
     find(stores, project_name, version)
     with mlflow_errors(LEFT):
-        _open(stores).set_registered_model_alias(project_name, ALIAS, str(version))
+        client = _open(stores)
+        client.set_registered_model_alias(project_name, ALIAS, str(version))
+        client.set_registered_model_tag(project_name, POINTED, str(version))
 
 
 def unpoint(stores: Stores, project_name: str) -> None:
@@ -79,17 +83,22 @@ def unpoint(stores: Stores, project_name: str) -> None:
 def champion(stores: Stores, project_name: str) -> int | None:
     """The version that the alias names."""
     with mlflow_errors(LEFT):
-        models = _open(stores).search_registered_models(f"name = '{project_name}'")
-        return int(models[0].aliases[ALIAS]) if models and ALIAS in models[0].aliases else None
+        model = _model(_open(stores), project_name)
+        return int(model.aliases[ALIAS]) if model and ALIAS in model.aliases else None
 
 
-def external_change(stores: Stores, project: Project, expected_version: int | None) -> int | None:
-    """The version to which somebody else moved the alias: a request by that person. None: it is where the ledger put it, or gone.
+def external_change(stores: Stores, project: Project, champions: Sequence[int]) -> int | None:
+    """The version to which somebody else moved the alias: a request by that person. None: it is where we put it, or gone.
 
-    A missing alias asks for nothing (its version was deleted): `point` again.
+    `champions` by the ledger, newest first: a run that died, or found no server, has not pointed to the newest yet. A missing alias asks
+    for nothing (its version was deleted): `point` again.
     """
-    found = champion(stores, project.project)
-    return None if found == expected_version else found
+    with mlflow_errors(LEFT):
+        model = _model(_open(stores), project.project)
+    found = int(model.aliases[ALIAS]) if model and ALIAS in model.aliases else None
+    pointed = int(model.tags[POINTED]) if model and POINTED in model.tags else None
+    ours = champions[:1] if pointed in champions[:1] else (*champions[:2], pointed)  # died before the tag: on the one before
+    return None if found in ours else found
 
 
 def versions(stores: Stores, project_name: str) -> tuple[ModelVersion, ...]:
@@ -195,8 +204,12 @@ def _log(client: MlflowClient, run: Run, bundle_dir: Path, bundle: Bundle, tags:
     return model.model_id
 
 
+def _model(client: MlflowClient, name: str) -> RegisteredModel | None:
+    return next(iter(client.search_registered_models(f"name = '{name}'")), None)
+
+
 def _make_model(client: MlflowClient, project: Project) -> None:
-    if not client.search_registered_models(f"name = '{project.project}'"):
+    if _model(client, project.project) is None:
         client.create_registered_model(project.project, description=f"{project.description}\n\n{NOTE}".strip())
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import time
-import zipfile
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from pillars.bundle import booster
 from pillars.config import Project, digest
+from pillars.errors import PillarsError
 from pillars.stores import Stores, write_atomically
 from pillars.training.fitting import Ground, fit, fit_until_stopped
 from pillars.training.rows import Rows
@@ -70,8 +70,10 @@ def _kept(stores: Stores, path: Path, recipe: Recipe) -> HeldOut | None:
         with np.load(path, allow_pickle=False) as stored:  # zip checks its CRC, the seal who wrote it
             found = HeldOut(replace(recipe, rounds=int(stored["rounds"])), stored["p"], float(stored["seconds"]))
             return found if sealed(stores, path.name, _content(found), str(stored["seal"])) else None
-    except (FileNotFoundError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
-        return None  # a cache: what cannot be read is made again
+    except PillarsError:  # no key to check the seal with
+        raise
+    except Exception:  # a cache: what cannot be read is made again; a changed byte is any error: of zip, of a header, of a seek
+        return None
 
 
 def _content(found: HeldOut) -> bytes:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pillars.config import Range
+from pillars.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -38,13 +41,16 @@ def search(
     place. So nothing depends on which thread is faster, and a batch that a kill cut short is taken up as it was: what was asked keeps its
     parameters, the rest is asked again and answered alike. A journal that cannot be read, or whose trials do not follow from its losses,
     is begun anew. `loss_of` remembers what it computed; the caller holds a lock on the journal.
+
+    Raises:
+        StoreUnavailable: the journal's disk refuses; the trials in it stay.
     """
     dimensions = {name: _dimension(one) for name, one in space.items()}
-    study = _opened(journal, set(dimensions))
-    if study is None or not _follows(study, space, batch, seed):
-        journal.unlink()
-        study = _created(journal)
-    with ThreadPoolExecutor(workers) as threads:
+    with _disk_errors(journal), ThreadPoolExecutor(workers) as threads:
+        study = _opened(journal, space, batch, seed)
+        if study is None:
+            journal.unlink(missing_ok=True)
+            study = _created(journal)
         for start in range(0, trials, batch):
             places = range(start, min(start + batch, trials))
             asked = [_asked(study, dimensions, seed, place) for place in places]
@@ -69,6 +75,15 @@ def asked_again(space: Mapping[str, Range], batch: int, seed: int, losses: Seque
     return [dict(trial.params) for trial in _slots(study)]
 
 
+@contextmanager
+def _disk_errors(journal: Path) -> Iterator[None]:
+    """What the system refuses, as ours. Raises: StoreUnavailable."""
+    try:
+        yield
+    except OSError as err:
+        raise StoreUnavailable.refused(str(journal), err, "The trials in it stay; mend the disk and run again.", "written") from err
+
+
 def _created(journal: Path) -> Study:
     import optuna
 
@@ -77,17 +92,18 @@ def _created(journal: Path) -> Study:
 
 
 def _follows(study: Study, space: Mapping[str, Range], batch: int, seed: int) -> bool:
-    """Whether the batches that were told in full are what the search would have asked for."""
+    """Whether the batches that were told in full are what the search would have asked for, and every loss a number."""
     from itertools import takewhile
 
     told = list(takewhile(lambda trial: trial.state.is_finished() and trial.value is not None, _slots(study)))
-    told = told[: len(told) // batch * batch]
-    losses = [float(trial.value or 0.0) for trial in told]
-    return asked_again(space, batch, seed, losses) == [dict(trial.params) for trial in told]
+    losses = [trial.value for trial in told]
+    in_full = len(told) // batch * batch
+    asked = [dict(trial.params) for trial in told[:in_full]]
+    return all(map(math.isfinite, losses)) and asked_again(space, batch, seed, losses[:in_full]) == asked
 
 
-def _opened(journal: Path, names: set[str]) -> Study | None:
-    """The journal's study; None where Optuna cannot make sense of it."""
+def _opened(journal: Path, space: Mapping[str, Range], batch: int, seed: int) -> Study | None:
+    """The journal's study; None where Optuna cannot make sense of it, or the search would not have written it."""
     import optuna
     from optuna.trial import TrialState
 
@@ -95,12 +111,14 @@ def _opened(journal: Path, names: set[str]) -> Study | None:
     _mend(journal)
     try:
         study = _created(journal)
-    except Exception:  # a changed byte in a line is any error: of JSON, of a key, of an assertion
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if set(trial.params) != set(space):  # killed between two of its parameters: Optuna leaves it running for ever
+                study.tell(trial.number, state=TrialState.FAIL)
+        return study if _follows(study, space, batch, seed) else None
+    except Exception as err:  # a changed byte in a line is any error: of JSON, of a key, of an assertion
+        if isinstance(err, OSError) or isinstance(err.__context__, OSError):  # of the disk: Optuna's lock says RuntimeError then
+            raise
         return None
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if set(trial.params) != names:  # killed between two of its parameters: Optuna leaves it running for ever
-            study.tell(trial.number, state=TrialState.FAIL)
-    return study
 
 
 def _mend(journal: Path) -> None:

@@ -52,12 +52,14 @@ def tune(
     named = _name(project, fit_rows, valid, [stock, *fixed])
     path = stores.folder("search", project.project) / f"{until}-{named}.json"
     with locked(path.with_suffix(".lock"), f"search {path.stem}", wait_s=600):
-        if _kept(stores, path) is None:
+        content = _kept(stores, path)
+        if content is None:
             found = _found(stores, project, fit_rows, valid, stock, fixed, path.with_suffix(".log"), progress)
-            content: dict[str, Any] = {"rows": {"fit": asdict(parts.search_fit), "validate": asdict(parts.validate)}, **found}
+            content = {"rows": {"fit": asdict(parts.search_fit), "validate": asdict(parts.validate)}, **found}
             kept_by = seal(stores, path.name, json.dumps(content).encode())
             write_atomically(path, json.dumps({**content, "seal": kept_by}, indent=1).encode())
-    return _read(stores, project, until, path)
+    board = tuple(Tried(**{**tried, "recipe": Recipe(**tried["recipe"])}) for tried in content["leaderboard"])
+    return Tuned(project.project, until, board, content["verdict"], stores.relative(path))
 
 
 def _found(
@@ -134,9 +136,3 @@ def _kept(stores: Stores, path: Path) -> dict[str, Any] | None:
         return found if sealed(stores, path.name, json.dumps(found).encode(), kept_by) else None
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
-
-
-def _read(stores: Stores, project: Project, until: str, path: Path) -> Tuned:
-    content = _kept(stores, path) or {}
-    board = tuple(Tried(Recipe(**tried.pop("recipe")), **tried) for tried in content["leaderboard"])
-    return Tuned(project.project, until, board, content["verdict"], stores.relative(path))

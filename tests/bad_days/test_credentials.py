@@ -80,7 +80,8 @@ def test_prefect_that_refuses_the_credentials(clone: Path, refusing: str):
     [
         pytest.param(f"nonsense-{SECRET}", ["PILLARS_LEDGER_URI is no SQLAlchemy URL"], id="no URL"),
         pytest.param(f"postgresql+nosuch://u:{SECRET}@127.0.0.1/x", ["PILLARS_LEDGER_URI is no SQLAlchemy URL"], id="no such driver"),
-        pytest.param(f"oracle://u:{SECRET}@127.0.0.1/x", ["PILLARS_LEDGER_URI needs a driver that is not installed"], id="not installed"),
+        pytest.param(f"oracle://u:{SECRET}@127.0.0.1/x", ["PILLARS_LEDGER_URI names another database"], id="another database"),
+        pytest.param(f"postgresql+pg8000://u:{SECRET}@127.0.0.1/x", ["PILLARS_LEDGER_URI needs a driver that is not"], id="not installed"),
     ],
 )
 def test_a_ledger_url_that_is_none_is_not_quoted(clone: Path, url: str, words: list[str]):

@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from deployments import services as stack
+from deployments.services_mlflow import main
 from deployments.settings import Serving
 from flows.environment import is_up
 from pillars.stores import Stores
@@ -92,3 +96,19 @@ def test_nothing_of_the_environment_is_changed(nothing_chosen: None) -> None:
     before = dict(os.environ)
     found()
     assert dict(os.environ) == before
+
+
+def test_the_mlflow_server_finds_a_database_that_is_whole_and_an_environment_that_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made by itself, table by table, a killed first start would leave one that never opens again."""
+    stores, became = Stores(), []
+
+    def become(program: str, command: list[str], environ: dict[str, str]) -> None:
+        with closing(sqlite3.connect(stores.var / "mlflow" / "mlflow.db")) as database:
+            became.append((command[1:], environ, database.execute("select count(*) from alembic_version").fetchone()))
+
+    command = found()["mlflow"].command
+    before = dict(os.environ)
+    monkeypatch.setattr("os.execve", become)
+    main(*command[command.index("--host") :])
+    assert command[:3] == (sys.executable, "-m", "deployments.services_mlflow")
+    assert became == [(["-m", "mlflow", "server", *command[3:]], before, (1,))]

@@ -22,7 +22,7 @@ def test_the_year_made_again_is_the_pinned_one(project_root: Path):
     project = project_file.load(stores.config_file("flights"))
     shutil.copy(CHECKOUT / pinned.PIN, project_root / pinned.PIN)
     source = collection.open_source(stores, project)
-    for period in collection.periods(source):
+    for period in collection.periods(source, project):
         prepared = cleaning.prepare(stores, project, collection.collect(stores, project, source, period))
         versions.publish(stores, project, prepared, datetime(2014, 1, 1, tzinfo=UTC))
     assert pinned.compare(stores, project) == []

@@ -121,8 +121,15 @@ def _logged(log: Path | None) -> list[Tried]:
     """Tries of an earlier, interrupted run that ended well."""
     if log is None or not log.exists():
         return []
+    _cut_half_line(log)
     found = [Tried(**{**json.loads(line), "problems": tuple(json.loads(line)["problems"])}) for line in log.read_text().splitlines()]
     return [one for one in found if not one.problems]
+
+
+def _cut_half_line(log: Path) -> None:
+    """What a kill left at the end: no try, and the next one would be written behind it on the same line."""
+    if not (content := log.read_bytes()).endswith(b"\n"):
+        os.truncate(log, content.rfind(b"\n") + 1)
 
 
 def _summary(tried: list[Tried], as_json: bool) -> int:

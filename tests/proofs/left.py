@@ -14,6 +14,7 @@ DRAFT = re.compile(
     r"\.draft-.*"  # releases half exported or half deleted
     r"|\..*\.tmp|.*\.[\w-]{22}\.tmp"  # DVC's
     r"|\.(secret|up)-\d+.*"
+    r"|\.room"  # a disk tried for room
     r"|\..+\.\d+(\.[0-9a-f]{8})?"  # of `write_atomically`, of bundles and of Evidently's workspace: .NAME.PID.HEX, .NAME.PID
 )
 LOCKS = ("*.lock", ".lock", "*.writing", "lock")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,25 @@ def test_a_candidate_changed_after_training_is_not_promoted_and_is_trained_again
     pillars.well("train", "small", "2013-03")
     assert told(root, "small") == before
     pillars.well("promote", "small", "2013-03")
+
+
+def test_a_candidate_made_again_by_other_code_takes_the_place_of_the_one_on_record(pillars: Commands):
+    """Its bundle says which code made it, so it is another one."""
+    root = pillars.stage.root
+    flip(root / "var" / str(entries(root, "train")[-1].facts["path"]) / "booster-0.ubj")
+    identity = ["-c", "user.name=A User", "-c", "user.email=user@example.org"]
+    subprocess.run(["git", *identity, "commit", "-q", "--allow-empty", "-m", "other code"], cwd=root, check=True)
+    pillars.well("train", "small", "2013-03")
+    lost, made = entries(root, "train")[-2:]
+    assert made.inputs == lost.inputs | {"replaces": lost.facts["digest"]}
+    assert (made.facts["sha256"], made.facts["digest"] != lost.facts["digest"]) == (lost.facts["sha256"], True)
+    pillars.well("promote", "small", "2013-03")
+    assert entries(root, "promote")[-1].inputs["bundle"] == made.facts["digest"]
+    # it has gone on to the registry: nothing is made again for a folder that nobody reads any more
+    flip(root / "var" / str(made.facts["path"]) / "booster-0.ubj")
+    before = everything(root)
+    pillars.well("train", "small", "2013-03")
+    assert everything(root) == before
 
 
 def test_a_registered_model_changed_in_mlflow_is_not_deployed(pillars: Commands):

@@ -211,6 +211,38 @@ def test_many_writers_at_once_leave_one_whole_bundle(tmp_path: Path) -> None:
     Bundle.load(tmp_path / "bundle").check_golden()
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_bundle_that_another_writer_finishes_meanwhile_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: bool) -> None:
+    """The other one finishes after this one has looked and before it has written anything."""
+    path, sweep = tmp_path / "bundle", folder._drop_drafts_of_the_dead
+    if damaged:
+        write_some_bundle(path)
+        (path / "encoder.json").write_bytes(b"{}")
+    finished: list[int] = []
+
+    def meanwhile(of: Path) -> None:
+        monkeypatch.setattr(folder, "_drop_drafts_of_the_dead", sweep)
+        write_some_bundle(of)
+        finished.append(of.stat().st_mtime_ns)
+
+    monkeypatch.setattr(folder, "_drop_drafts_of_the_dead", meanwhile)
+    write_some_bundle(path)
+    assert finished == [path.stat().st_mtime_ns]
+    assert [one.name for one in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_disk_that_refuses_leaves_what_was_there_and_no_draft(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    (written / "encoder.json").write_bytes(b"{}")
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(StoreUnavailable, match="No space left"):
+        write_some_bundle(written)
+    assert [path.name for path in written.parent.iterdir()] == [written.name]
+    assert sorted(path.name for path in written.iterdir()) == FILES
+
+
 def test_a_writer_killed_half_way_leaves_nothing_and_the_next_one_cleans_up(tmp_path: Path) -> None:
     """The child dies by SIGKILL after its third file."""
     child = (
@@ -229,9 +261,26 @@ def test_a_writer_killed_half_way_leaves_nothing_and_the_next_one_cleans_up(tmp_
     Bundle.load(tmp_path / "bundle").check_golden()
 
 
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_a_writer_killed_while_a_damaged_one_makes_way_is_followed_by_one_who_ends_right(written: Path, nth: int) -> None:
+    """The child dies by SIGKILL before its nth rename: of the draft, of what lies there, of the draft again."""
+    (written / "encoder.json").write_bytes(b"{}")
+    child = (
+        "import os, signal; from pathlib import Path\n"
+        f"left = iter(range({nth - 1})); rename = os.rename\n"
+        "os.rename = lambda *both: rename(*both) if next(left, None) is not None else os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from tests.pillars.bundle.worlds import write_some_bundle\n"
+        f"write_some_bundle(Path({str(written)!r}))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", child], check=False).returncode == -9
+    write_some_bundle(written)
+    assert [path.name for path in written.parent.iterdir()] == [written.name]
+    Bundle.load(written).check_golden()
+
+
 def test_a_place_that_cannot_be_written_is_an_error_that_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(StoreUnavailable, match="Nothing is there"):
+    with pytest.raises(StoreUnavailable, match="No bundle is there"):
         write_some_bundle(tmp_path / "file" / "bundle")
 
 

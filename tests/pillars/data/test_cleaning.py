@@ -157,6 +157,22 @@ def test_what_follows_from_a_missing_column_is_not_said_again(stores: Stores) ->
     assert reason == "expect_column_values_to_be_in_type_list(weight_kg) failed (string)"
 
 
+@pytest.mark.parametrize(
+    "root",
+    [
+        pytest.param(Check("expect_column_values_to_be_in_type_list", "c", "warning", False, "failed", 1, 1.0, ""), id="a type that warns"),
+        pytest.param(
+            Check("expect_table_columns_to_match_set", "", "warning", False, "failed", 1, 1.0, "missing: c"), id="a set that warns"
+        ),
+        pytest.param(Check("expect_column_values_to_be_in_type_list", "c", "critical", True, "failed", 1, 0.1, ""), id="to quarantine"),
+    ],
+)
+def test_only_what_refuses_the_batch_itself_is_said_instead_of_what_follows(root: Check) -> None:
+    lost = Check("expect_column_mean_to_be_between", "c", "critical", False, "could_not_run", 0, 0.0, "", "no numbers")
+    masks: Any = {"rows": {}, "outcomes": {}}
+    assert judge(project(), (root, lost), masks, GOOD, None).reason == "expect_column_mean_to_be_between(c) could not run (no numbers)"
+
+
 def test_a_full_quarantine_says_why(stores: Stores) -> None:
     reason = clean(stores, changed(GOOD, "weight_kg", list(range(9)), 99.0)).validation.decision.reason
     assert reason.endswith("budget 20.00%: expect_column_values_to_be_between(weight_kg) 9")

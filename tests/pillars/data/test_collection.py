@@ -113,7 +113,18 @@ def test_repeated_periods_are_refused() -> None:
             return ["2013-01", "2013-01"]
 
     with pytest.raises(SourceBroken, match="distinct"):
-        periods(Repeating({}))
+        periods(Repeating({}), project())
+
+
+@pytest.mark.parametrize("name", [pytest.param("person", id="protected"), pytest.param("new", id="undeclared")])
+@pytest.mark.parametrize("zone", ["Mars/Phobos", "../zones"])
+def test_times_of_a_zone_that_this_machine_lacks_are_named_where_they_become_pseudonyms(stores: Stores, name: str, zone: str) -> None:
+    table = rows("2013-01")
+    times = table["at"].cast(pa.timestamp("ms", zone))
+    table = table.drop_columns([name]) if name in table.column_names else table
+    with pytest.raises(SourceBroken, match="it gave what cannot be kept"):
+        collect(stores, project(), Memory({"2013-01": table.append_column(name, times)}, {"2013-01": outcomes(table)}), "2013-01")
+    assert not files(stores)
 
 
 def test_a_changed_raw_file_is_not_used(stores: Stores, source: Memory) -> None:

@@ -144,6 +144,22 @@ def test_a_remote_that_cannot_be_written_is_named(stores: Stores) -> None:
         put(blocked)
 
 
+@pytest.mark.parametrize("said", ["refused by {url}", "x" * 285 + " {url}"], ids=["whole", "cut in the password"])
+def test_what_dvc_says_of_a_remote_does_not_quote_its_password(stores: Stores, said: str) -> None:
+    from dvc.exceptions import DvcException
+
+    with pytest.raises(StoreUnavailable, match="DVC: ") as caught, objects._open(stores, "parcels"):
+        raise DvcException(said.format(url="http://bob:se/cr@et@host/data"))
+    assert not [word for word in ("bob", "se/", "et@") if word in str(caught.value)]
+
+
+def test_a_remote_that_lacks_what_was_sent_is_named_without_its_password(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_password = stores.model_copy(update={"remote": "http://bob:se/cr@et@host/data"})
+    monkeypatch.setattr(objects, "_transfer", lambda *_: None)
+    with objects._open(stores, "parcels") as places, pytest.raises(StoreUnavailable, match=r"^http://host/data: lacks"):
+        objects._send(with_password, places, {FIRST})
+
+
 def test_a_relative_remote_is_relative_to_the_project(stores: Stores) -> None:
     beside = stores.model_copy(update={"remote": "../beside"})
     put(beside)

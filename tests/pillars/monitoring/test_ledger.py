@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from pillars.errors import Busy, LedgerBroken, StoreUnavailable
+from pillars.errors import Busy, LedgerBroken, SettingInvalid, StoreUnavailable
 from pillars.monitoring import ledger as ledger_module
 from pillars.monitoring.ledger import Entry, Ledger
 from pillars.stores import Stores
@@ -213,10 +213,15 @@ def test_text_that_is_not_text_is_a_broken_ledger(copy: Callable[[], Stores]) ->
         Ledger(stores).verify()
 
 
-def test_another_key_reads_nothing(copy: Callable[[], Stores]) -> None:
+def test_another_key_reads_nothing_and_is_told_from_a_forged_anchor(copy: Callable[[], Stores]) -> None:
     stores = copy()
-    with pytest.raises(LedgerBroken, match="another key"):
-        Ledger(Stores(root=stores.root, var=stores.var, key="cd" * 32)).verify()
+    other = Ledger(Stores(root=stores.root, var=stores.var, key="cd" * 32))
+    for use in (other.verify, lambda: put(other, 9)):
+        with pytest.raises(LedgerBroken, match=r"^ledger row 1: it and the anchor are sealed with another key .* bring the right key"):
+            use()
+    tamper(stores, "UPDATE ledger SET reason = 'another' WHERE seq = 1")
+    with pytest.raises(LedgerBroken, match="row 1: its content is not what was sealed"):
+        Ledger(stores).verify()
 
 
 @pytest.mark.parametrize("left", [pytest.param(b"", id="emptied"), pytest.param(None, id="removed")])
@@ -248,6 +253,26 @@ def test_a_file_that_is_no_database_is_a_broken_ledger(stores: Stores) -> None:
 def test_a_database_that_cannot_be_opened_says_where_to_look(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match="PILLARS_LEDGER_URI"):
         Ledger(Stores(root=tmp_path, var=tmp_path / "var", key="ab" * 32, ledger_uri=f"sqlite:///{tmp_path}/no/such/folder/l.db"))
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        pytest.param("sqlite:ledger.db", "is no SQLAlchemy URL", id="no slashes"),
+        pytest.param("sqlite://ledger.db", "is no SQLAlchemy URL", id="two slashes"),
+        pytest.param("sqlite+nope:///x", "is no SQLAlchemy URL", id="no such driver"),
+        pytest.param("sqlite:///x?timeout=soon", "is no SQLAlchemy URL", id="no such option"),
+        pytest.param("postgresql://u:hunter2@h:port/x", "is no SQLAlchemy URL", id="no port"),
+        pytest.param("mysql+pymysql://u:hunter2@h/x", "names another database than sqlite or postgresql", id="another database"),
+        pytest.param("postgres://u:hunter2@h/x", "names another database than sqlite or postgresql", id="an old name"),
+        pytest.param("postgresql+pg8000://u:hunter2@h/x", "needs a driver that is not installed", id="not installed"),
+        pytest.param("sqlite+aiosqlite:///x", "names an asynchronous driver", id="asynchronous"),
+    ],
+)
+def test_a_url_that_cannot_hold_the_ledger_is_a_fault_of_the_setting(tmp_path: Path, url: str, problem: str) -> None:
+    with pytest.raises(SettingInvalid, match=f"^PILLARS_LEDGER_URI {problem}") as caught:
+        Ledger(Stores(root=tmp_path, var=tmp_path / "var", key="ab" * 32, ledger_uri=url))
+    assert "hunter2" not in str(caught.value)
 
 
 # ---- several at once, and the ones that die

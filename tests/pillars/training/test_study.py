@@ -1,4 +1,6 @@
+import errno
 import math
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pillars.config import Range
+from pillars.errors import StoreUnavailable
 from pillars.training.study import Params, search
 
 SPACE = {"eta": Range(low=0.01, high=1.0, log=True), "max_depth": Range(low=2, high=9), "subsample": Range(low=0.5, high=1.0)}
@@ -101,6 +104,47 @@ def test_a_journal_cut_anywhere_ends_in_the_same_history(tmp_path: Path) -> None
         cut.write_bytes(whole[:end])
         cut.with_name("a.log.lock").symlink_to(cut)  # the lock of the dead
         assert run(cut, trials=6) == undisturbed
+
+
+LOSS = re.compile(r'"values":\[[^]]*\]')
+
+
+@pytest.mark.parametrize("values", ["[NaN]", "[Infinity]", "[0,5]", '["0.5"]'])
+@pytest.mark.parametrize("place", [0, 4], ids=["in a whole batch", "in the last one"])
+def test_a_journal_with_a_loss_that_the_search_never_told_is_begun_anew(tmp_path: Path, values: str, place: int) -> None:
+    undisturbed = run(tmp_path / "undisturbed.log", trials=9)
+    journal = tmp_path / "a.log"
+    run(journal, trials=5)
+    before = journal.read_text()
+    losses = list(LOSS.finditer(before))
+    journal.write_text(before[: losses[place].start()] + f'"values":{values}' + before[losses[place].end() :])
+    assert run(journal, trials=9) == undisturbed
+
+
+@pytest.mark.parametrize(
+    ("refused", "error"),
+    [
+        pytest.param("os.symlink", StoreUnavailable, id="the lock"),
+        pytest.param("os.fsync", StoreUnavailable, id="the line"),
+        pytest.param("os.rename", RuntimeError, id="the lock's end"),  # Optuna's own; `flows.__main__` tells by its context
+    ],
+)
+def test_a_full_disk_costs_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str, error: type[Exception]) -> None:
+    """Optuna writes a line whenever it opens a journal."""
+    journal = tmp_path / "a.log"
+    run(journal, trials=6)
+    before = journal.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(refused, full)
+        with pytest.raises(error) as raised:
+            run(journal, trials=12)
+    assert "No space left on device" in f"{raised.value} {raised.value.__context__}"
+    assert journal.read_bytes().startswith(before)
+    assert run(journal, trials=12) == run(tmp_path / "undisturbed.log", trials=12)
 
 
 CHILD = """

@@ -179,6 +179,18 @@ def test_a_flipped_bit_in_the_cache_is_noticed(stores: Stores, tmp_path: Path) -
     assert heldout._kept(stores, path, RECIPE) is None
 
 
+def test_whatever_byte_of_the_cache_changes_it_is_read_as_it_was_or_not_at_all(stores: Stores, tmp_path: Path) -> None:
+    path = tmp_path / "one.npz"
+    found = heldout.HeldOut(RECIPE, np.array([0.25, 0.5]), 1.0)
+    heldout._write(stores, path, found)
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        for bits in (0x01, 0x80, 0xFF):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ bits]) + whole[place + 1 :])
+            read = heldout._kept(stores, path, RECIPE)
+            assert read is None or (read.p.tolist(), read.seconds, read.recipe) == ([0.25, 0.5], 1.0, RECIPE)
+
+
 def test_probabilities_that_somebody_else_wrote_are_not_believed(stores: Stores) -> None:
     """A valid file, whose own checksum is right: only the seal tells."""
     first = tuned_at(stores, PROJECT, READ, "2013-03")

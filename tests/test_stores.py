@@ -1,0 +1,37 @@
+"""Settings that cannot be are refused where they are read, and no password leaves in a message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pillars.errors import SettingInvalid
+from pillars.stores import Stores, without_password
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("no answer from http://bob:secret@host/a: refused", "no answer from http://host/a: refused", id="a password"),
+        pytest.param("http://bob:se/cret@host", "http://host", id="with a slash"),
+        pytest.param("http://bob:p@ss@host", "http://host", id="with an @"),
+        pytest.param("http://token@host", "http://host", id="a token"),
+        pytest.param("postgresql+psycopg://u:p@h/x and s3://k:s@b", "postgresql+psycopg://h/x and s3://b", id="two"),
+        pytest.param("see http://host/a or write to me@host", "see http://host/a or write to me@host", id="none"),
+    ],
+)
+def test_a_url_is_said_without_its_password(text: str, expected: str) -> None:
+    assert without_password(text) == expected
+
+
+@pytest.mark.parametrize("url", ["http://bob:se/cret@host/a", "ssh://bob:p@ss@host/a", "s3://key:secret@bucket", "https://token@host/a"])
+def test_a_remote_with_a_password_is_refused_before_git_keeps_it(tmp_path: Path, url: str) -> None:
+    with pytest.raises(SettingInvalid, match=r"PILLARS_REMOTE .* environment variables") as caught:
+        Stores(root=tmp_path, remote=url)
+    assert not [word for word in ("bob", "cret", "ss@", "key:", "token@") if word in str(caught.value)]
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/data@v1", "ssh://git@host:22/data", "../beside", "/mnt/a:b@c", "http://host:80/data"])
+def test_a_remote_without_one_is_taken(tmp_path: Path, url: str) -> None:
+    assert Stores(root=tmp_path, remote=url).remote == url
