@@ -18,7 +18,7 @@ from statistics import median
 import psutil
 
 from bench.found import Month
-from flows.environment import answers, project_settings
+from flows.environment import OWN_SERVER, answers, project_settings
 from tests.clone import CHECKOUT
 
 OURS = ("PREFECT_", "PILLARS_", "MLFLOW_", "DVC_", "GIT_")
@@ -69,7 +69,7 @@ def prefect_server(home: Path) -> Iterator[Server]:
             if server.poll() is not None or time.perf_counter() - began > START_S:
                 raise RuntimeError(f"Prefect's server did not start:\n{_tail(home / 'server.log')}")
             time.sleep(0.1)
-        found = {"PREFECT_HOME": str(home), "PREFECT_API_URL": url}
+        found = {"PREFECT_HOME": str(home), "PREFECT_API_URL": url} | OWN_SERVER
         used = psutil.Process(server.pid).cpu_times()
         yield Server(server.pid, time.perf_counter() - began, used.user + used.system, found)
     finally:

@@ -14,6 +14,11 @@ from typing import Any
 
 from pillars.stores import Stores
 
+OWN_SERVER = {  # nine requests fewer of a cycle's 87, of 20 ms each: a server of ours is of this version, and has no such protection
+    "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",
+    "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",
+}
+
 
 def prepare_prefect(stores: Stores) -> dict[str, str]:
     """Set Prefect's variables for this process and its children; returns those that were added.
@@ -36,7 +41,7 @@ def prepare_prefect(stores: Stores) -> dict[str, str]:
 def local_settings(stores: Stores) -> dict[str, str]:
     """Where a server of this project keeps its database, and its runs their results."""
     home = stores.folder("prefect")
-    return {"PREFECT_HOME": str(home), "PREFECT_LOCAL_STORAGE_PATH": str(home / "storage"), "DO_NOT_TRACK": "1"}
+    return OWN_SERVER | {"PREFECT_HOME": str(home), "PREFECT_LOCAL_STORAGE_PATH": str(home / "storage"), "DO_NOT_TRACK": "1"}
 
 
 def places(stores: Stores) -> dict[str, str]:

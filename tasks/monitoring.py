@@ -26,9 +26,9 @@ def drift(opened: Opened, period: str, version: DataVersion) -> Drift | None:
     earlier = [p for p in version.periods if p < period]
     if not earlier:
         return None
-    read, name = opened.read(version), f"{earlier[0]} to {earlier[-1]}"
-    reference, current = read("rows", earlier), read("rows", [period])
-    return drifts.compare(opened.stores, opened.config, period, reference, current, name)
+    read, columns = opened.read(version), drifts.compared(opened.config)
+    reference, current = (read("rows", periods, columns) for periods in (earlier, [period]))
+    return drifts.compare(opened.stores, opened.config, period, reference, current, f"{earlier[0]} to {earlier[-1]}")
 
 
 @step("judge realized quality")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import Any, TypeVar
@@ -90,8 +90,8 @@ class Opened:
         """Periods of a version with outcomes, oldest first, through `until`."""
         return [p for p in version.periods if p <= until]
 
-    def read(self, version: DataVersion) -> Callable[[str, Sequence[str]], pa.Table]:
-        """`read(kind, periods)` of one data version."""
+    def read(self, version: DataVersion) -> Callable[..., pa.Table]:
+        """`read(kind, periods, columns=None)` of one data version."""
         return partial(versions.read, self.stores, version)
 
     def answering(self) -> Rollout | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -30,8 +31,8 @@ def write_parquet(path: Path, table: pa.Table) -> None:
     stores.write_atomically(path, parquet_bytes(table))
 
 
-def read_parquet(source: Path | bytes, name: str = "") -> pa.Table:
-    """The table in a file, or in the bytes of one that is called `name`.
+def read_parquet(source: Path | bytes, name: str = "", columns: Sequence[str] | None = None) -> pa.Table:
+    """The table in a file, or in the bytes of one that is called `name`; of its columns those of `columns`, where given.
 
     Raises:
         DataCorrupt: the bytes are not Parquet.
@@ -42,7 +43,7 @@ def read_parquet(source: Path | bytes, name: str = "") -> pa.Table:
     except OSError as err:
         raise StoreUnavailable(str(source), f"cannot be read ({err.strerror})", "Run the step that writes it again.") from err
     try:
-        return pq.read_table(pa.BufferReader(content))
+        return pq.read_table(pa.BufferReader(content), columns=None if columns is None else [*columns])
     except (pa.ArrowInvalid, OSError) as err:  # damaged pages raise OSError
         raise DataCorrupt(name or str(source), "that of a Parquet file", "other bytes") from err
 

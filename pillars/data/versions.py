@@ -82,8 +82,12 @@ def find(stores: Stores, project: Project, version_id: str) -> DataVersion:
     return fits[0]
 
 
-def read(stores: Stores, version: DataVersion, kind: Literal["rows", "outcomes"], periods: Sequence[str]) -> pa.Table:
+def read(
+    stores: Stores, version: DataVersion, kind: Literal["rows", "outcomes"], periods: Sequence[str], columns: Sequence[str] | None = None
+) -> pa.Table:
     """Rows or outcomes of some periods of a version, one after the other in the order asked for, each file checked against its hash.
+
+    All their columns, or those of `columns` that they have.
 
     Raises:
         UnknownName: the version has no such period.
@@ -96,8 +100,8 @@ def read(stores: Stores, version: DataVersion, kind: Literal["rows", "outcomes"]
         if period not in files:
             raise UnknownName(f"period with {kind}", period, sorted(files))
     asked = list(periods) or sorted(files)[:1]
-    tables = [read_parquet(objects.load(stores, version.project, record.files[files[p]].md5, files[p]), files[p]) for p in asked]
-    table = pa.concat_tables(tables, promote_options="permissive")
+    contents = ((files[p], objects.load(stores, version.project, record.files[files[p]].md5, files[p])) for p in asked)
+    table = pa.concat_tables([read_parquet(content, name, columns) for name, content in contents], promote_options="permissive")
     return table if periods else table.slice(0, 0)
 
 

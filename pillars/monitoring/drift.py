@@ -58,6 +58,11 @@ def compare(
     return replace(seen, report=report, page=html)
 
 
+def compared(project: Project) -> tuple[str, ...]:
+    """The columns that `compare` looks at."""
+    return (*project.monitoring.drift.structural, *project.monitoring.drift.seasonal)
+
+
 def classification(stores: Stores, project: Project, period: str, joined: pa.Table, page: bool = False) -> str:
     """Realized quality of a period as an Evidently report, once its outcomes are known; the JSON's path relative to `var`.
 
@@ -121,8 +126,7 @@ def _dataset(table: pa.Table, kinds: dict[str, str]) -> Any:
 
 def _kinds(project: Project) -> dict[str, str]:
     """The declared columns as Evidently sorts them: numerical or categorical."""
-    declared = (*project.monitoring.drift.structural, *project.monitoring.drift.seasonal)
-    kinds = {c: "numerical" if project.columns[c].type in ("float", "int") else "categorical" for c in declared}
+    kinds = {c: "numerical" if project.columns[c].type in ("float", "int") else "categorical" for c in compared(project)}
     problems = [
         f"monitoring.drift: {c} is a timestamp; compare a column derived from it" for c in kinds if project.columns[c].type == "timestamp"
     ]
