@@ -96,10 +96,17 @@ def register(opened: Opened, candidate: Candidate) -> ModelVersion:
 @step("move alias", retries=2)
 def follow(opened: Opened) -> None:
     """Let MLflow's alias follow the ledger. One that somebody moved by hand is put back; if the YAML says ask, the request is on record."""
-    champions = opened.past.champions()
-    if not champions:
-        return
-    found = registry.external_change(opened.stores, opened.config, champions)
+    with registry.writing(opened.stores, opened.name):
+        if champions := opened.past.champions():
+            _ask_for(opened, registry.external_change(opened.stores, opened.config, champions), champions)
+        pointed = None
+        while (champion := opened.past.champion()) != pointed and champion is not None:  # or another machine has decided meanwhile
+            registry.point(opened.stores, opened.name, champion)
+            pointed = champion
+
+
+def _ask_for(opened: Opened, found: int | None, champions: list[int]) -> None:
+    """Put somebody's wish for version `found` on record."""
     if found is not None and opened.config.registry.external_changes == "ask":
         passed = any(v.version == found for v in opened.past.versions())
         answer = f"Accept it: pillars deploy {opened.name} --version {found}" if passed else f"v{found} has not passed its gate"
@@ -107,4 +114,3 @@ def follow(opened: Opened) -> None:
         inputs: dict[str, Json] = {"asked_for": found, "champion": champions[0], "after": len(champions)}
         opened.record("alias", inputs, ("inconclusive", reason), inputs)
         show.request(opened.name, reason)
-    registry.point(opened.stores, opened.name, champions[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -31,6 +32,11 @@ NOTE = (
 )
 
 
+def writing(stores: Stores, project_name: str) -> AbstractContextManager[None]:
+    """One writer on this machine. Raises: Busy."""
+    return locked(stores.folder("mlflow") / f"{project_name}.writing", f"the registry of {project_name}")
+
+
 def register(stores: Stores, project: Project, run_id: str, bundle_dir: Path, tags: Mapping[str, str]) -> ModelVersion:
     """Log the bundle as an MLflow model of the run and make it a version of the registered model `project`; a repeat makes nothing.
 
@@ -43,7 +49,7 @@ def register(stores: Stores, project: Project, run_id: str, bundle_dir: Path, ta
         Busy: somebody else registers a model of this project.
     """
     bundle = Bundle.load(bundle_dir)
-    with locked(stores.folder("mlflow") / f"{project.project}.writing", f"the registry of {project.project}"), mlflow_errors(LEFT):
+    with writing(stores, project.project), mlflow_errors(LEFT):
         client = _open(stores)
         if found := _same(client, project.project, bundle):
             return _to_version(found)
