@@ -31,7 +31,6 @@ def train(project: str, period: str | None = None) -> Candidate:
     judged = training.judge(opened, version, until, tuned)
     fitted = training.refit(opened, version, until, judged)
     candidate = development.log_training(opened, version, tuned, judged, fitted)
-    replaced: dict[str, Json] = {"replaces": known.digest} if known and known.digest != candidate.digest else {}
-    opened.record("train", inputs | replaced, ("accept", tuned.verdict), candidate)
+    opened.record("train", inputs | training.replacing(known, candidate), ("accept", tuned.verdict), candidate)
     show.candidate(candidate)
     return candidate

@@ -12,7 +12,7 @@ from pillars.development import features, models
 from pillars.errors import BundleRefused
 from pillars.monitoring import lineage
 from pillars.training import judging, refitting, rows, tuning
-from pillars.vocabulary import Candidate, DataVersion, Decision, Judged, Tuned
+from pillars.vocabulary import Candidate, DataVersion, Decision, Json, Judged, Tuned
 from tasks import progress
 from tasks.opened import Opened
 from tasks.policy import step
@@ -44,6 +44,11 @@ def kept(opened: Opened, candidate: Candidate) -> bool:
             return True
         folder.clear(path)
         return False
+
+
+def replacing(lost: Candidate | None, made: Candidate) -> dict[str, Json]:
+    """What the inputs of a candidate say beside its own, when it takes the place of another one that was lost."""
+    return {"replaces": lost.digest} if lost and lost.digest != made.digest else {}
 
 
 def labelled(opened: Opened, version: DataVersion) -> rows.Read:
