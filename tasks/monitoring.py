@@ -99,18 +99,14 @@ def follow(opened: Opened) -> None:
     with registry.writing(opened.stores, opened.name):
         if champions := opened.past.champions():
             _ask_for(opened, registry.external_change(opened.stores, opened.config, champions), champions)
-        pointed = None
-        while (champion := opened.past.champion()) != pointed and champion is not None:  # or another machine has decided meanwhile
-            registry.point(opened.stores, opened.name, champion)
-            pointed = champion
+        registry.follow(opened.stores, opened.name, opened.past.champion)
 
 
 def _ask_for(opened: Opened, found: int | None, champions: list[int]) -> None:
     """Put somebody's wish for version `found` on record."""
     if found is not None and opened.config.registry.external_changes == "ask":
         passed = any(v.version == found for v in opened.past.versions())
-        answer = f"Accept it: pillars deploy {opened.name} --version {found}" if passed else f"v{found} has not passed its gate"
-        reason = f"in MLflow somebody moved the alias to v{found}; v{champions[0]} answers. {answer}"
+        reason = registry.request(opened.name, found, champions[0], passed=passed)
         inputs: dict[str, Json] = {"asked_for": found, "champion": champions[0], "after": len(champions)}
         opened.record("alias", inputs, ("inconclusive", reason), inputs)
         show.request(opened.name, reason)

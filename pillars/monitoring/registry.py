@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -75,6 +75,17 @@ def point(stores: Stores, project_name: str, version: int) -> None:
         client.set_registered_model_tag(project_name, POINTED, str(version))
 
 
+def follow(stores: Stores, project_name: str, decided: Callable[[], int | None]) -> None:
+    """Set the alias to the version that `decided()` names, and again until it names the same: another machine may decide meanwhile.
+
+    Nothing is set where it names none. Raises: as `point`.
+    """
+    pointed = None
+    while (version := decided()) != pointed and version is not None:
+        point(stores, project_name, version)
+        pointed = version
+
+
 def unpoint(stores: Stores, project_name: str) -> None:
     """Take the alias `champion` away; nothing happens where there is none.
 
@@ -105,6 +116,12 @@ def external_change(stores: Stores, project: Project, champions: Sequence[int]) 
     pointed = int(model.tags[POINTED]) if model and POINTED in model.tags else None
     ours = champions[:1] if pointed in champions[:1] else (*champions[:2], pointed)  # died before the tag: on the one before
     return None if found in ours else found
+
+
+def request(project_name: str, found: int, champion: int, *, passed: bool) -> str:
+    """What somebody asks for who moved the alias to version `found`, and how to answer."""
+    answer = f"Accept it: pillars deploy {project_name} --version {found}" if passed else f"v{found} has not passed its gate"
+    return f"in MLflow somebody moved the alias to v{found}; v{champion} answers. {answer}"
 
 
 def versions(stores: Stores, project_name: str) -> tuple[ModelVersion, ...]:

@@ -147,6 +147,15 @@ def test_the_alias_follows_and_a_move_by_hand_is_seen(stores: Stores, run_id: st
     assert registry.external_change(stores, PROJECT, [1, 2]) == 2, "we had followed"
 
 
+def test_the_alias_is_set_again_where_somebody_decides_meanwhile(stores: Stores, run_id: str, bundles: list[Path]) -> None:
+    register(stores, run_id, bundles[0]), register(stores, run_id, bundles[1])
+    decided: list[int | None] = [1, 2, 2]
+    registry.follow(stores, "small", lambda: decided.pop(0))
+    assert (registry.champion(stores, "small"), decided) == (2, [])
+    registry.follow(stores, "small", lambda: None)
+    assert registry.champion(stores, "small") == 2, "nobody has decided anything"
+
+
 def test_an_alias_that_has_not_followed_yet_is_nobody_s_request(stores: Stores, run_id: str, bundles: list[Path]) -> None:
     """MLflow was down at a rollback, and one more decision came; or the run died before it had put down where it pointed."""
     register(stores, run_id, bundles[0]), register(stores, run_id, bundles[1])
