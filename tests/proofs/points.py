@@ -39,8 +39,9 @@ NAMES = (  # what differs from run to run
     (re.compile(r"/[0-9a-f]{2}/<hash>"), "/<hash>"),
     (re.compile(r"\.\d+\.[0-9a-f]{8}(?=/|$)"), ""),  # a draft of write_atomically or of a bundle: pid and chance
     (re.compile(r"(tmp|\.)[A-Za-z0-9_-]{8,22}\.tmp$"), "<draft>"),
-    (re.compile(r"\d{4,}"), "<number>"),
+    (re.compile(r"-\d+-[0-9a-f]{8}\b"), "-<number>-<hash>"),  # a draft of the key: pid and chance, whose digits are no number
     (re.compile(r"-[0-9a-f]{8}\b"), "-<hash>"),
+    (re.compile(r"\d{4,}"), "<number>"),
 )
 
 

@@ -95,6 +95,7 @@ def test_a_kill_leaves_what_was_there_at_its_point(tmp_path: Path, fatal: tuple[
         ),
         pytest.param("var/.ledger.anchor.4711.0123abcd", "var/.ledger.anchor", id="a draft"),
         pytest.param("var/candidates/.b.4711.e109b73f/golden.json", "var/candidates/.b/golden.json", id="in a bundle's draft"),
+        pytest.param("var/keys/.secret-471-98765abc", "var/keys/.secret-<number>-<hash>", id="a draft of the key"),
         pytest.param("var/predictions/small/2013-03.parquet", "var/predictions/small/<number>-03.parquet", id="a period"),
     ],
 )
