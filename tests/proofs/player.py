@@ -50,7 +50,7 @@ def play(task: Task) -> Tried:
     start, times = time.perf_counter(), 1
     try:
         if proof == "crash":
-            problems = crashes.crash(_scenes, rest[0], Point(rest[2], int(rest[1])))
+            times, problems = crashes.crash(_scenes, rest[0], Point(rest[2], int(rest[1])))
         elif proof == "kill":
             times, problems = KILLS_A_REPLAY, kills.under_fire(_scenes, rest[0], int(rest[1]), KILLS_A_REPLAY)
         else:
