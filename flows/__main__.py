@@ -219,6 +219,17 @@ def rebuild(project: str, pin: bool, as_json: bool) -> None:
     _show(terminal.rebuild(project, pin), as_json)
 
 
+@data.command()
+@PROJECT
+@click.argument("period", required=False)
+@JSON
+def source(project: str, period: str | None, as_json: bool) -> None:
+    """Hold a project's source to its contract, on one period (the newest if not named). Nothing is kept; exit 1 when it breaks one."""
+    from flows import terminal
+
+    sys.exit(terminal.source(project, period, as_json))
+
+
 def _agreed(question: str) -> bool:
     try:
         return click.confirm(question, err=True)

@@ -33,7 +33,7 @@ def ingest(project: str, period: str, again: bool = False) -> Batch:
         return facts_of(newest, Batch)
     prepared = data.check(opened.stores, opened.config, collected)
     show.validation(prepared.validation)
-    batch = data.publish(opened, prepared)
+    batch = data.publish(opened, collected, prepared)
     if not unchanged:  # a period that returns to earlier bytes is a new revision
         opened.record("ingest", inputs | {"replaces": newest.seq if newest else None}, batch.decision, batch)
     return batch

@@ -26,7 +26,7 @@ def rebuild(project: str, last: str | None = None) -> DataVersion:
     opened = open_project(project)
     periods = opened.between(None, last)
     if not periods:
-        raise SourceBroken(opened.config.source.python, "all", "periods() gave none")
+        raise SourceBroken(opened.config.source.name, "all", "periods() gave none")
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), progress.counted(f"rebuild of {project}", len(periods)) as count:
         for period in periods:
             ingest(project, period, again=True)

@@ -248,6 +248,22 @@ def rebuild(project: str, pin: bool) -> Any:
     return told | ({"differs from data.dvc": pinned.compare(stores, opened)} if pinned.project_of(stores) == project else {})
 
 
+def source(project: str, period: str | None, as_json: bool) -> int:
+    """Print which promises of a source are kept; 0 when all are, else 1."""
+    from pillars import project_file
+    from pillars.data import collection, contract
+
+    stores = Stores()
+    opened = project_file.load(stores.config_file(project))
+    promises = contract.hold(opened, collection.open_source(stores, opened), period)
+    if as_json:
+        click.echo(json.dumps([asdict(promise) for promise in promises], indent=2))
+    else:
+        for promise in promises:
+            click.echo(f"{'kept  ' if promise.kept else 'BROKEN'}  {promise.what}{f': {promise.seen}' if promise.seen else ''}")
+    return 0 if all(promise.kept for promise in promises) else 1
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return "-"

@@ -14,11 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, m
 
 Role = Literal["key", "time", "entity", "protected", "feature", "outcome", "known_later", "info"]
 ColumnType = Literal["float", "int", "category", "text", "timestamp", "bool"]
+Every = Literal["hour", "day", "week", "month", "quarter", "year"]
 Share = Annotated[float, Field(ge=0, le=1)]
 NAME = r"^[a-z][a-z0-9_-]{0,40}$"
 MODULE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"  # relative names have no package to start from
 CRON = r"^(@[a-z]+|\S+(\s+\S+){4})$"
 CRON_NAMES = ("@hourly", "@midnight", "@daily", "@weekly", "@monthly", "@yearly", "@annually")
+VARIABLE = r"[A-Z][A-Z0-9_]{0,80}"
+HTTP = r"https?://[^\s/]+(/\S*)?"
 SHAPES = {  # what a pattern asks for, in words
     NAME: "small letters, digits, - and _, a letter first, 41 at most",
     MODULE: "the full name of a module, such as projects.flights",
@@ -33,14 +36,123 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Source(Section):
-    """Where rows and outcomes come from."""
+class Csv(Section):
+    """How CSV files are written. Every value is read as text first; its column says what it means."""
 
-    python: str = Field(
-        pattern=MODULE, description="module whose source() has periods(), rows(period) and outcomes(period), e.g. projects.flights"
+    separator: str = Field(default=",", min_length=1, max_length=1, description="character between values")
+    quote: str = Field(default='"', min_length=1, max_length=1, description="character around values that hold a separator")
+    encoding: str = Field(default="utf-8", description="encoding of the files, as Python names it: utf-8, latin-1, cp1252, utf-16")
+    nulls: tuple[str, ...] = Field(default=("", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null"), description="texts that mean: no value")
+    skip: int = Field(default=0, ge=0, description="lines before the header")
+
+    @field_validator("encoding")
+    @classmethod
+    def known_encoding(cls, encoding: str) -> str:
+        """Refuse an encoding that Python does not have."""
+        try:
+            "a".encode(encoding)
+        except (LookupError, UnicodeError):
+            raise ValueError(f"there is no text encoding {encoding!r:.40}") from None
+        return encoding
+
+
+class Batches(Section):
+    """How the rows of a file or query become periods."""
+
+    by: Literal["time", "rows", "file"] = Field(
+        default="time",
+        description="time: by the column with that role; rows: blocks in their order; file: one period a file, of its name",
     )
-    options: dict[str, JsonValue] = Field(default={}, description="keyword arguments of its source(), e.g. horizon_min: 60")
+    every: Every = Field(default="month", description="by time: what a period is; they are named 2013-02, 2013-W05, 2013-Q1 ...")
+    size: int = Field(default=10_000, ge=1, description="by rows: rows of a period")
+    hold_newest: bool = Field(default=False, description="leave the newest period out until a later one has begun: the file still grows")
+
+
+class Sql(Section):
+    """Queries. The database's address is a secret: it comes from the environment."""
+
+    url_from: str = Field(description="environment variable that holds the SQLAlchemy URL, e.g. SHOP_DB")
+    rows: str = Field(
+        min_length=1, description="query of the rows, or of everything; may name :period, and its :start and :end (not included)"
+    )
+    outcomes: str | None = Field(default=None, description="query of keys and outcomes; by default they are columns of the rows' query")
+    periods: str | None = Field(
+        default=None, description="query whose first column names the periods, oldest first; by default all rows are read and cut"
+    )
+
+    @field_validator("url_from")
+    @classmethod
+    def no_address(cls, name: str) -> str:
+        """Refuse what is no variable's name, without repeating it: it may be an address with its password."""
+        if not re.fullmatch(VARIABLE, name):
+            raise ValueError("it must be the name of an environment variable (capitals, digits, _), never the address itself")
+        return name
+
+
+class Http(Section):
+    """Files behind http(s)."""
+
+    url: str = Field(description="address; with {period} in it, one file per period")
+    periods: tuple[str, ...] = Field(default=(), description="with {period}: the periods there are, oldest first")
+    sha256: dict[str, str] = Field(default={}, description="checksum of the file of a period, or of `all`; another file is refused")
+    attempts: int = Field(default=5, ge=1, le=20, description="tries before the server counts as unreachable; each waits twice as long")
+    timeout_s: float = Field(default=30.0, gt=0, description="seconds that the server may be silent")
+
+    @field_validator("url")
+    @classmethod
+    def no_login(cls, url: str) -> str:
+        """Refuse a password, without repeating it."""
+        if not re.fullmatch(HTTP, url):
+            raise ValueError("it must be an address that begins with http:// or https://")
+        if re.match(r"\w+://[^/?#]*@", url):
+            raise ValueError("it holds a user or password, and YAML files are committed: take them out, and put them into ~/.netrc")
+        return url
+
+
+class Source(Section):
+    """Where rows and outcomes come from: exactly one of python, file, sql and http."""
+
+    python: str | None = Field(
+        default=None,
+        pattern=MODULE,
+        description="module whose source() has periods(), rows(period) and outcomes(period), e.g. projects.flights",
+    )
+    options: dict[str, JsonValue] = Field(default={}, description="python: keyword arguments of its source(), e.g. horizon_min: 60")
+    file: str | None = Field(
+        default=None, min_length=1, description="CSV or Parquet, relative to the project's folder; inbox/*.csv takes all that fit"
+    )
+    sql: Sql | None = Field(default=None, description="queries")
+    http: Http | None = Field(default=None, description="files behind http(s)")
+    csv: Csv = Field(default=Csv(), description="how CSV files are written")
+    batches: Batches = Field(default=Batches(), description="how rows become periods")
+    row_number: str | None = Field(
+        default=None, description="name for the row's number within its file or query, where the data have no key of their own"
+    )
+    licence: str = Field(default="", description="licence or legal basis of the data; kept with each batch")
     outcome_lag: int = Field(default=0, ge=0, description="periods between rows and the arrival of their outcomes")
+
+    @model_validator(mode="after")
+    def one_kind(self) -> Source:
+        """Refuse none or several."""
+        given = [kind for kind in ("python", "file", "sql", "http") if getattr(self, kind) is not None]
+        if len(given) != 1:
+            raise ValueError(f"name one of python, file, sql and http{f', not {len(given)}: ' + ', '.join(given) if given else ''}")
+        if self.options and self.python is None:
+            raise ValueError("options are those of a python source")
+        if self.http and ("{period}" in self.http.url) != bool(self.http.periods):
+            raise ValueError("http: {period} in url and the list of periods belong together")
+        if self.batches.by == "file" and self.file is None:
+            raise ValueError("batches: by file needs files")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What errors and records call it, without anybody's password."""
+        if self.sql:
+            return f"sql {self.sql.url_from}"
+        if self.http:
+            return self.http.url.partition("?")[0]  # what follows may be a token
+        return self.python or f"file {self.file}"
 
 
 class Column(Section):
@@ -49,6 +161,10 @@ class Column(Section):
     type: ColumnType = Field(description="float, int, category, text, timestamp (without a zone) or bool")
     role: tuple[Role, ...] = Field(default=("info",), description="key, time, entity, protected, feature, outcome, known_later, info")
     nullable: bool = Field(default=True, description="whether nulls are allowed")
+    format: str | None = Field(default=None, description="text to timestamp, as strptime: %d.%m.%Y; by default ISO 8601")
+    decimal: Literal[".", ","] = Field(default=".", description="text to number: its decimal mark; the other one may group thousands")
+    true_as: tuple[str, ...] = Field(default=(), description="values that mean true; by default true, yes, t, y, 1")
+    false_as: tuple[str, ...] = Field(default=(), description="values that mean false; by default false, no, f, n, 0")
     description: str = Field(default="", description="what the column means, with its unit")
 
 
@@ -269,14 +385,22 @@ class Project(Section):
                 problems.append(f"columns: {name} is a key, and known only after the prediction moment")
         if not self.key:
             problems.append("columns: one or more columns need role key")
-        if len(self.of("time")) != 1:
-            problems.append("columns: exactly one column needs role time")
+        problems += self._time_problems()
         for name in (*self.monitoring.drift.structural, *self.monitoring.drift.seasonal):
             if name not in self.columns:
                 problems.append(f"monitoring.drift: {name} is not declared under columns{nearest(name, self.columns)}")
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _time_problems(self) -> list[str]:
+        """Why rows cannot be placed in time as the YAML says. Blocks of rows need no time; then rows are blocks of their own."""
+        named, timeless = self.of("time"), self.source.python is None and self.source.batches.by != "time"
+        if len(named) == 1 or (timeless and not named and self.split.block == "row"):
+            return []
+        if timeless and not named:
+            return [f"split: block {self.split.block} needs a column with role time; without one it must be row"]
+        return ["columns: exactly one column needs role time"]
 
     def of(self, role: Role) -> tuple[str, ...]:
         """Names of the columns that have `role`, in the order of the file."""
@@ -289,8 +413,8 @@ class Project(Section):
 
     @property
     def time(self) -> str:
-        """The column of the prediction moment's period."""
-        return self.of("time")[0]
+        """The column of the prediction moment's period; empty where rows have none."""
+        return next(iter(self.of("time")), "")
 
     @property
     def row_columns(self) -> tuple[str, ...]:

@@ -69,6 +69,10 @@ class Collected:
     outcomes: int
     first_time: str
     last_time: str
+    source: str = ""
+    size_bytes: int = 0  # of both files
+    schema: str = ""  # fingerprint of the columns' names and types, as they came: sha256, 16 characters
+    licence: str = ""
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,7 @@ class Batch:
     version: DataVersion | None
     page: str = ""
     kept_at: str = ""
+    collected: Collected | None = None  # what the source gave; None in records of earlier releases
 
 
 @dataclass(frozen=True)

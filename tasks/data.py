@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from pillars.data import cleaning, collection, versions
-from pillars.vocabulary import Batch, Prepared
+from pillars.vocabulary import Batch, Collected, Prepared
 from tasks.opened import Opened
 from tasks.policy import step
 
@@ -14,7 +14,7 @@ check = step("check and clean")(cleaning.prepare)
 
 
 @step("publish data version", retries=2)
-def publish(opened: Opened, prepared: Prepared) -> Batch:
+def publish(opened: Opened, collected: Collected, prepared: Prepared) -> Batch:
     """The batch as a part of the data set; one that was refused makes no version."""
     checked = prepared.validation
     version = versions.publish(opened.stores, opened.config, prepared, datetime.now(UTC)) if checked.decision else None
@@ -28,4 +28,5 @@ def publish(opened: Opened, prepared: Prepared) -> Batch:
         version=version,
         page=checked.page,
         kept_at=prepared.kept_at,
+        collected=collected,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ from pillars.config import Project
 from pillars.data import validation_page
 from pillars.data.collection import read_collected
 from pillars.data.parquet import write_parquet
+from pillars.data.parsing import parse
 from pillars.data.quarantine import ORPHAN, failing, split, unmatched
 from pillars.data.schema import alike, conform
 from pillars.data.suite import Kind
@@ -33,8 +34,15 @@ def prepare(stores: Stores, project: Project, collected: Collected) -> Prepared:
         DataCorrupt: a collected file no longer has its hash.
         ConfigInvalid: an expectation that Great Expectations does not know.
     """
-    rows, outcomes = _read(stores, project, collected)
+    came = _read(stores, project, collected)
+    read = {kind: _typed(project, kind, table) for kind, table in came.items()}
+    rows, outcomes = read["rows"].table, read["outcomes"].table if "outcomes" in read else None
+    if outcomes is not None:
+        outcomes = alike(outcomes, rows, project.key)
     checks, masks = validate(project, collected.period, rows, outcomes, collected.outcomes_period)
+    for kind, typed in read.items():
+        masks[kind].update(typed.unread)
+        checks += _unread(kind, typed)
     bad = failing(masks["rows"], rows.num_rows)
     decision = judge(project, checks, masks, rows, outcomes)
     if decision and outcomes is not None and collected.outcomes_period == collected.period:
@@ -46,7 +54,7 @@ def prepare(stores: Stores, project: Project, collected: Collected) -> Prepared:
     name = f"{project.project}/{collected.period}-{_digest(project, collected)}"
     if not decision:
         return _write_rejected(stores, collected, validation, name)
-    return _write_prepared(stores, project, collected, validation, name, {"rows": rows, "outcomes": outcomes}, masks)
+    return _write_prepared(stores, project, collected, validation, name, {"rows": rows, "outcomes": outcomes}, came, masks)
 
 
 def judge(project: Project, checks: tuple[Check, ...], masks: Masks, rows: pa.Table, outcomes: pa.Table | None) -> Decision:
@@ -76,12 +84,48 @@ def _first(said: list[str], most: int) -> str:
     return "; ".join(said[:most]) + (f"; and {len(said) - most} more" if len(said) > most else "")
 
 
-def _read(stores: Stores, project: Project, collected: Collected) -> tuple[pa.Table, pa.Table | None]:
-    rows = conform(project, read_collected(stores, collected.rows_path, collected.rows_sha256), project.row_columns)
-    if collected.outcomes_path is None or collected.outcomes_sha256 is None:
-        return rows, None
-    outcomes = read_collected(stores, collected.outcomes_path, collected.outcomes_sha256)
-    return rows, alike(conform(project, outcomes, project.outcome_columns), rows, project.key)
+@dataclass(frozen=True)
+class _Typed:
+    """A table in its declared types, and which rows (n,) hold a value that cannot be read, by reason."""
+
+    table: pa.Table
+    unread: dict[str, np.ndarray]
+
+
+def _read(stores: Stores, project: Project, collected: Collected) -> dict[Kind, pa.Table]:
+    """What was collected, by table."""
+    came: dict[Kind, pa.Table] = {"rows": read_collected(stores, collected.rows_path, collected.rows_sha256)}
+    if collected.outcomes_path is not None and collected.outcomes_sha256 is not None:
+        came["outcomes"] = read_collected(stores, collected.outcomes_path, collected.outcomes_sha256)
+    return came
+
+
+def _typed(project: Project, kind: Kind, table: pa.Table) -> _Typed:
+    """Code gives types, which are held to what is declared; files and queries give what they have, which is read as declared."""
+    unread: dict[str, np.ndarray] = {}
+    if project.source.python is None:
+        table, unread = parse(project, table)
+    return _Typed(conform(project, table, project.row_columns if kind == "rows" else project.outcome_columns), unread)
+
+
+def _unread(kind: Kind, typed: _Typed) -> tuple[Check, ...]:
+    """What cannot be read, as checks beside the others."""
+    table, where = typed.table, "" if kind == "rows" else "outcomes: "
+    return tuple(
+        Check(
+            expectation="values_can_be_read",
+            column=where + reason.partition(" is no ")[0],
+            severity="critical",
+            quarantine=True,
+            status="failed",
+            unexpected=int(mask.sum()),
+            unexpected_share=_mean(mask),
+            observed="",
+            detail=reason,
+        )
+        for reason, mask in typed.unread.items()
+        if table.num_rows
+    )
 
 
 def _mean(bad: np.ndarray) -> float:
@@ -164,7 +208,8 @@ def _write_prepared(
     collected: Collected,
     validation: Validation,
     name: str,
-    tables: dict[str, pa.Table | None],
+    tables: dict[Kind, pa.Table | None],
+    came: Mapping[Kind, pa.Table],
     masks: Masks,
 ) -> Prepared:
     """Write kept rows and outcomes, and what is set aside.
@@ -176,14 +221,14 @@ def _write_prepared(
     aside: list[pa.Table] = []
     for kind, mask in masks.items():
         if (table := tables[kind]) is not None:
-            good, bad = split(kind, table, mask)
+            good, bad = split(kind, table, mask, table if project.source.python else came[kind])
             write_parquet(stores.var / f"staging/{name}/{kind}.parquet", good.sort_by([(k, "ascending") for k in project.key]))
             kept[kind] = good.num_rows
             aside.append(bad)
     quarantined = pa.concat_tables(aside, promote_options="permissive")
     if collected.rows + collected.outcomes != sum(kept.values()) + quarantined.num_rows:
         books = f"{collected.rows} rows and {collected.outcomes} outcomes came in, {kept} were kept, {quarantined.num_rows} set aside"
-        raise SourceBroken(project.source.python, collected.period, books)
+        raise SourceBroken(project.source.name, collected.period, books)
     if quarantined.num_rows:
         write_parquet(stores.var / f"quarantine/{name}.parquet", quarantined)
     return Prepared(

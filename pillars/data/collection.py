@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -50,6 +51,10 @@ def collect(stores: Stores, project: Project, source: Source, period: str) -> Co
         outcomes=0 if outcomes is None else outcomes.num_rows,
         first_time=first,
         last_time=last,
+        source=project.source.name,
+        size_bytes=sum(len(c) for c in contents if c is not None),
+        schema=_fingerprint(rows, outcomes),
+        licence=project.source.licence,
     )
 
 
@@ -78,7 +83,13 @@ def _parquet(stores: Stores, project: Project, period: str, table: pa.Table) -> 
         return parquet_bytes(protect(project, table, stores.secret))
     except (pa.ArrowException, ValueError, OverflowError, LookupError) as err:
         problem = f"it gave what cannot be kept ({said(project, err)})"
-        raise SourceBroken(project.source.python, period, problem) from cause(project, err)
+        raise SourceBroken(project.source.name, period, problem) from cause(project, err)
+
+
+def _fingerprint(rows: pa.Table, outcomes: pa.Table | None) -> str:
+    """Equal for tables with equal columns: a feed that gained or lost one, or has one of another type, shows at a glance."""
+    columns = [[(f.name, str(f.type)) for f in table.schema] for table in (rows, outcomes) if table is not None]
+    return hashlib.sha256(json.dumps(columns).encode()).hexdigest()[:16]
 
 
 def _write_raw(stores: Stores, project: Project, period: str, kind: str, content: bytes | None) -> tuple[str | None, str | None]:

@@ -34,7 +34,7 @@ def causes(project: Project) -> dict[str, str]:
     return {
         "lock": f"pyarrow {version('pyarrow')}",
         "expectations": project.section_digest("columns", "expectations", "source")[:16],
-        "source": _source(project.source.python),
+        "source": _source(project),
     }
 
 
@@ -69,9 +69,11 @@ def compare(stores: Stores, project: Project) -> list[str]:
     ]
 
 
-def _source(name: str) -> str:
-    """sha256 (first 16) over the module's Python files, and the versions of the distributions that its PACKAGES says its rows come from."""
-    module = importlib.import_module(name)
+def _source(project: Project) -> str:
+    """Of code: sha256 (first 16) over its Python files, and the versions of the distributions that its PACKAGES says its rows come from."""
+    if project.source.python is None:
+        return project.source.name
+    module = importlib.import_module(project.source.python)
     origin = Path(str(module.__file__))
     files = sorted(origin.parent.glob("*.py")) if origin.name == "__init__.py" else [origin]
     code = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]

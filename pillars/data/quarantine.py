@@ -14,12 +14,15 @@ def failing(masks: dict[str, np.ndarray], rows: int) -> np.ndarray:
     return np.logical_or.reduce([np.zeros(rows, bool), *masks.values()])
 
 
-def split(kind: str, table: pa.Table, masks: dict[str, np.ndarray]) -> tuple[pa.Table, pa.Table]:
-    """The rows without a reason, and the others with the columns `quarantined_from` (`kind`) and `reasons` (list of text)."""
+def split(kind: str, table: pa.Table, masks: dict[str, np.ndarray], came: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """The rows of `table` without a reason; and the others as they `came`, with two columns more.
+
+    These are `quarantined_from` (`kind`) and `reasons` (list of text).
+    """
     bad = failing(masks, table.num_rows)
     at = np.flatnonzero(bad)
     reasons = [[reason for reason, mask in masks.items() if mask[i]] for i in at]
-    aside = table.take(pa.array(at, pa.int64()))
+    aside = came.take(pa.array(at, pa.int64()))
     aside = aside.append_column("quarantined_from", pa.array([kind] * len(at), pa.string()))
     return table.filter(pa.array(~bad)), aside.append_column("reasons", pa.array(reasons, pa.list_(pa.string())))
 

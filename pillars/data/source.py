@@ -13,12 +13,13 @@ from typing import Literal, Protocol, cast
 import pyarrow as pa
 
 from pillars.config import Project
-from pillars.errors import ConfigInvalid, SourceBroken, StoreUnavailable
+from pillars.errors import ConfigInvalid, SettingInvalid, SourceBroken, StoreUnavailable
 from pillars.stores import Stores
 
 PERIOD = re.compile(r"\w[\w:+.-]{0,63}")  # becomes a file's name
 MOST_PERIODS = 100_000  # the hours of eleven years; more is a list that never ends
 SAID = 300  # characters of an exception's text: a path, and what is wrong with its file
+OURS = (StoreUnavailable, SettingInvalid, SourceBroken)  # says what there is to say
 FAULTS = (Exception, SystemExit)  # of a source's own code, which may even call exit()
 
 
@@ -36,14 +37,16 @@ class Source(Protocol):
 
 
 def open_source(stores: Stores, project: Project) -> Source:
-    """The source that the project's YAML names; its module is looked for in the project's folder first.
+    """The source that the project's YAML names; a module is looked for in the project's folder first.
 
     Raises:
         ConfigInvalid: no such module, it has no `source`, or the options do not fit.
         StoreUnavailable: what it reads from does not answer.
         SourceBroken: the module fails otherwise while it is imported or opened, or what it opens has not the three methods.
     """
-    name, options = project.source.python, project.source.options
+    if (name := project.source.python) is None:
+        return _declared(stores, project)
+    options = project.source.options
     file = stores.config_file(project.project).name
     if str(stores.root) not in sys.path:
         sys.path.insert(0, str(stores.root))
@@ -64,17 +67,33 @@ def open_source(stores: Stores, project: Project) -> Source:
         raise _fault(project, "all", "source()", err, "it cannot be opened") from cause(project, err)
 
 
+def _declared(stores: Stores, project: Project) -> Source:
+    """The source that the YAML says without code."""
+    if project.source.sql:
+        from pillars.data.sources.queries import Queries
+
+        return Queries(stores.root, project, project.source.sql)
+    if project.source.http:
+        from pillars.data.sources.web import Web
+
+        return Web(project, project.source.http)
+    from pillars.data.sources.files import Files
+
+    return Files(stores.root, project)
+
+
 def periods(source: Source, project: Project) -> list[str]:
     """The source's periods, oldest first.
 
     Raises:
         StoreUnavailable: the source says that what it reads from does not answer.
+        SettingInvalid: a variable of the environment that it needs is not set.
         SourceBroken: it fails otherwise, or they are no list of distinct names, each sorted after the one before it.
     """
-    name = project.source.python
+    name = project.source.name
     try:
         found = list(islice(source.periods(), MOST_PERIODS + 1))
-    except StoreUnavailable:
+    except OURS:
         raise
     except FAULTS as err:
         raise _fault(project, "all", "periods()", err) from cause(project, err)
@@ -111,12 +130,13 @@ def ask(project: Project, source: Source, kind: Literal["rows", "outcomes"], per
 
     Raises:
         StoreUnavailable: the source says that what it reads from does not answer; another try can help.
+        SettingInvalid: a variable of the environment that it needs is not set.
         SourceBroken: it fails otherwise, or gives no such table.
     """
-    name = project.source.python
+    name = project.source.name
     try:
         given: object = getattr(source, kind)(period)
-    except StoreUnavailable:
+    except OURS:
         raise
     except FAULTS as err:
         raise _fault(project, period, f"{kind}()", err) from cause(project, err)
@@ -135,7 +155,7 @@ def ask(project: Project, source: Source, kind: Literal["rows", "outcomes"], per
 
 def _fault(project: Project, period: str, call: str, err: BaseException, failed: str = "") -> SourceBroken | StoreUnavailable:
     """What the source's code raised, as ours; `failed` is what a failed `call` means."""
-    name = project.source.python
+    name = project.source.name
     if isinstance(err, ConnectionError | TimeoutError):
         where, what = ("", "Nothing") if period == "all" else (f", period {period}", "Nothing of this period")
         return StoreUnavailable(f"source {name}{where}", f"{call} got no answer ({said(project, err)})", f"{what} was kept; run again.")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from datetime import datetime, timedelta
 from typing import Literal
 
 from pydantic import JsonValue
 
 from pillars.config import Column, Expectation, Project
 from pillars.errors import ConfigInvalid
+from pillars.periods import span
 
 Kind = Literal["rows", "outcomes"]
 
@@ -40,28 +39,15 @@ def expectations(project: Project, kind: Kind, period: str | None) -> list[Expec
         if not c.nullable or n in project.key
     ]
     found.append(_unique(project.key))
-    if project.expectations.freshness and period is not None and project.time in declared:
+    if project.expectations.freshness and period is not None and project.time in declared and _of_time(project, period):
         found.append(_fresh(project, period))
     return found + [e for e in project.expectations.suite if e.table == kind]
 
 
-def span(period: str) -> tuple[datetime, datetime] | None:
-    """Start and end (not included) of a period named 2013, 2013-02, 2013-02-28 or 2013-02-28T13; None for any other name."""
-    parts = re.fullmatch(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d))?)?)?", period)
-    if parts is None:
-        return None
-    year, month, day, hour = (None if p is None else int(p) for p in parts.groups())
-    try:
-        start = datetime(year or 0, month or 1, day or 1, hour or 0)
-    except ValueError:
-        return None
-    if hour is not None:
-        return start, start + timedelta(hours=1)
-    if day is not None:
-        return start, start + timedelta(days=1)
-    if month is not None:
-        return start, start.replace(year=start.year + month // 12, month=month % 12 + 1)
-    return start, start.replace(year=start.year + 1)
+def _of_time(project: Project, period: str) -> bool:
+    """Whether a period is one of time. Blocks of rows are not; a file's name may be."""
+    cut = "time" if project.source.python else project.source.batches.by
+    return cut == "time" or (cut == "file" and span(period) is not None)
 
 
 def _expect(
@@ -92,7 +78,7 @@ def _unique(key: tuple[str, ...]) -> Expectation:
 def _fresh(project: Project, period: str) -> Expectation:
     ends = span(period)
     if ends is None:
-        problem = f"expectations.freshness: period {period!r} is no year, month, day or hour; set it to false, or name periods like 2013-02"
+        problem = f"expectations.freshness: period {period!r} is no time; set it to false, or name periods like 2013-02"
         raise ConfigInvalid(f"{project.project}.yaml", [problem])
     first, last = (t.isoformat() for t in ends)
     return _expect(

@@ -36,7 +36,7 @@ def publish(stores: Stores, project: Project, prepared: Prepared, now: datetime)
         Busy: others keep publishing first.
     """
     if prepared.kept_at:
-        raise SourceBroken(project.source.python, prepared.period, f"its batch was rejected ({prepared.validation.decision.reason})")
+        raise SourceBroken(project.source.name, prepared.period, f"its batch was rejected ({prepared.validation.decision.reason})")
     files, paths = _files(stores, prepared)
     name = project.project
     with objects.writing(stores, name):
@@ -44,7 +44,7 @@ def publish(stores: Stores, project: Project, prepared: Prepared, now: datetime)
             parent = branch.tip(stores.root, name)
             before = _record(stores, name, parent)
             gone = _gone(stores, name, before, files)
-            after = _next(name, before, files, gone, project.source.python)
+            after = _next(name, before, files, gone, project.source.name)
             lost = gone - {after.id} if after is before else ()  # the listing itself is made again
             objects.store(stores, name, {path: f.md5 for path, f in after.files.items()}, paths, without=lost)
             if parent is not None and after is before:

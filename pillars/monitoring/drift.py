@@ -142,7 +142,7 @@ def _sampled(project: Project, period: str, table: pa.Table, columns: list[str])
     missing = [c for c in columns if c not in table.column_names]
     if missing or not table.num_rows:
         problem = f"drift has no column {', '.join(missing)}" if missing else "drift has no rows to compare"
-        raise SourceBroken(project.source.python, period, problem)
+        raise SourceBroken(project.source.name, period, problem)
     size, table = project.monitoring.drift.sample, table.select(columns)
     if table.num_rows > size:
         table = table.take(np.sort(np.random.default_rng(project.search.seed).choice(table.num_rows, size, replace=False)))

@@ -47,7 +47,7 @@ def joined(project: Project, predictions: pa.Table, outcomes: pa.Table) -> pa.Ta
     key = list(project.key)
     target = outcomes.select([*key, project.target])
     if target.group_by(key).aggregate([]).num_rows < target.num_rows:
-        raise SourceBroken(project.source.python, "of these outcomes", "two outcomes have the same key")
+        raise SourceBroken(project.source.name, "of these outcomes", "two outcomes have the same key")
     target = pa.table({c: pc.cast(target[c], predictions.schema.field(c).type) if c in key else target[c] for c in target.column_names})
     known = predictions.join(target, keys=key, join_type="inner").filter(pc.is_valid(pc.field(project.target)))
     return known.sort_by([(column, "ascending") for column in key])
@@ -59,7 +59,7 @@ def _blocks(project: Project, known: pa.Table) -> Array:
         return np.arange(known.num_rows, dtype=np.int64)
     if project.time not in known.column_names:  # rows as blocks would pass, with intervals several times too narrow
         raise SourceBroken(
-            project.source.python, "of these predictions", f"they came without {project.time}, which names their {project.split.block}"
+            project.source.name, "of these predictions", f"they came without {project.time}, which names their {project.split.block}"
         )
     seconds = pc.cast(pc.cast(known[project.time], pa.timestamp("s"), safe=False), pa.int64()).to_numpy()
     return np.asarray(seconds // BLOCK_SECONDS[project.split.block], dtype=np.int64)

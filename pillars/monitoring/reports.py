@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import warnings
-from calendar import monthrange
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -17,6 +15,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from pillars.config import Project
 from pillars.errors import SourceBroken, UnknownName
+from pillars.periods import FORMS, last_second
 from pillars.stores import Stores, write_atomically
 
 Kind = Literal["drift", "quality"]
@@ -74,19 +73,14 @@ def clear(stores: Stores, project: str) -> None:
 
 
 def period_end(project: Project, period: str) -> datetime:
-    """The last second of a period named YYYY, YYYY-MM or YYYY-MM-DD: where a replayed year stands on the trend's time axis.
+    """The last second of a period: where a replayed year stands on the trend's time axis.
 
     Raises:
-        SourceBroken: the name has another form, or is no date.
+        SourceBroken: its name is no time and no number.
     """
-    named = re.fullmatch(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?", period)
-    try:
-        if named is None:
-            raise ValueError(period)
-        year, month, day = (int(part) if part else None for part in named.groups())
-        return datetime(year or 0, month or 12, day or monthrange(year or 0, month or 12)[1], 23, 59, 59)
-    except ValueError as err:
-        raise SourceBroken(project.source.python, period, "a period is named YYYY, YYYY-MM or YYYY-MM-DD") from err
+    if (end := last_second(period)) is None:
+        raise SourceBroken(project.source.name, period, f"a period is named {FORMS}")
+    return end
 
 
 def _project_id(project: str) -> UUID:

@@ -263,13 +263,17 @@ def test_outcomes_that_are_all_alike_give_no_quality_report(stores: Stores) -> N
         pytest.param("2013", "2013-12-31 23:59:59", id="year"),
         pytest.param("2012-02", "2012-02-29 23:59:59", id="month"),
         pytest.param("2013-12-31", "2013-12-31 23:59:59", id="day"),
+        pytest.param("2013-12-31T23", "2013-12-31 23:59:59", id="hour"),
+        pytest.param("2013-Q4", "2013-12-31 23:59:59", id="quarter"),
+        pytest.param("2013-W01", "2013-01-06 23:59:59", id="week"),
+        pytest.param("00000002", "2000-01-02 23:59:59", id="the second block"),
     ],
 )
 def test_a_period_ends_with_its_last_second(period: str, end: str) -> None:
     assert str(reports.period_end(TRIPS, period)) == end
 
 
-@pytest.mark.parametrize("period", ["2013-13", "2013-02-30", "q1", "2013-1", "0000"])
+@pytest.mark.parametrize("period", ["2013-13", "2013-02-30", "q1", "2013-1", "0000", "2012-W53", "2013-Q5", "12"])
 def test_a_period_without_a_date_is_refused(period: str) -> None:
-    with pytest.raises(SourceBroken, match="YYYY-MM"):
+    with pytest.raises(SourceBroken, match="a period is named 2013, 2013-Q1, 2013-02"):
         reports.period_end(TRIPS, period)

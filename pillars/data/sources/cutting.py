@@ -1,0 +1,78 @@
+"""The rows of a whole table as periods: by time, in blocks, or file by file. Every row belongs to exactly one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pillars.config import Batches, Every, Project
+from pillars.data.parsing import values_of
+from pillars.errors import SourceBroken
+
+FORMS: dict[Every, str] = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "year": "%Y"}
+
+
+def cut(project: Project, table: pa.Table) -> dict[str, pa.Table]:
+    """Rows by period, oldest first, each in the table's order; for batches by time or by rows.
+
+    A row whose time is missing or unreadable goes with the row before it (validation says so and sets it aside): none is lost.
+
+    Raises:
+        SourceBroken: no row has a time.
+    """
+    batches = project.source.batches
+    named = _by_time(project, batches.every, table) if batches.by == "time" else _by_rows(batches.size, table.num_rows)
+    return without_newest(batches, {name: table.take(pa.array(at)) for name, at in named.items()})
+
+
+def without_newest(batches: Batches, found: dict[str, Any]) -> dict[str, Any]:
+    """All but the newest period, where that is still growing."""
+    return dict(list(found.items())[:-1]) if batches.hold_newest else found
+
+
+def names_of(times: pa.Array | pa.ChunkedArray, every: Every) -> pa.Array | pa.ChunkedArray:
+    """The period of each time: 2013, 2013-Q1, 2013-02, 2013-W05 (ISO), 2013-02-28 or 2013-02-28T13."""
+    seconds = pc.cast(times, pa.timestamp("s"), safe=False)
+    if every == "quarter":
+        return pc.binary_join_element_wise(pc.strftime(seconds, "%Y"), pc.cast(pc.quarter(seconds), pa.string()), "-Q")
+    return pc.strftime(seconds, FORMS[every])
+
+
+def _by_time(project: Project, every: Every, table: pa.Table) -> dict[str, np.ndarray]:
+    """Positions (n,) of each period's rows."""
+    if not table.num_rows:
+        return {}
+    column = project.columns[project.time]
+    if project.time not in table.column_names:
+        raise SourceBroken(project.source.name, "all", f"it has no column {project.time}, by which its rows are cut into periods")
+    names = pc.fill_null_backward(pc.fill_null_forward(names_of(values_of(column, table.column(project.time)), every)))
+    coded = names.combine_chunks().dictionary_encode()
+    if coded.null_count:
+        how = f"; text is read by its format {column.format}" if column.format else "; say its format under columns, such as %d.%m.%Y"
+        raise SourceBroken(project.source.name, "all", f"no row has a time in column {project.time}{how}")
+    order = np.argsort(coded.indices.to_numpy(), kind="stable")
+    ends = np.cumsum(np.bincount(coded.indices.to_numpy(), minlength=len(coded.dictionary)))
+    found = dict(zip(coded.dictionary.to_pylist(), np.split(order, ends[:-1]), strict=True))
+    return dict(sorted(found.items()))
+
+
+def _by_rows(size: int, rows: int) -> dict[str, np.ndarray]:
+    """Blocks of `size` rows, the last one shorter, named by number; eight digits sort for as long as anybody will live."""
+    return {f"{first // size + 1:08d}": np.arange(first, min(first + size, rows)) for first in range(0, rows, size)}
+
+
+def numbered(project: Project, table: pa.Table) -> pa.Table:
+    """The table with each row's number, from 1, in the column that the YAML wants it in; as it is where it wants none.
+
+    Raises:
+        SourceBroken: it has such a column already.
+    """
+    name = project.source.row_number
+    if name is None:
+        return table
+    if name in table.column_names:
+        raise SourceBroken(project.source.name, "all", f"it has a column {name} already, which source.row_number would make")
+    return table.add_column(0, name, pa.array(np.arange(1, table.num_rows + 1)))

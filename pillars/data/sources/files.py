@@ -1,0 +1,108 @@
+"""`source.file`: one CSV or Parquet file, or all that fit a pattern, as a drop folder has them."""
+
+from __future__ import annotations
+
+import glob
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import pyarrow as pa
+
+from pillars import periods
+from pillars.config import Csv, Project
+from pillars.data.sources.cutting import cut, numbered, without_newest
+from pillars.data.sources.roles import Roles
+from pillars.data.sources.tables import PACKED, read_table
+from pillars.errors import SourceBroken, StoreUnavailable, UnknownName
+
+UNFINISHED = (".part", ".partial", ".tmp", ".crdownload")  # what a copy in progress is named; hidden files are left out too
+
+
+class Files:
+    """A source: what `file` names in a project's folder, cut as `batches` says. A file that is read again is parsed again if it changed."""
+
+    def __init__(self, root: Path, project: Project) -> None:
+        self._root, self._project = root, project
+        self._roles = Roles(project)
+
+    def periods(self) -> list[str]:
+        """Names of files, or of the times or blocks in them. Raises as `rows` does, without UnknownName."""
+        return list(self._by_period)
+
+    def rows(self, period: str) -> pa.Table:
+        """Rows of a period with all columns but those of the outcomes.
+
+        Raises:
+            UnknownName: there is no such period.
+            StoreUnavailable: a file is not there, or cannot be read.
+            SourceBroken: a file is no table.
+        """
+        return self._roles.rows(self._table(period))
+
+    def outcomes(self, period: str) -> pa.Table:
+        """Key and outcomes of its rows that have one. Raises as `rows` does."""
+        return self._roles.outcomes(self._table(period))
+
+    def _table(self, period: str) -> pa.Table:
+        if period not in self._by_period:
+            raise UnknownName("period", period, list(self._by_period))
+        found = self._by_period[period]
+        return found if isinstance(found, pa.Table) else self._read(found)
+
+    @cached_property
+    def _by_period(self) -> dict[str, pa.Table] | dict[str, Path]:
+        if self._project.source.batches.by == "file":
+            return without_newest(self._project.source.batches, self._named())
+        tables = [self._read(path) for path in self._paths()]
+        return cut(self._project, pa.concat_tables(tables, promote_options="permissive"))
+
+    def _paths(self) -> list[Path]:
+        pattern = str(self._project.source.file)
+        if not glob.has_magic(pattern):
+            path = self._root / pattern
+            return self._inside(path) if path.is_dir() else [path]
+        found = [self._root / name for name in glob.glob(pattern, root_dir=self._root, recursive=True)]
+        return self._finished(found, pattern)
+
+    def _inside(self, folder: Path) -> list[Path]:
+        return self._finished(list(folder.iterdir()), f"{self._project.source.file}/*")
+
+    def _finished(self, found: list[Path], pattern: str) -> list[Path]:
+        whole = [p for p in found if p.is_file() and not p.name.startswith(".") and p.suffix.lower() not in UNFINISHED]
+        if not whole:
+            raise StoreUnavailable(f"source {pattern}", "no file fits", "Put one there, or mend source.file in the YAML.")
+        return sorted(whole)
+
+    def _named(self) -> dict[str, Path]:
+        """Files by the period that each is named after.
+
+        Raises:
+            SourceBroken: a name is no time and no number, or two files have one.
+        """
+        found: dict[str, Path] = {}
+        for path in self._paths():
+            name = path.name.removesuffix(path.suffix) if path.suffix.lower() in PACKED else path.name
+            name = name.removesuffix(Path(name).suffix)
+            if periods.last_second(name) is None:
+                raise SourceBroken(self._called(path), "all", f"by file, its name must be that of a period: {periods.FORMS}")
+            if name in found:
+                raise SourceBroken(self._called(path), "all", f"{self._called(found[name])} is of period {name}, too")
+            found[name] = path
+        return dict(sorted(found.items()))
+
+    def _read(self, path: Path) -> pa.Table:
+        try:
+            stat = path.stat()
+            state = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        except OSError:
+            state = (0, 0, 0)  # reading says what is wrong
+        return numbered(self._project, _parsed(path, self._called(path), self._project.source.csv, state))
+
+    def _called(self, path: Path) -> str:
+        return path.relative_to(self._root).as_posix() if path.is_relative_to(self._root) else str(path)
+
+
+@lru_cache(maxsize=2)
+def _parsed(path: Path, name: str, dialect: Csv, state: tuple[int, int, int]) -> pa.Table:
+    """The file's table, parsed once in a process as long as the file stays as it is (`state`)."""
+    return read_table(path, name, dialect)

@@ -1,0 +1,170 @@
+"""`source.sql`: queries to a database that SQLAlchemy knows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from pillars.config import Project, Sql
+from pillars.data.sources.cutting import cut, numbered
+from pillars.data.sources.roles import Roles
+from pillars.errors import SettingInvalid, SourceBroken, StoreUnavailable, UnknownName
+from pillars.periods import span
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+FETCHED = 50_000  # rows at a time
+
+
+class Queries:
+    """A source: what the queries give. Nothing is ever written: each query runs in a transaction that is rolled back."""
+
+    def __init__(self, root: Path, project: Project, sql: Sql) -> None:
+        self._root, self._project, self._sql = root, project, sql
+        self._roles = Roles(project)
+
+    def periods(self) -> list[str]:
+        """What the periods' query names, or the times or blocks in all rows. Raises as `rows` does, without UnknownName."""
+        return list(self._whole) if self._sql.periods is None else self._named
+
+    def rows(self, period: str) -> pa.Table:
+        """Rows of a period with all columns but those of the outcomes.
+
+        Raises:
+            UnknownName: there is no such period.
+            SettingInvalid: the variable of the database's address is not set, or is no such address.
+            StoreUnavailable: the database does not answer.
+            SourceBroken: it refuses the query.
+        """
+        return self._roles.rows(self._asked(self._sql.rows, period))
+
+    def outcomes(self, period: str) -> pa.Table:
+        """Key and outcomes of its rows that have one. Raises as `rows` does."""
+        return self._roles.outcomes(self._asked(self._sql.outcomes or self._sql.rows, period))
+
+    def _asked(self, query: str, period: str) -> pa.Table:
+        if period not in (known := self.periods()):
+            raise UnknownName("period", period, known)
+        if self._sql.periods is None and query == self._sql.rows:
+            return self._whole[period]
+        return self._table(query, period)
+
+    @cached_property
+    def _named(self) -> list[str]:
+        return [str(value.as_py()) for value in self._table(str(self._sql.periods)).column(0)]
+
+    @cached_property
+    def _whole(self) -> dict[str, pa.Table]:
+        return cut(self._project, self._table(self._sql.rows))
+
+    def _table(self, query: str, period: str = "all") -> pa.Table:
+        from sqlalchemy import text
+        from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+        asked = text(query)
+        with self._connected() as connection:
+            try:
+                given = self._bound(asked.compile().params, period, connection.dialect.name)
+                result = connection.execution_options(stream_results=True, yield_per=FETCHED).execute(asked, given)
+                names = list(result.keys())
+                parts = [_arrow(names, part) for part in result.partitions()]
+            except DBAPIError as err:
+                said = self._said(err.orig or err)
+                if err.connection_invalidated or "locked" in said:
+                    raise StoreUnavailable(f"source {self._project.source.name}", said, "Nothing was kept; run again.") from None
+                raise SourceBroken(self._project.source.name, period, f"the database refuses the query ({said})") from None
+            except SQLAlchemyError as err:
+                raise SourceBroken(self._project.source.name, period, f"the query cannot be sent ({self._said(err)})") from None
+        if len(set(names)) != len(names):
+            raise SourceBroken(self._project.source.name, period, "the query gives two columns of one name")
+        return numbered(self._project, _joined(parts) if parts else pa.table({name: pa.nulls(0) for name in names}))
+
+    def _bound(self, named: Any, period: str, dialect: str) -> dict[str, Any]:
+        """Values of the parameters that the query names."""
+        known: dict[str, Any] = {"period": period}
+        if ends := span(period):
+            known |= dict(zip(("start", "end"), (_moment(at, dialect) for at in ends), strict=True))
+        if strange := sorted(set(named) - set(known)):
+            problem = f"the query names :{strange[0]}; there are :period, and for a period that is a time :start and :end"
+            raise SourceBroken(self._project.source.name, period, problem)
+        return {name: known[name] for name in named}
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        name = f"source {self._project.source.name}"
+        engine = self._engine()
+        try:
+            try:
+                connection = engine.connect()
+            except SQLAlchemyError as err:
+                problem = f"the database does not answer ({self._said(getattr(err, 'orig', None) or err)})"
+                raise StoreUnavailable(name, problem, f"Nothing was kept; see to it, or to {self._sql.url_from}, and run again.") from None
+            with connection:  # leaving it rolls back
+                yield connection
+        finally:
+            engine.dispose()
+
+    def _engine(self) -> Engine:
+        from sqlalchemy import create_engine, make_url
+        from sqlalchemy.exc import ArgumentError
+        from sqlalchemy.pool import NullPool
+
+        variable = self._sql.url_from
+        address = os.environ.get(variable, "")
+        if not address:
+            raise SettingInvalid([f"{variable} is not set: source.sql.url_from expects the database's SQLAlchemy URL in it"])
+        try:
+            url = make_url(address)
+            engine = create_engine(url, poolclass=NullPool)
+        except (ArgumentError, ValueError):  # never with the value: it holds a password
+            raise SettingInvalid([f"{variable} is no SQLAlchemy URL, such as postgresql+psycopg://user:password@host/database"]) from None
+        except ModuleNotFoundError as err:
+            raise SettingInvalid([f"{variable} asks for the driver {err.name}, which is not installed"]) from None
+        if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
+            file = self._root / url.database
+            if not file.is_file():  # SQLite would make an empty one
+                raise StoreUnavailable(f"source {self._project.source.name}", f"there is no file {url.database}", f"Mend {variable}.")
+            return create_engine(url.set(database=str(file)), poolclass=NullPool)
+        return engine
+
+    def _said(self, err: BaseException) -> str:
+        """A database's complaint in a line; it can quote a value, so it is left out where columns are protected."""
+        return type(err).__name__ if self._project.of("protected") else " ".join(str(err).split())[:200]
+
+
+def _moment(at: datetime, dialect: str) -> datetime | str:
+    """SQLite compares times as text: then the shorter form sorts before all of its day."""
+    return (at.date().isoformat() if at.hour == 0 else at.isoformat(sep=" ")) if dialect == "sqlite" else at
+
+
+def _arrow(names: list[str], rows: Any) -> pa.Table:
+    return pa.Table.from_arrays([_column(values) for values in zip(*rows, strict=True)], names)
+
+
+def _column(values: Sequence[Any]) -> pa.Array:
+    try:
+        column = pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):  # of several types, as SQLite lets them be, or of the database's own
+        return _text(values)
+    return column.cast(pa.float64()) if pa.types.is_decimal(column.type) else column
+
+
+def _text(values: Sequence[Any]) -> pa.Array:
+    return pa.array([None if v is None else str(v) for v in values], pa.string())
+
+
+def _joined(parts: list[pa.Table]) -> pa.Table:
+    try:
+        return pa.concat_tables(parts, promote_options="permissive")
+    except pa.ArrowTypeError:  # numbers first, then a word
+        return pa.concat_tables([pa.table({name: _text(part[name].to_pylist()) for name in part.column_names}) for part in parts])
