@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
@@ -77,6 +78,26 @@ def main() -> None:
 
     PROJECT is the name of a YAML in configs/; flights if not given.
     """
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--target", required=True, metavar="COLUMN", help="What is to be predicted: a column with two values.")
+@click.option("--time", metavar="COLUMN", help="When each prediction is asked for; without it, periods are blocks of rows.")
+@click.option("--id", "key", metavar="COLUMN", multiple=True, help="The column that names a row; several times for several.")
+@click.option(
+    "--protect", metavar="COLUMN", multiple=True, help="A column that leaves ingest as a keyed pseudonym only; several times for several."
+)
+@click.option("--name", help="The project's name; the file's if not given.")
+@click.option("--force", is_flag=True, help="Replace a configs/NAME.yaml that is there.")
+@JSON
+def init(
+    file: Path, target: str, time: str | None, key: tuple[str, ...], protect: tuple[str, ...], name: str, force: bool, as_json: bool
+) -> None:
+    """Look at a CSV or Parquet FILE and write configs/NAME.yaml for it: types, roles, expectations, split, gate. Then: pillars run NAME."""
+    from flows import terminal
+
+    terminal.init(file, name, {"target": target, "time": time, "key": key, "protect": protect}, force=force, as_json=as_json)
 
 
 @main.command()

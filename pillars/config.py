@@ -65,6 +65,7 @@ class Batches(Section):
     )
     every: Every = Field(default="month", description="by time: what a period is; they are named 2013-02, 2013-W05, 2013-Q1 ...")
     size: int = Field(default=10_000, ge=1, description="by rows: rows of a period")
+    shuffled: bool = Field(default=False, description="by rows: blocks of rows drawn by chance, always the same, for a file that is sorted")
     hold_newest: bool = Field(default=False, description="leave the newest period out until a later one has begun: the file still grows")
 
 

@@ -6,6 +6,7 @@ PillarsError
  +- ConfigChanged      the YAML differs from the one the history was made with   exit 3
  +- UnknownName        no such project, period, version                    exit 2
  +- InputInvalid       a column that cannot be encoded                      exit 2
+ +- ColumnUnfit        a column of a file is not what was asked of it      exit 2
  +- TooFewRows         a period holds too little to fit, validate and judge on   exit 4
  +- SourceBroken       a source did not give what its contract says        exit 4
  +- DataCorrupt        bytes do not have the hash that names them          exit 5
@@ -96,6 +97,19 @@ class InputInvalid(PillarsError):
 
     def __str__(self) -> str:
         return f"column {self.column} {self.problem}; nothing was predicted."
+
+
+class ColumnUnfit(PillarsError):
+    """A column of a file that cannot be what was asked of it; no project was written."""
+
+    exit_code = 2
+
+    def __init__(self, column: str, problem: str) -> None:
+        super().__init__(column, problem)
+        self.column, self.problem = column, problem
+
+    def __str__(self) -> str:
+        return f"column {self.column}: {self.problem}; nothing was written."
 
 
 class TooFewRows(PillarsError):

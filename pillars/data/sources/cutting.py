@@ -24,7 +24,7 @@ def cut(project: Project, table: pa.Table) -> dict[str, pa.Table]:
         SourceBroken: no row has a time.
     """
     batches = project.source.batches
-    named = _by_time(project, batches.every, table) if batches.by == "time" else _by_rows(batches.size, table.num_rows)
+    named = _by_time(project, batches.every, table) if batches.by == "time" else _by_rows(batches, table.num_rows)
     return without_newest(batches, {name: table.take(pa.array(at)) for name, at in named.items()})
 
 
@@ -59,9 +59,10 @@ def _by_time(project: Project, every: Every, table: pa.Table) -> dict[str, np.nd
     return dict(sorted(found.items()))
 
 
-def _by_rows(size: int, rows: int) -> dict[str, np.ndarray]:
-    """Blocks of `size` rows, the last one shorter, named by number; eight digits sort for as long as anybody will live."""
-    return {f"{first // size + 1:08d}": np.arange(first, min(first + size, rows)) for first in range(0, rows, size)}
+def _by_rows(batches: Batches, rows: int) -> dict[str, np.ndarray]:
+    """Blocks of rows, the last one shorter, named by number; eight digits sort for as long as anybody will live."""
+    order = np.random.default_rng(0).permutation(rows) if batches.shuffled else np.arange(rows)
+    return {f"{i // batches.size + 1:08d}": np.sort(order[i : i + batches.size]) for i in range(0, rows, batches.size)}
 
 
 def numbered(project: Project, table: pa.Table) -> pa.Table:

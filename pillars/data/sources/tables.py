@@ -38,7 +38,7 @@ def read_table(content: bytes | Path, name: str, dialect: Csv) -> pa.Table:
     try:
         if ending in COLUMNAR:
             return pq.read_table(content if isinstance(content, Path) else pa.BufferReader(content), partitioning=None)
-        text = _unpacked(content.read_bytes() if isinstance(content, Path) else content, packed)
+        text = unpacked(content.read_bytes() if isinstance(content, Path) else content, packed, name)
         return _read_csv(text, name, dialect, "\t" if ending == ".tsv" and dialect.separator == "," else dialect.separator)
     except FileNotFoundError as err:
         raise StoreUnavailable(f"source {name}", "there is no such file", "Put it there, or mend source.file in the YAML.") from err
@@ -46,23 +46,31 @@ def read_table(content: bytes | Path, name: str, dialect: Csv) -> pa.Table:
         raise _other_encoding(name, dialect, f"byte 0x{err.object[err.start]:02x} at position {err.start}") from err
     except UnicodeError as err:  # UTF-16 without the two bytes that say which
         raise _other_encoding(name, dialect, f"its content ({_line(err)})") from err
-    except (pa.ArrowInvalid, EOFError, lzma.LZMAError) as err:
+    except pa.ArrowInvalid as err:
         if "invalid UTF8" in str(err):
             raise _other_encoding(name, dialect, str(err).partition(": ")[2] or "a byte") from err
         raise SourceBroken(name, "all", f"it cannot be read as {ending[1:]} ({_line(err)})") from err
-    except OSError as err:  # Arrow's, too, for a packed file that is cut off
+    except OSError as err:  # Arrow's, too, for damaged pages
         if err.errno is None:
             raise SourceBroken(name, "all", f"it cannot be read as {ending[1:]} ({_line(err)})") from err
         raise StoreUnavailable.refused(f"source {name}", err, "Nothing was kept; mend it and run again.", "read") from err
 
 
-def _unpacked(content: bytes, ending: str) -> bytes:
-    if ending == ".xz":
-        return lzma.decompress(content)
+def unpacked(content: bytes, ending: str, name: str) -> bytes:
+    """What is in a packed file; content without such an ending as it is.
+
+    Raises:
+        SourceBroken: it is cut off, or not packed so.
+    """
     if not ending:
         return content
-    with pa.CompressedInputStream(pa.BufferReader(content), ARROW[ending]) as stream:
-        return cast(bytes, stream.read())
+    try:
+        if ending == ".xz":
+            return lzma.decompress(content)
+        with pa.CompressedInputStream(pa.BufferReader(content), ARROW[ending]) as stream:
+            return cast(bytes, stream.read())
+    except (OSError, EOFError, lzma.LZMAError) as err:
+        raise SourceBroken(name, "all", f"it cannot be unpacked as {ending[1:]} ({_line(err)})") from err
 
 
 def _read_csv(content: bytes, name: str, dialect: Csv, separator: str) -> pa.Table:

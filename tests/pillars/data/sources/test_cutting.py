@@ -43,6 +43,16 @@ def test_blocks_are_numbered_and_the_newest_can_wait() -> None:
     assert list(cut(held, table(*["2013-01-01"] * 5))) == ["00000001", "00000002"]
 
 
+@given(st.integers(1, 200), st.integers(1, 60), st.booleans())
+def test_every_row_is_in_exactly_one_block(rows: int, size: int, shuffled: bool) -> None:
+    project = project_of({"file": "a.csv", "batches": {"by": "rows", "size": size, "shuffled": shuffled}})
+    found = rows_of(cut(project, table(*["2013-01-01"] * rows)))
+    assert sorted(n for part in found.values() for n in part) == list(range(rows))
+    assert [len(part) for part in found.values()][:-1] == [size] * (len(found) - 1)
+    assert all(part == sorted(part) for part in found.values())
+    assert found == rows_of(cut(project, table(*["2013-01-01"] * rows))), "the same blocks again"
+
+
 @given(st.lists(times | st.none(), min_size=1, max_size=60), st.sampled_from(SPANS))
 def test_every_row_is_in_exactly_one_period_and_within_its_span(moments: list[datetime | None], every: Every) -> None:
     project = project_of({"file": "a.csv", "batches": {"every": every}})

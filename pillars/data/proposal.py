@@ -1,0 +1,335 @@
+"""A first `configs/<name>.yaml` for a file: what its values suggest, the reasons beside each line, for whoever knows the data to read."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pillars.config import Batches, Csv, Every
+from pillars.data.parsing import FALSE, TRUE
+from pillars.data.profiling import TELLING, Profile, Seen, is_key, looks_like_a_key, looks_personal, telling
+from pillars.data.sources.cutting import names_of
+from pillars.errors import ColumnUnfit
+
+SPANS: tuple[Every, ...] = ("day", "week", "month", "quarter", "year")
+MOST_PERIODS, FEWEST_PERIODS = 36, 3
+ROWS_A_PERIOD = 200  # below it a month says little
+FEW = 30  # rows of a class
+UNSEEN = 0.05  # share of rows that may have a category nobody has seen yet before it is said
+ROW = "row"
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the person said."""
+
+    target: str
+    time: str | None = None
+    key: tuple[str, ...] = ()
+    protect: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A YAML's text, and what to look at before believing a model."""
+
+    yaml: str
+    periods: int
+    warnings: tuple[str, ...]
+
+
+def propose(name: str, file: str, dialect: Csv, profile: Profile, wishes: Wishes) -> Proposal:
+    """The YAML of a project over one file.
+
+    Raises:
+        ColumnUnfit: a named column is not there, the target has not two values, a time is no time, or the key does not name rows.
+    """
+    _refuse_unknown(profile, wishes)
+    positive, negative = _classes(profile.of(wishes.target))
+    y = _flags(profile, wishes.target, positive)
+    key = wishes.key or _found_key(profile, wishes)
+    batches = _batches(profile, wishes, y)
+    periods, fewest = _sizes(profile, batches, wishes)
+    features = [c for c in profile.columns if _is_feature(c, wishes, key)]
+    warnings = [*profile.warnings, *_warnings(profile, wishes, y, features, batches, key)]
+    if not features:
+        raise ColumnUnfit(wishes.target, "no other column of the file can be a feature")
+    text = "\n".join(
+        [
+            *_head(name, file, wishes, y, profile),
+            *_source(file, dialect, batches, key),
+            *_columns(profile, wishes, key, positive, negative),
+            *_expectations(features, fewest),
+            *_model(features, profile, wishes, batches, fewest),
+            *_watch(features),
+        ]
+    )
+    return Proposal(text + "\n", periods, tuple(warnings))
+
+
+def _refuse_unknown(profile: Profile, wishes: Wishes) -> None:
+    known = [c.name for c in profile.columns]
+    for asked in (wishes.target, *([wishes.time] if wishes.time else []), *wishes.key, *wishes.protect):
+        if asked not in known:
+            raise ColumnUnfit(asked, f"the file has no such column; it has {', '.join(known[:20])}{' ...' if len(known) > 20 else ''}")
+    if wishes.time and profile.of(wishes.time).declared.type != "timestamp":
+        raise ColumnUnfit(wishes.time, f"it is no time: {profile.of(wishes.time).said}")
+    if wishes.target in (wishes.time, *wishes.key, *wishes.protect):
+        raise ColumnUnfit(wishes.target, "the target can be neither time nor key, nor be protected")
+    if wishes.key:
+        columns = pa.table({k: profile.values[k] for k in wishes.key})
+        again = profile.rows - columns.group_by(list(wishes.key)).aggregate([]).num_rows
+        if again or any(profile.of(k).nulls for k in wishes.key):
+            what = f"{again} of {profile.rows} rows have the values of another" if again else "it is missing in some rows"
+            raise ColumnUnfit(", ".join(wishes.key), f"it does not name rows: {what}")
+
+
+def _classes(target: Seen) -> tuple[str, str]:
+    """The words for true and false: as they are meant, or the rarer one is true."""
+    if target.declared.type == "bool":
+        return "", ""
+    if target.distinct != 2:
+        what = "one value" if target.distinct == 1 else f"{target.distinct} values"
+        raise ColumnUnfit(target.name, f"it has {what} ({target.said}); a binary target has two")
+    if target.declared.type in ("int", "float"):
+        low, high = target.low or 0.0, target.high or 0.0
+        return _number(high), _number(low)
+    if len(target.words) != 2:
+        raise ColumnUnfit(target.name, f"it is {target.declared.type}: {target.said}; a binary target has two values")
+    often, rare = target.words
+    return rare, often
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+def _flags(profile: Profile, target: str, positive: str) -> np.ndarray:
+    """1 where the target is true, 0 where it is false or not known; shape (n,)."""
+    values = profile.values[target]
+    if pa.types.is_boolean(values.type):
+        return pc.fill_null(values, False).to_numpy().astype(int)
+    found = pc.equal(values, pa.scalar(positive if pa.types.is_string(values.type) else float(positive)).cast(values.type))
+    return pc.fill_null(found, False).to_numpy().astype(int)
+
+
+def _found_key(profile: Profile, wishes: Wishes) -> tuple[str, ...]:
+    taken = {wishes.target, wishes.time}
+    found = [c.name for c in profile.columns if c.name not in taken and not c.nulls and looks_like_a_key(c)]
+    return tuple(found[:1])
+
+
+def _batches(profile: Profile, wishes: Wishes, y: np.ndarray) -> Batches:
+    """By time, the finest span with enough rows in its periods; else blocks, drawn by chance where the file is sorted."""
+    if wishes.time:
+        for every in SPANS:
+            counts = Counter(pc.drop_null(names_of(profile.values[wishes.time], every)).to_pylist())
+            if FEWEST_PERIODS <= len(counts) <= MOST_PERIODS and np.median(list(counts.values())) >= ROWS_A_PERIOD:
+                return Batches(by="time", every=every)
+        coarse = next((e for e in reversed(SPANS) if _periods(profile, wishes.time, e) >= FEWEST_PERIODS), None)
+        if coarse:
+            return Batches(by="time", every=coarse)
+        raise ColumnUnfit(wishes.time, "all rows are of three days or less: leave --time out, and they are cut into blocks")
+    blocks = min(max(profile.rows // ROWS_A_PERIOD, FEWEST_PERIODS), 8)
+    size = max(math.ceil(profile.rows / blocks), 1)
+    return Batches(by="rows", size=size, shuffled=_is_sorted(y, size))
+
+
+def _periods(profile: Profile, time: str, every: Every) -> int:
+    return len(pc.unique(pc.drop_null(names_of(profile.values[time], every))))
+
+
+def _is_sorted(y: np.ndarray, size: int) -> bool:
+    """Whether the share of ones differs between blocks by more than chance would have it, once in a million files."""
+    shares = [y[i : i + size].mean() for i in range(0, len(y), size) if len(y[i : i + size]) > size // 2]
+    deviation = math.sqrt(max(float(y.mean() * (1 - y.mean())), 1e-12) / size)
+    return bool(max(abs(s - y.mean()) for s in shares) > 5 * deviation)
+
+
+def _sizes(profile: Profile, batches: Batches, wishes: Wishes) -> tuple[int, int]:
+    """How many periods, and the rows of the smallest."""
+    if batches.by == "time" and wishes.time:
+        counts = Counter(pc.drop_null(names_of(profile.values[wishes.time], batches.every)).to_pylist())
+        return len(counts), min(counts.values())
+    return math.ceil(profile.rows / batches.size), profile.rows % batches.size or batches.size
+
+
+def _is_feature(column: Seen, wishes: Wishes, key: Sequence[str]) -> bool:
+    apart = column.name in (wishes.target, wishes.time, *key, *wishes.protect)
+    usable = column.is_number or column.declared.type == "category"
+    named = column.declared.type == "int" and is_key(column) and looks_like_a_key(column)
+    return usable and not apart and not named and column.distinct > 1
+
+
+def _warnings(
+    profile: Profile, wishes: Wishes, y: np.ndarray, features: Sequence[Seen], batches: Batches, key: Sequence[str]
+) -> Iterator[str]:
+    rarer = int(min(y.sum(), len(y) - y.sum()))
+    if rarer < FEW:
+        yield f"{wishes.target}: only {rarer} rows of the rarer class; no verdict about a model will be sure"
+    if nulls := profile.of(wishes.target).nulls:
+        yield f"{wishes.target} is missing in {nulls} rows: they are scored, and nothing is learned from them"
+    for column in features:
+        if (auc := telling(profile.values[column.name], y)) >= TELLING:
+            ask = "is it known when the prediction is asked for? If not, make its role known_later"
+            yield f"{column.name} alone tells {wishes.target} (AUC {auc:.3f}): {ask}"
+    for column in profile.columns:
+        if looks_personal(column.name) and column.name not in wishes.protect:
+            sounds = "sounds like a person's data, or a group that law protects"
+            yield f"{column.name} {sounds}: --protect {column.name} keeps it as a pseudonym only"
+    others = [c.name for c in profile.columns if c.declared.type == "timestamp" and c.name != wishes.time]
+    if others and not wishes.time:
+        yield f"{', '.join(others)} is a time: with --time {others[0]} periods are times, and nothing is learned from the future"
+    if batches.shuffled:
+        yield f"the file is sorted by {wishes.target}, or nearly: its blocks of rows are drawn by chance"
+    if not key:
+        yield f"no column names the rows: `{ROW}`, the row's number, is the key; a file that is sorted anew has other rows then"
+
+
+def _head(name: str, file: str, wishes: Wishes, y: np.ndarray, profile: Profile) -> Iterator[str]:
+    yield "# yaml-language-server: $schema=schema.json"
+    yield "#"
+    yield f"# Proposed from {profile.rows:,} rows by `pillars init`: read it from top to bottom, you know the data."
+    yield "# docs/sources.md explains the first part, configs/flights.yaml is a full example with reasons."
+    yield ""
+    yield f"project: {name}"
+    yield f"description: {_text(f'Predicts {wishes.target}')} # what is asked, when, and for whom?"
+    yield "task: binary"
+    yield f"target: {_text(wishes.target)} # true in {float(y.mean()):.1%} of the rows"
+    yield ""
+
+
+def _source(file: str, dialect: Csv, batches: Batches, key: Sequence[str]) -> Iterator[str]:
+    yield "# ---- pillar 1: data management"
+    yield "source:"
+    yield f"  file: {_text(file)}"
+    if given := dialect.model_dump(exclude_defaults=True):
+        yield f"  csv: {_flow(given)}"
+    yield f"  batches: {_flow(batches.model_dump(exclude_unset=True, exclude_defaults=False))} # what a period is"
+    if not key:
+        yield f"  row_number: {ROW} # the key, for want of one"
+    yield '  licence: "" # of the data, or the legal basis; kept with each batch'
+    yield "  outcome_lag: 0 # periods until the truth is known; 1: January's outcomes arrive with February's rows"
+    yield ""
+
+
+def _columns(profile: Profile, wishes: Wishes, key: Sequence[str], positive: str, negative: str) -> Iterator[str]:
+    yield "columns: # type: float, int, category, text, timestamp, bool; a value that is none puts its row into quarantine"
+    if not key:
+        yield f"  {ROW}: {{ type: int, role: [key], nullable: false }}"
+    for column in profile.columns:
+        parts: dict[str, object] = {"type": column.declared.type, "role": _roles(column, wishes, key)}
+        if column.name == wishes.target:
+            parts["type"] = "bool"
+            natural = (positive.lower(), negative.lower()) in {(t, f) for t in TRUE for f in FALSE}
+            if positive and not natural:
+                parts |= {"true_as": [positive], "false_as": [negative]}
+        elif not column.nulls:
+            parts["nullable"] = False
+        parts |= column.declared.model_dump(exclude_defaults=True, include={"format", "decimal"})
+        yield f"  {_text(column.name)}: {_flow(parts)} # {column.said if column.name not in wishes.protect else 'protected'}".replace(
+            "\n", " "
+        )
+    yield ""
+
+
+def _roles(column: Seen, wishes: Wishes, key: Sequence[str]) -> list[str]:
+    if column.name == wishes.target:
+        return ["outcome"]
+    roles = [role for role, named in (("key", key), ("time", (wishes.time,)), ("protected", wishes.protect)) if column.name in named]
+    return roles or (["feature"] if _is_feature(column, wishes, key) else ["info"])
+
+
+def _expectations(features: Sequence[Seen], fewest: int) -> Iterator[str]:
+    checks = [line for column in features for line in _checks(column)]
+    yield "expectations: # schema, types, nulls, key, volume and freshness are checked without being named"
+    yield f"  min_rows: {max(fewest // 2, 1)} # half of the smallest period"
+    yield "  quarantine_budget: 0.02 # a larger share of bad rows rejects the batch"
+    yield f"  suite:{'' if checks else ' []'} # limits are wide on purpose: what was seen in one file is no law"
+    yield from checks
+    yield ""
+
+
+def _checks(column: Seen) -> Iterator[str]:
+    if column.low is not None and column.high is not None and column.distinct > 2:
+        low, high = _limits(column)
+        kwargs: dict[str, object] = {"column": column.name, "min_value": low, "max_value": high}
+        yield f"    - {{ type: expect_column_values_to_be_between, kwargs: {_flow(kwargs)}, quarantine: true }}"
+    if column.words:
+        kwargs = {"column": column.name, "value_set": list(column.words), "mostly": 1 - UNSEEN}
+        yield f"    - {{ type: expect_column_values_to_be_in_set, kwargs: {_flow(kwargs)}, severity: warning }}"
+    if column.nulls and (mostly := round(1 - 2 * column.nulls / column.rows - UNSEEN, 2)) > 0:
+        kwargs = {"column": column.name, "mostly": mostly}
+        yield f"    - {{ type: expect_column_values_to_not_be_null, kwargs: {_flow(kwargs)}, severity: warning }}"
+
+
+def _limits(column: Seen) -> tuple[float, float]:
+    """One range beyond what was seen on each side; below zero only where something was."""
+    low, high = column.low or 0.0, column.high or 0.0
+    reach = (high - low) or 1.0
+    ends = (0.0 if low >= 0 else low - reach, high + reach)
+    if column.declared.type == "int":
+        return math.floor(ends[0]), math.ceil(ends[1])
+    return tuple(float(f"{e:.3g}") for e in ends)  # type: ignore[return-value]
+
+
+def _model(features: Sequence[Seen], profile: Profile, wishes: Wishes, batches: Batches, fewest: int) -> Iterator[str]:
+    numeric, words = ([c.name for c in features if c.is_number is kind] for kind in (True, False))
+    days = _periods(profile, wishes.time, "day") if wishes.time else 0
+    yield "# ---- pillar 2: model development"
+    yield "features:"
+    yield f"  numeric: {_flow(numeric)}"
+    yield f"  categorical: {_flow(words)}"
+    yield f"  min_category_rows: {min(max(profile.rows // 1000, 2), 50)} # rarer ones share a code with unseen ones"
+    yield ""
+    yield "# ---- pillar 3: training and validation"
+    yield "split:"
+    yield f"  block: {'day' if days >= 20 else 'row'} # what belongs together when rows are resampled: day, hour or row"
+    yield "search:"
+    yield "  trials: 8"
+    yield "  space:"
+    yield "    eta: { low: 0.03, high: 0.3, log: true }"
+    yield "    max_depth: { low: 2, high: 8 }"
+    yield "    min_child_weight: { low: 1, high: 50, log: true }"
+    yield "    subsample: { low: 0.6, high: 1.0 }"
+    yield "  prior: { eta: 0.1, max_depth: 4, min_child_weight: 5 } # your best guess, always a candidate"
+    yield "cost: # of one wrong decision each; they decide the threshold"
+    yield "  false_negative: 1.0"
+    yield "  false_positive: 1.0"
+    yield "  unit: errors"
+    yield "gate:"
+    yield f"  min_rows: {max(min(fewest // 2, 1000), 1)} # fewer judged rows give no verdict"
+    yield ""
+
+
+def _watch(features: Sequence[Seen]) -> Iterator[str]:
+    yield "# ---- pillars 4 and 5: deployment, monitoring"
+    yield "monitoring:"
+    yield "  drift:"
+    yield f"    structural: {_flow([c.name for c in features])} # counts in the verdict; move what has seasons to `seasonal`"
+    yield "  retraining:"
+    yield "    every: 1 # each so many periods"
+    yield "schedule:"
+    yield '  cron: "0 6 * * *" # each time the next period, if there is one'
+
+
+def _text(value: str) -> str:
+    """A word as YAML reads it back: quoted unless it is plain."""
+    plain = value.replace("_", "").isalnum() and value.isascii() and not value[:1].isdigit()
+    return value if plain and value.lower() not in (*TRUE, *FALSE, "null", "on", "off") else json.dumps(value, ensure_ascii=False)
+
+
+def _flow(value: object) -> str:
+    """A value in YAML's flow style."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_text(str(k))}: {_flow(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_flow(v) for v in value) + "]"
+    return _text(value) if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,168 @@
+"""A proposed YAML is a project as it stands, whatever the file's names and values are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pillars import project_file
+from pillars.config import Csv, Project
+from pillars.data.dialect import sniff
+from pillars.data.profiling import profile
+from pillars.data.proposal import Proposal, Wishes, propose
+from pillars.data.sources.tables import read_table
+from pillars.errors import ColumnUnfit
+from tests.pillars.data.sources.ways import csv_text
+
+N = 900
+
+
+def customers(n: int = N) -> dict[str, list[Any]]:
+    """A file as somebody has it."""
+    draw = np.random.default_rng(0)
+    days = np.datetime64("2023-01-02") + draw.integers(0, 360, n)
+    return {
+        "customer_id": [f"C{i:05d}" for i in range(n)],
+        "asked on": [str(d) for d in days],
+        "plan": draw.choice(["basic", "plus", "pro"], n).tolist(),
+        "usage": [None if i % 11 == 0 else f"{v:.2f}" for i, v in enumerate(draw.gamma(2, 30, n))],
+        "sex": draw.choice(["f", "m"], n).tolist(),
+        "note": [f"free text {i}" for i in range(n)],
+        "left": draw.choice(["stayed", "left"], n, p=[0.8, 0.2]).tolist(),
+    }
+
+
+def proposed(columns: dict[str, list[Any]], **wishes: Any) -> Proposal:
+    table = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+    return propose("mine", "mine.csv", Csv(), profile(table), Wishes(**wishes))
+
+
+def loaded(folder: Path, found: Proposal) -> Project:
+    (folder / "mine.yaml").write_text(found.yaml)
+    return project_file.load(folder / "mine.yaml")
+
+
+def test_a_file_with_times_and_a_key(tmp_path: Path) -> None:
+    found = proposed(customers(), target="left", time="asked on", protect=("sex",))
+    project = loaded(tmp_path, found)
+    assert (project.key, project.time, project.target) == (("customer_id",), "asked on", "left")
+    assert (project.source.batches.by, project.source.batches.every, found.periods) == ("time", "quarter", 4)
+    assert (project.features.numeric, project.features.categorical) == (("usage",), ("plan",))
+    assert project.of("protected") == ("sex",)
+    assert (project.columns["left"].true_as, project.columns["left"].false_as) == (("left",), ("stayed",)), "the rarer one is true"
+    assert project.columns["usage"].nullable
+    assert not project.columns["plan"].nullable
+    assert project.split.block == "day"
+    assert found.warnings == ()
+
+
+def test_without_a_time_periods_are_blocks(tmp_path: Path) -> None:
+    found = proposed(customers(), target="left")
+    project = loaded(tmp_path, found)
+    assert (project.source.batches.by, project.source.batches.size, project.split.block) == ("rows", 225, "row")
+    assert not project.source.batches.shuffled
+    assert "asked on is a time: with --time asked on periods are times, and nothing is learned from the future" in found.warnings
+    assert any(w.startswith("sex sounds like a person's data") for w in found.warnings)
+
+
+def test_a_file_sorted_by_its_target_is_shuffled(tmp_path: Path) -> None:
+    columns = customers()
+    order = np.argsort(columns["left"], kind="stable")
+    found = proposed({name: [values[i] for i in order] for name, values in columns.items()}, target="left")
+    assert loaded(tmp_path, found).source.batches.shuffled
+    assert "the file is sorted by left, or nearly: its blocks of rows are drawn by chance" in found.warnings
+
+
+def test_a_column_that_tells_the_outcome_is_suspected(tmp_path: Path) -> None:
+    columns = customers()
+    columns["closed_reason"] = ["moved" if left == "left" else "none" for left in columns["left"]]
+    found = proposed(columns, target="left")
+    assert any(w.startswith("closed_reason alone tells left (AUC 1.000): is it known") for w in found.warnings)
+    loaded(tmp_path, found)
+
+
+def test_without_a_key_rows_are_numbered(tmp_path: Path) -> None:
+    columns = customers()
+    del columns["customer_id"], columns["note"]
+    project = loaded(tmp_path, proposed(columns, target="left"))
+    assert (project.key, project.source.row_number) == (("row",), "row")
+
+
+def test_numbers_as_classes(tmp_path: Path) -> None:
+    columns = customers()
+    columns["left"] = ["2" if v == "left" else "1" for v in columns["left"]]
+    project = loaded(tmp_path, proposed(columns, target="left"))
+    assert (project.columns["left"].true_as, project.columns["left"].false_as) == (("2",), ("1",))
+
+
+@pytest.mark.parametrize(
+    ("wishes", "message"),
+    [
+        pytest.param({"target": "churn"}, "churn.*no such column; it has customer_id, asked on, plan", id="no such target"),
+        pytest.param({"target": "plan"}, "plan.*it has 3 values .*; a binary target has two", id="three classes"),
+        pytest.param({"target": "usage"}, r"usage.*it has \d+ values .*; a binary target has two", id="a number"),
+        pytest.param({"target": "left", "time": "plan"}, "plan.*it is no time", id="no time"),
+        pytest.param({"target": "left", "key": ("plan",)}, "plan.*does not name rows: 897 of 900 rows have the values", id="no key"),
+        pytest.param({"target": "left", "key": ("usage",)}, "usage.*does not name rows", id="a key with gaps"),
+        pytest.param({"target": "left", "protect": ("left",)}, "the target can be neither time nor key, nor be protected", id="target"),
+        pytest.param({"target": "left", "protect": ("sexx",)}, "sexx.*no such column", id="no such column"),
+    ],
+)
+def test_wishes_that_the_file_cannot_meet_are_named(wishes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ColumnUnfit, match=message):
+        proposed(customers(), **wishes)
+
+
+def test_a_file_with_a_target_alone_has_nothing_to_learn_from() -> None:
+    with pytest.raises(ColumnUnfit, match="no other column of the file can be a feature"):
+        proposed({"left": ["a", "b"] * 20}, target="left")
+
+
+names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20).map(str.strip).filter(bool)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(names, min_size=3, max_size=6, unique=True), st.lists(names, min_size=2, max_size=2, unique=True), st.data())
+def test_any_names_and_words_make_a_yaml_that_says_them(tmp_path: Path, columns: list[str], words: list[str], data: st.DataObject) -> None:
+    target, *others = columns
+    table: dict[str, list[Any]] = {target: [words[i % 3 == 0] for i in range(40)]}
+    for name in others:
+        pool = data.draw(st.lists(st.one_of(st.none(), names, st.integers().map(str)), min_size=2, max_size=4))
+        table[name] = [pool[i % len(pool)] for i in range(40)]
+    try:
+        found = proposed(table, target=target)
+    except ColumnUnfit:
+        return
+    project = loaded(tmp_path, found)
+    assert project.target == target
+    assert set(columns) <= set(project.columns)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "separator", "ending"),
+    [
+        ("utf-8", ",", "csv"),
+        ("utf-8-sig", ";", "csv"),
+        ("utf-16", "\t", "csv"),
+        ("cp1252", ";", "csv"),
+        ("utf-8", "|", "txt"),
+        ("utf-8", "\t", "tsv"),
+    ],
+)
+def test_a_dialect_is_read_off_the_file(tmp_path: Path, encoding: str, separator: str, ending: str) -> None:
+    columns = {name: [str(v) for v in values] for name, values in customers(60).items()}
+    columns["plan"] = [f"{p}, größer; als | je" for p in columns["plan"]]
+    file = tmp_path / f"a.{ending}"
+    file.write_bytes(csv_text(pa.table(columns), separator).encode(encoding))
+    assert read_table(file, file.name, sniff(file, file.name)).to_pydict() == columns
+
+
+def test_a_file_of_one_column_has_the_usual_dialect(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("left\nyes\nno\n")
+    assert sniff(tmp_path / "a.csv", "a.csv") == Csv()
