@@ -6,11 +6,12 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
 Role = Literal["key", "time", "entity", "protected", "feature", "outcome", "known_later", "info"]
 ColumnType = Literal["float", "int", "category", "text", "timestamp", "bool"]
@@ -428,12 +429,13 @@ class Project(Section):
         return (*self.key, *(n for n, c in self.columns.items() if {"outcome", "known_later"} & set(c.role)))
 
     def digest(self) -> str:
-        """sha256 over the canonical JSON of the whole project."""
-        return digest(self.model_dump(mode="json"))
+        """sha256 over the canonical JSON of all that is not left at its default: a later release may know more keys."""
+        return digest(self.model_dump(mode="json", exclude_defaults=True))
 
     def section_digest(self, *sections: str) -> str:
-        """sha256 over some sections: what one step depends on."""
-        return digest({s: self.model_dump(mode="json")[s] for s in sections})
+        """sha256 over some sections, as `digest`: what one step depends on."""
+        said = self.model_dump(mode="json", exclude_defaults=True)
+        return digest({s: said.get(s) for s in sections})
 
 
 def digest(value: Any) -> str:
@@ -454,7 +456,12 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
 
 
 def binding_differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """The differences that matter to a history: those in sections that results depend on."""
+    """The differences that matter to a history: those in sections that results depend on.
+
+    `old` may be of an earlier release; a key that it did not have yet stands at its default.
+    """
+    with suppress(ValidationError):
+        old = Project.model_validate(old).model_dump(mode="json")
     before, after = ({key: value for key, value in dump.items() if key not in SETTLED} for dump in (old, new))
     return differences(before, after)
 

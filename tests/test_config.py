@@ -151,6 +151,20 @@ def test_the_digest_knows_every_value_and_nothing_else(mine: Path) -> None:
     assert project_file.load(mine).digest() != before
 
 
+def test_a_key_that_a_later_release_knows_changes_nothing_of_what_was_said_before(mine: Path) -> None:
+    """Neither a digest nor what is on record: an upgrade is no change of the YAML."""
+    project = project_file.load(mine)
+    said = project.model_copy(update={"source": project.source.model_copy(update={"licence": ""})})
+    assert (said.digest(), said.section_digest("source")) == (project.digest(), project.section_digest("source"))
+    now = project.model_dump(mode="json")
+    then = {**now, "source": {"python": "projects.mine", "options": {}, "outcome_lag": 0}}
+    assert config.binding_differences(then, now) == []
+    then["source"]["outcome_lag"] = 1
+    assert config.binding_differences(then, now) == ["source.outcome_lag: 1 -> 0"]
+    then["source"]["of_a_key_that_is_gone"] = 1
+    assert "source.of_a_key_that_is_gone: 1 -> null" in config.binding_differences(then, now)
+
+
 def test_a_section_digest_knows_its_sections_only(mine: Path) -> None:
     before = project_file.load(mine).section_digest("search", "features")
     mine.write_text(VALID + "gate: {margin: 0.5}\n")
