@@ -95,9 +95,9 @@ def init(
     file: Path, target: str, time: str | None, key: tuple[str, ...], protect: tuple[str, ...], name: str, force: bool, as_json: bool
 ) -> None:
     """Look at a CSV or Parquet FILE and write configs/NAME.yaml for it: types, roles, expectations, split, gate. Then: pillars run NAME."""
-    from flows import terminal
+    from flows import data_commands
 
-    terminal.init(file, name, {"target": target, "time": time, "key": key, "protect": protect}, force=force, as_json=as_json)
+    data_commands.init(file, name, {"target": target, "time": time, "key": key, "protect": protect}, force=force, as_json=as_json)
 
 
 @main.command()
@@ -242,13 +242,37 @@ def rebuild(project: str, pin: bool, as_json: bool) -> None:
 
 @data.command()
 @PROJECT
+@click.argument("version", default="newest")
+@click.option("--all", "every", is_flag=True, help="All versions, newest first, a line each.")
+@JSON
+def show(project: str, version: str, every: bool, as_json: bool) -> None:
+    """A data version (the newest if not named): when, from what, what was set aside, which models and predictions rest on it."""
+    from flows import data_commands
+
+    data_commands.show(project, version, every=every, as_json=as_json)
+
+
+@data.command()
+@PROJECT
+@click.argument("old", required=False)
+@click.argument("new", default="newest")
+@JSON
+def diff(project: str, old: str | None, new: str, as_json: bool) -> None:
+    """What it takes to come from one data version to another, by key (by default: the newest, and what it was made from)."""
+    from flows import data_commands
+
+    data_commands.diff(project, old, new, as_json=as_json)
+
+
+@data.command()
+@PROJECT
 @click.argument("period", required=False)
 @JSON
 def source(project: str, period: str | None, as_json: bool) -> None:
     """Hold a project's source to its contract, on one period (the newest if not named). Nothing is kept; exit 1 when it breaks one."""
-    from flows import terminal
+    from flows import data_commands
 
-    sys.exit(terminal.source(project, period, as_json))
+    sys.exit(data_commands.source(project, period, as_json))
 
 
 def _agreed(question: str) -> bool:

@@ -6,12 +6,10 @@ import importlib
 import json
 import logging
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
-from pathlib import Path
 from typing import Any
 
 import click
@@ -153,42 +151,6 @@ def run(project: str, accept_changes: bool, as_json: bool) -> None:
     click.echo("All the details:  pillars up     (or: make up)")
 
 
-def init(file: Path, name: str | None, wishes: dict[str, Any], *, force: bool, as_json: bool) -> None:
-    """Propose a project for a file, write its YAML and the deployments, and say what to look at. Raises: ColumnUnfit, SourceBroken."""
-    from deployments import render
-    from pillars import project_file
-    from pillars.data import dialect, profiling, proposal
-    from pillars.data.sources.tables import read_table
-
-    stores, path = Stores(), file.resolve()
-    shown = path.relative_to(stores.root).as_posix() if path.is_relative_to(stores.root) else str(path)
-    name = name or re.sub(r"[^a-z0-9_-]+", "_", file.name.partition(".")[0].lower()).strip("_-") or "project"
-    yaml = stores.config_file(name)
-    if yaml.exists() and not force:
-        raise click.UsageError(f"{yaml.name} is there already; nothing was changed. --force replaces it, --name chooses another.")
-    read = dialect.sniff(path, shown)
-    profile = profiling.profile(read_table(path, shown, read))
-    proposed = proposal.propose(name, shown, read, profile, proposal.Wishes(**wishes))
-    before = yaml.read_bytes() if yaml.exists() else None
-    write_atomically(yaml, proposed.yaml.encode())
-    try:
-        project_file.load(yaml)
-    except PillarsError:  # ours is never to be left where it cannot be read
-        yaml.unlink() if before is None else write_atomically(yaml, before)
-        raise
-    render.write(stores)
-    unsure = [f"the file is no Unicode; it was read as {read.encoding}: are its letters right?"] if read.encoding == dialect.GUESSED else []
-    warnings = [*unsure, *proposed.warnings]
-    told = {"project": name, "yaml": str(yaml), "rows": profile.rows, "columns": len(profile.columns), "periods": proposed.periods}
-    if as_json:
-        click.echo(json.dumps(told | {"warnings": warnings}, indent=2))
-        return
-    show(told, as_json=False)
-    for warning in warnings:
-        click.echo(f"  look:  {warning}")
-    click.echo(f"\nRead {yaml.relative_to(stores.root) if yaml.is_relative_to(stores.root) else yaml}, then: pillars run {name}")
-
-
 def unfinished(stores: Stores, project: str, accept_changes: bool) -> bool:
     """Whether a replay has anything to do; asks ledger and source only, so that a finished project answers at once."""
     choose_prefect(stores)
@@ -284,22 +246,6 @@ def rebuild(project: str, pin: bool) -> Any:
         pinned.write_pin(stores, opened)
     told = {"project": project, "version": version.id, "rows": version.rows}
     return told | ({"differs from data.dvc": pinned.compare(stores, opened)} if pinned.project_of(stores) == project else {})
-
-
-def source(project: str, period: str | None, as_json: bool) -> int:
-    """Print which promises of a source are kept; 0 when all are, else 1."""
-    from pillars import project_file
-    from pillars.data import collection, contract
-
-    stores = Stores()
-    opened = project_file.load(stores.config_file(project))
-    promises = contract.hold(opened, collection.open_source(stores, opened), period)
-    if as_json:
-        click.echo(json.dumps([asdict(promise) for promise in promises], indent=2))
-    else:
-        for promise in promises:
-            click.echo(f"{'kept  ' if promise.kept else 'BROKEN'}  {promise.what}{f': {promise.seen}' if promise.seen else ''}")
-    return 0 if all(promise.kept for promise in promises) else 1
 
 
 def _cell(value: Any) -> str:

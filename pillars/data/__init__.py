@@ -4,7 +4,7 @@ collection   source, contract, collection: a source opened (`sources/` has those
 beginning    dialect, profiling, proposal: how a file is written, what its columns seem to be, a first YAML (`pillars init`)
 validation   suite, validation, validation_page, hollow: the checks, Great Expectations, its page, columns that came empty
 cleaning     parsing, schema, cleaning, quarantine: text read as declared, types, the judged batch, rows that are set aside
-versions     versions, record, branch, pinned: data versions, their `data.dvc`, the git branch that holds them, the pin
+versions     versions, comparison, record, branch, pinned: data versions, two side by side, `data.dvc`, their git branch, the pin
 storage      objects, parquet: DVC's cache and remote, tables as files
 privacy      privacy: protected columns as keyed pseudonyms
 """

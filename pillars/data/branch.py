@@ -57,6 +57,12 @@ def texts(root: Path, commit: str, file: str = "data.dvc") -> list[tuple[str, st
     return found
 
 
+def times(root: Path, commit: str) -> dict[str, int]:
+    """When each commit up to `commit` was made: seconds since 1970."""
+    lines = _git(root, "log", "--format=%H %ct", commit).decode().splitlines()
+    return {each: int(at) for each, _, at in (line.partition(" ") for line in lines)}
+
+
 def append(root: Path, project: str, parent: str | None, content: str, message: str, now: datetime, setup: Mapping[str, str]) -> str | None:
     """Commit `content` as `data.dvc` on top of `parent`, which must still be the newest commit; None when it is not.
 

@@ -115,6 +115,11 @@ def contents(stores: Stores, version: DataVersion) -> dict[str, str]:
     return {p: " ".join(f"{kind_of(path)} {f.md5}" for path, f in sorted(files.items()) if period_of(path) == p) for p in version.periods}
 
 
+def source(stores: Stores, version: DataVersion) -> str:
+    """Where a version's newest batch came from. Raises: StoreUnavailable."""
+    return _recorded(stores, version).source
+
+
 def changes(stores: Stores, old: DataVersion | None, new: DataVersion) -> dict[str, str]:
     """Files that differ between two versions, and how: added, changed or removed."""
     return differences(_recorded(stores, old) if old else None, _recorded(stores, new))

@@ -1,0 +1,130 @@
+"""What the command says of data: a first YAML, a source's promises, versions and their differences. None of it changes a data set."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flows import terminal
+from pillars.errors import PillarsError, UnknownName
+from pillars.stores import Stores, write_atomically
+
+if TYPE_CHECKING:
+    from pillars.config import Project
+    from pillars.data.comparison import Change
+
+
+def init(file: Path, name: str | None, wishes: dict[str, Any], *, force: bool, as_json: bool) -> None:
+    """Propose a project for a file, write its YAML and the deployments, and say what to look at. Raises: ColumnUnfit, SourceBroken."""
+    from deployments import render
+    from pillars import project_file
+    from pillars.data import dialect, profiling, proposal
+    from pillars.data.sources.tables import read_table
+
+    stores, path = Stores(), file.resolve()
+    shown = path.relative_to(stores.root).as_posix() if path.is_relative_to(stores.root) else str(path)
+    name = name or re.sub(r"[^a-z0-9_-]+", "_", file.name.partition(".")[0].lower()).strip("_-") or "project"
+    yaml = stores.config_file(name)
+    if yaml.exists() and not force:
+        raise click.UsageError(f"{yaml.name} is there already; nothing was changed. --force replaces it, --name chooses another.")
+    read = dialect.sniff(path, shown)
+    profile = profiling.profile(read_table(path, shown, read))
+    proposed = proposal.propose(name, shown, read, profile, proposal.Wishes(**wishes))
+    before = yaml.read_bytes() if yaml.exists() else None
+    write_atomically(yaml, proposed.yaml.encode())
+    try:
+        project_file.load(yaml)
+    except PillarsError:  # ours is never to be left where it cannot be read
+        yaml.unlink() if before is None else write_atomically(yaml, before)
+        raise
+    render.write(stores)
+    unsure = [f"the file is no Unicode; it was read as {read.encoding}: are its letters right?"] if read.encoding == dialect.GUESSED else []
+    warnings = [*unsure, *proposed.warnings]
+    told = {"project": name, "yaml": str(yaml), "rows": profile.rows, "columns": len(profile.columns), "periods": proposed.periods}
+    if as_json:
+        click.echo(json.dumps(told | {"warnings": warnings}, indent=2))
+        return
+    terminal.show(told, as_json=False)
+    for warning in warnings:
+        click.echo(f"  look:  {warning}")
+    click.echo(f"\nRead {yaml.relative_to(stores.root) if yaml.is_relative_to(stores.root) else yaml}, then: pillars run {name}")
+
+
+def source(project: str, period: str | None, as_json: bool) -> int:
+    """Print which promises of a source are kept; 0 when all are, else 1."""
+    from pillars.data import collection, contract
+
+    stores, opened = _opened(project)
+    promises = contract.hold(opened, collection.open_source(stores, opened), period)
+    if as_json:
+        click.echo(json.dumps([asdict(promise) for promise in promises], indent=2))
+    else:
+        for promise in promises:
+            click.echo(f"{'kept  ' if promise.kept else 'BROKEN'}  {promise.what}{f': {promise.seen}' if promise.seen else ''}")
+    return 0 if all(promise.kept for promise in promises) else 1
+
+
+def show(project: str, version: str, *, every: bool, as_json: bool) -> None:
+    """Print one data version, or a line for each."""
+    from pillars import answers
+
+    stores, opened = _opened(project)
+    if not every:
+        terminal.show(answers.dataset(stores, opened, version), as_json)
+        return
+    known = answers.datasets(stores, opened)
+    if as_json:
+        click.echo(json.dumps([asdict(each) for each in known], indent=2))
+        return
+    for each in known:
+        said = [
+            each.id[:12],
+            each.created[:19],
+            f"{each.rows:>10,} rows",
+            f"{len(each.periods):>4} periods to {each.periods[-1]}",
+            *each.models,
+        ]
+        click.echo("  ".join(said))
+
+
+def diff(project: str, old: str | None, new: str, *, as_json: bool) -> None:
+    """Print what differs between two data versions. Raises: UnknownName."""
+    from pillars import answers
+    from pillars.data import comparison
+
+    stores, opened = _opened(project)
+    after = answers.resolve(stores, opened, new)
+    if old is None and after.parent is None:
+        raise UnknownName("data version", f"before {after.id}", [])
+    before = answers.resolve(stores, opened, old or str(after.parent))
+    changes = comparison.compare(stores, opened, before, after)
+    if as_json:
+        told = {"project": project, "old": before.id, "new": after.id, "changes": [asdict(change) for change in changes]}
+        click.echo(json.dumps(told, indent=2))
+        return
+    click.echo(f"{before.id[:12]} ({before.rows:,} rows) -> {after.id[:12]} ({after.rows:,} rows){'' if changes else ': equal'}")
+    for change in changes:
+        _tell(change)
+
+
+def _tell(change: Change) -> None:
+    counts = f"; {change.added:,} added, {change.removed:,} removed, {change.changed:,} changed" if change.how == "changed" else ""
+    click.echo(f"{change.kind} of {change.period} {change.how}: {change.before:,} -> {change.after:,} rows{counts}")
+    for line in change.schema:
+        click.echo(f"    {line}")
+    for moved in change.columns:
+        click.echo(f"    {moved.column}: {moved.rows:,} values differ; distance of its distributions {moved.distance:.4f}")
+    if change.keys:
+        click.echo(f"    such as {'; '.join(change.keys)}")
+
+
+def _opened(project: str) -> tuple[Stores, Project]:
+    from pillars import project_file
+
+    stores = Stores()
+    return stores, project_file.load(stores.config_file(project))

@@ -1,0 +1,90 @@
+"""A data version and all that came of it: when it was made, from what, what was set aside, which models and predictions rest on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pillars.answers import history
+from pillars.answers.history import History
+from pillars.config import Project
+from pillars.data import branch, versions
+from pillars.errors import UnknownName
+from pillars.stores import Stores
+from pillars.vocabulary import DataVersion
+
+NEWEST = "newest"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One data version. `models` are those registered that were trained on it, `candidates` the periods whose candidates were."""
+
+    project: str
+    id: str
+    commit: str
+    created: str  # ISO 8601, UTC
+    parent: str | None
+    rows: int
+    size_bytes: int
+    periods: tuple[str, ...]
+    source: str
+    quarantined: dict[str, int]  # rows by period, where there are any
+    models: tuple[str, ...]
+    candidates: tuple[str, ...]
+    scored: tuple[str, ...]  # periods that were scored from it
+
+
+def datasets(stores: Stores, project: Project) -> list[Dataset]:
+    """All versions of a project, newest first.
+
+    Raises:
+        StoreUnavailable: no git repository.
+        LedgerBroken: a row that was read is not the one that was written.
+    """
+    known = versions.history(stores, project)
+    made = branch.times(stores.root, known[0].commit) if known else {}
+    told = history.read(stores, project.project)
+    return [_dataset(stores, version, made.get(version.commit, 0), told) for version in known]
+
+
+def dataset(stores: Stores, project: Project, version_id: str = NEWEST) -> Dataset:
+    """One version, by its id or the beginning of one (8 characters or more).
+
+    Raises:
+        UnknownName: there is none.
+    """
+    version = resolve(stores, project, version_id)
+    return next(d for d in datasets(stores, project) if d.commit == version.commit)
+
+
+def resolve(stores: Stores, project: Project, version_id: str = NEWEST) -> DataVersion:
+    """The version that an id names; `newest` is a name, too.
+
+    Raises:
+        UnknownName: there is none.
+    """
+    if version_id != NEWEST:
+        return versions.find(stores, project, version_id)
+    if (found := versions.head(stores, project)) is None:
+        raise UnknownName("data version", NEWEST, [])
+    return found
+
+
+def _dataset(stores: Stores, version: DataVersion, made: int, told: History) -> Dataset:
+    batches = [c.batch for c in told.chapters if c.batch and c.period in version.periods]
+    return Dataset(
+        project=version.project,
+        id=version.id,
+        commit=version.commit,
+        created=datetime.fromtimestamp(made, UTC).isoformat(),
+        parent=version.parent,
+        rows=version.rows,
+        size_bytes=version.size_bytes,
+        periods=version.periods,
+        source=versions.source(stores, version),
+        quarantined={b.period: b.quarantined for b in batches if b.quarantined},
+        models=tuple(f"v{number}" for number, model in sorted(told.versions().items()) if model.data_version == version.id),
+        candidates=tuple(c.period for c in told.chapters if c.candidate and c.candidate.data_version == version.id),
+        scored=tuple(c.period for c in told.chapters if c.scored and c.scored.rows and c.scored.data_version == version.id),
+    )
