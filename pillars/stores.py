@@ -8,6 +8,9 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -23,6 +26,7 @@ from pillars.errors import Busy, SettingInvalid, StoreUnavailable, UnknownName
 if TYPE_CHECKING:
     import pyarrow as pa
 
+NEW_S = 60.0  # a folder this young may not have been locked yet
 LOGIN = r"://[^/@]*:.*@|^(http|webdav)s?://[^/]*@"  # user:password@, or a token; the bare user of ssh://git@host is no secret
 
 
@@ -198,6 +202,29 @@ def _begin_draft(path: Path) -> tuple[Path, BinaryIO]:
             if os.fstat(handle.fileno()).st_nlink:
                 return draft, handle
         handle.close()  # swept before it was locked
+
+
+@contextmanager
+def scratch(what: str) -> Iterator[Path]:
+    """A folder outside of `var` for as long as it is entered. What a kill left of others is taken away; a living one is locked."""
+    for left in Path(tempfile.gettempdir()).glob(f"pillars-{what}-*"):
+        with suppress(OSError):  # another user's, or somebody else was first
+            if time.time() - left.stat().st_mtime > NEW_S:
+                with _folder_locked(left):
+                    shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=f"pillars-{what}-") as folder, _folder_locked(Path(folder)):
+        yield Path(folder)
+
+
+@contextmanager
+def _folder_locked(folder: Path) -> Iterator[None]:
+    """Raises: BlockingIOError, where somebody else has it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def parquet_bytes(table: pa.Table) -> bytes:

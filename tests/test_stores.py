@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from pillars.errors import SettingInvalid
-from pillars.stores import Stores, without_password
+from pillars.stores import Stores, scratch, without_password
 
 
 @pytest.mark.parametrize(
@@ -35,3 +37,18 @@ def test_a_remote_with_a_password_is_refused_before_git_keeps_it(tmp_path: Path,
 @pytest.mark.parametrize("url", ["s3://bucket/data@v1", "ssh://git@host:22/data", "../beside", "/mnt/a:b@c", "http://host:80/data"])
 def test_a_remote_without_one_is_taken(tmp_path: Path, url: str) -> None:
     assert Stores(root=tmp_path, remote=url).remote == url
+
+
+def test_a_scratch_folder_goes_and_takes_those_of_the_killed_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in ("pillars-run-killed", "pillars-run-new", "pillars-model-other"):
+        (tmp_path / name / "inside").mkdir(parents=True)
+    os.utime(tmp_path / "pillars-run-killed", (0, 0))
+    os.utime(tmp_path / "pillars-model-other", (0, 0))
+    with scratch("run") as living:
+        os.utime(living, (0, 0))
+        with scratch("run") as folder:
+            assert living.is_dir(), "it is locked"
+            (folder / "file").write_text("x")
+            assert {p.name for p in tmp_path.iterdir()} == {living.name, folder.name, "pillars-run-new", "pillars-model-other"}
+    assert {p.name for p in tmp_path.iterdir()} == {"pillars-run-new", "pillars-model-other"}

@@ -7,12 +7,11 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from pillars.config import Project, digest
 from pillars.development import run_content, writers
-from pillars.stores import Stores, locked, user_name
+from pillars.stores import Stores, locked, scratch, user_name
 from pillars.tracking import mlflow_errors, opening_mlflow
 from pillars.vocabulary import DataVersion, Judged, Tuned
 
@@ -129,12 +128,12 @@ def _files(project: Project, version: DataVersion, tuned: Tuned, plots: Mapping[
 
 
 def _log_files(client: MlflowClient, run_id: str, files: Mapping[str, bytes]) -> None:
-    with TemporaryDirectory(prefix="pillars-run-") as folder:
+    with scratch("run") as folder:
         for name, content in files.items():
-            path = Path(folder, name)
+            path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        client.log_artifacts(run_id, folder)
+        client.log_artifacts(run_id, str(folder))
 
 
 def _manifest(bundle_path: Path) -> bytes:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from pillars.bundle.bundle import Bundle
 from pillars.config import Project
 from pillars.errors import UnknownName
 from pillars.monitoring import packaging
-from pillars.stores import Stores, locked
+from pillars.stores import Stores, locked, scratch
 from pillars.tracking import mlflow_errors, opening_mlflow
 from pillars.vocabulary import ModelVersion
 
@@ -214,9 +213,9 @@ def _log(client: MlflowClient, run: Run, bundle_dir: Path, bundle: Bundle, tags:
     from mlflow.entities import LoggedModelOutput, Metric
 
     model = client.create_logged_model(run.info.experiment_id, "model", run.info.run_id, dict(tags))
-    with TemporaryDirectory(prefix="pillars-model-") as folder:
-        packaging.save_model(Path(folder), bundle_dir, bundle, model)
-        client.log_model_artifacts(model.model_id, str(Path(folder) / "model"))
+    with scratch("model") as folder:
+        packaging.save_model(folder, bundle_dir, bundle, model)
+        client.log_model_artifacts(model.model_id, str(folder / "model"))
     client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=0)])
     for seen in run.inputs.dataset_inputs:
         data = {"dataset_name": seen.dataset.name, "dataset_digest": seen.dataset.digest, "run_id": run.info.run_id}
