@@ -43,7 +43,7 @@ def init(file: Path, name: str | None, wishes: dict[str, Any], *, force: bool, a
         yaml.unlink() if before is None else write_atomically(yaml, before)
         raise
     render.write(stores)
-    unsure = [f"the file is no Unicode; it was read as {read.encoding}: are its letters right?"] if read.encoding == dialect.GUESSED else []
+    unsure = [f"the file is no Unicode; it was read as {read.encoding}: are its letters right?"] if read.encoding in dialect.GUESSES else []
     warnings = [*unsure, *proposed.warnings]
     told = {"project": name, "yaml": str(yaml), "rows": profile.rows, "columns": len(profile.columns), "periods": proposed.periods}
     if as_json:
@@ -60,7 +60,7 @@ def source(project: str, period: str | None, as_json: bool) -> int:
     from pillars.data import collection, contract
 
     stores, opened = _opened(project)
-    promises = contract.hold(opened, collection.open_source(stores, opened), period)
+    promises = contract.hold(opened, lambda: collection.open_source(stores, opened), period)
     if as_json:
         click.echo(json.dumps([asdict(promise) for promise in promises], indent=2))
     else:

@@ -66,7 +66,11 @@ class Batches(Section):
     )
     every: Every = Field(default="month", description="by time: what a period is; they are named 2013-02, 2013-W05, 2013-Q1 ...")
     size: int = Field(default=10_000, ge=1, description="by rows: rows of a period")
-    shuffled: bool = Field(default=False, description="by rows: blocks of rows drawn by chance, always the same, for a file that is sorted")
+    shuffled: int | None = Field(
+        default=None,
+        ge=1,
+        description="by rows: how many rows a sorted file has that is complete; its blocks are drawn by chance, always the same",
+    )
     hold_newest: bool = Field(default=False, description="leave the newest period out until a later one has begun: the file still grows")
 
 
@@ -145,6 +149,8 @@ class Source(Section):
             raise ValueError("http: {period} in url and the list of periods belong together")
         if self.batches.by == "file" and self.file is None:
             raise ValueError("batches: by file needs files")
+        if self.sql and (self.batches.by == "rows" or self.row_number) and not re.search(r"\border\s+by\b", self.sql.rows, re.IGNORECASE):
+            raise ValueError("sql: rows needs ORDER BY where rows are numbered or cut into blocks: a database has no order of its own")
         return self
 
     @property
@@ -168,6 +174,14 @@ class Column(Section):
     true_as: tuple[str, ...] = Field(default=(), description="values that mean true; by default true, yes, t, y, 1")
     false_as: tuple[str, ...] = Field(default=(), description="values that mean false; by default false, no, f, n, 0")
     description: str = Field(default="", description="what the column means, with its unit")
+
+    @field_validator("format")
+    @classmethod
+    def known_directives(cls, form: str | None) -> str | None:
+        """Refuse what Arrow reads in another way than Python, or not at all."""
+        if odd := sorted(set(re.findall(r"%(.)", form or "")) - set("YmdHMSybBjIp%")):
+            raise ValueError(f"%{odd[0]} cannot be read; there are %Y %y %m %b %B %d %j %H %I %p %M %S")
+        return form
 
 
 class Features(Section):
@@ -398,6 +412,8 @@ class Project(Section):
     def _time_problems(self) -> list[str]:
         """Why rows cannot be placed in time as the YAML says. Blocks of rows need no time; then rows are blocks of their own."""
         named, timeless = self.of("time"), self.source.python is None and self.source.batches.by != "time"
+        if [n for n in named if "protected" in self.columns[n].role]:
+            return [f"columns: {named[0]} is the time, and protected: the names of periods would tell it"]
         if len(named) == 1 or (timeless and not named and self.split.block == "row"):
             return []
         if timeless and not named:

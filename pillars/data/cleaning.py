@@ -13,7 +13,7 @@ import pyarrow as pa
 from pillars.config import Project
 from pillars.data import validation_page
 from pillars.data.collection import read_collected
-from pillars.data.parquet import write_parquet
+from pillars.data.parquet import joined, write_parquet
 from pillars.data.parsing import parse
 from pillars.data.quarantine import ORPHAN, failing, split, unmatched
 from pillars.data.schema import alike, conform
@@ -225,7 +225,7 @@ def _write_prepared(
             write_parquet(stores.var / f"staging/{name}/{kind}.parquet", good.sort_by([(k, "ascending") for k in project.key]))
             kept[kind] = good.num_rows
             aside.append(bad)
-    quarantined = pa.concat_tables(aside, promote_options="permissive")
+    quarantined = joined([part for part in aside if part.num_rows] or aside[:1])
     if collected.rows + collected.outcomes != sum(kept.values()) + quarantined.num_rows:
         books = f"{collected.rows} rows and {collected.outcomes} outcomes came in, {kept} were kept, {quarantined.num_rows} set aside"
         raise SourceBroken(project.source.name, collected.period, books)

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from pillars.config import Project
 from pillars.data.parquet import parquet_bytes, read_parquet
+from pillars.data.parsing import values_of
 from pillars.data.privacy import protect
 from pillars.data.source import Source, ask, cause, open_source, periods, said
 from pillars.errors import DataCorrupt, SourceBroken, UnknownName
@@ -35,10 +36,11 @@ def collect(stores: Stores, project: Project, source: Source, period: str) -> Co
     arrived = known[at] if at >= 0 else None
     rows = ask(project, source, "rows", period)
     outcomes = None if arrived is None else ask(project, source, "outcomes", arrived)
+    _refuse_strangers(project, period, rows)
     contents = [None if t is None else _parquet(stores, project, period, t) for t in (rows, outcomes)]  # both, before one is written
     rows_path, rows_sha = _write_raw(stores, project, period, "rows", contents[0])
     outcomes_path, outcomes_sha = _write_raw(stores, project, period, "outcomes", contents[1])
-    first, last = _span(rows, project.time)
+    first, last = _span(project, rows)
     return Collected(
         project=project.project,
         period=period,
@@ -102,12 +104,23 @@ def _write_raw(stores: Stores, project: Project, period: str, kind: str, content
     return path.as_posix(), sha
 
 
-def _span(rows: pa.Table, time: str) -> tuple[str, str]:
+def _refuse_strangers(project: Project, period: str, rows: pa.Table) -> None:
+    """Keep what no declared column is in off the disk where columns are protected: of a file without a header, values would be names.
+
+    Raises:
+        SourceBroken: there is no declared column at all.
+    """
+    if project.of("protected") and rows.num_columns and not set(rows.column_names) & set(project.columns):
+        raise SourceBroken(project.source.name, period, "none of its columns is a declared one; has it a header?")
+
+
+def _span(project: Project, rows: pa.Table) -> tuple[str, str]:
     """First and last time as ISO text; empty when there is no row or no such column."""
-    if not rows.num_rows or time not in rows.column_names:
+    if not rows.num_rows or project.time not in rows.column_names:
         return "", ""
     try:
-        ends = pc.min_max(rows.column(time)).as_py()
+        given = rows.column(project.time)
+        ends = pc.min_max(given if project.source.python else values_of(project.columns[project.time], given)).as_py()
     except (pa.ArrowException, ValueError, OverflowError, LookupError):  # no order, no such year or zone: validation refuses it
         return "", ""
     return tuple("" if ends[e] is None else str(ends[e]).replace(" ", "T") for e in ("min", "max"))  # type: ignore[return-value]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -30,9 +31,13 @@ class Promise:
     seen: str = ""
 
 
-def hold(project: Project, source: Source, period: str | None = None) -> tuple[Promise, ...]:
-    """Try each promise on one period, the newest if none is named. Nothing is kept, and nothing raised that the source did wrong."""
+def hold(project: Project, open_it: Callable[[], Source], period: str | None = None) -> tuple[Promise, ...]:
+    """Try each promise on one period, the newest if none is named. Nothing is kept, and nothing raised that the source did wrong.
+
+    `open_it` opens the source: once, and once more to be asked again, for one that is open may remember what it said.
+    """
     promises: list[Promise] = []
+    source = open_it()
 
     def keep(what: str, tried: Callable[[], str]) -> bool:
         try:
@@ -44,7 +49,7 @@ def hold(project: Project, source: Source, period: str | None = None) -> tuple[P
 
     named: list[str] = []
     if keep("periods() gives names that sort, oldest first", lambda: _periods(project, source, named)):
-        keep("periods() gives the same again", lambda: "" if periods(source, project) == named else "other names than a moment before")
+        keep("opened again, periods() gives the same", lambda: "" if periods(open_it(), project) == named else "other names than before")
         keep("a period that is not there is refused", lambda: _refused(source))
         asked = period or named[-1]
         given: list[Tables] = []
@@ -52,7 +57,7 @@ def hold(project: Project, source: Source, period: str | None = None) -> tuple[P
         if given:
             for what, check in CHECKS:
                 keep(what, lambda check=check: "; ".join(check(project, asked, *given[0])))  # type: ignore[misc]
-            keep("asked again, they give the same bytes", lambda: _same(project, source, asked))
+            keep("opened again, they give the same bytes", lambda: _same(project, source, open_it(), asked))
     return tuple(promises)
 
 
@@ -109,7 +114,11 @@ def _keys(project: Project, period: str, rows: pa.Table, outcomes: pa.Table) -> 
         if again:
             yield f"{again} {kind} have the key of another"
     if key:
-        alike = outcomes.select(key).cast(rows.select(key).schema, safe=False)
+        try:
+            alike = outcomes.select(key).cast(rows.select(key).schema, safe=False)
+        except pa.ArrowInvalid:  # never with its text: it quotes a value
+            yield f"its types differ: {_kinds(rows, key)} in rows, {_kinds(outcomes, key)} in outcomes"
+            return
         lonely = alike.join(rows.select(key), key, join_type="left anti").num_rows
         if lonely:
             yield f"{lonely} outcomes have a key that no row has"
@@ -124,9 +133,14 @@ def _times(project: Project, period: str, rows: pa.Table, outcomes: pa.Table) ->
             yield f"{early + late} rows have a time outside of it"
 
 
-def _same(project: Project, source: Source, period: str) -> str:
-    for kind in ("rows", "outcomes"):
-        first, second = (parquet_bytes(ask(project, source, kind, period)) for _ in range(2))
+def _kinds(table: pa.Table, key: list[str]) -> str:
+    return ", ".join(str(table.schema.field(name).type) for name in key)
+
+
+def _same(project: Project, source: Source, again: Source, period: str) -> str:
+    kinds: tuple[Literal["rows", "outcomes"], ...] = ("rows", "outcomes")
+    for kind in kinds:
+        first, second = (parquet_bytes(ask(project, each, kind, period)) for each in (source, again))
         if first != second:
             return f"{kind} differ: a source must not draw, and must give its rows in one order"
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 from pillars.config import Csv
@@ -11,6 +12,7 @@ from pillars.errors import StoreUnavailable
 
 LOOKED_AT = 1 << 18  # bytes
 GUESSED = "cp1252"  # what is not Unicode is mostly Windows's; which of its code pages, bytes do not say
+GUESSES = (GUESSED, "latin-1")
 SEPARATORS = ",;\t|"
 
 
@@ -28,24 +30,23 @@ def sniff(path: Path, name: str) -> Csv:
         content = path.read_bytes()
     except OSError as err:
         raise StoreUnavailable.refused(name, err, "Nothing was written.", "read") from err
-    start = unpacked(content, suffixes[-1] if suffixes and suffixes[-1] in PACKED else "", name)[:LOOKED_AT]
-    encoding = _encoding(start)
-    text = start.decode(encoding, errors="replace").removeprefix("\ufeff")
+    content = unpacked(content, suffixes[-1] if suffixes and suffixes[-1] in PACKED else "", name)
+    encoding = _encoding(content)
+    text = content[:LOOKED_AT].decode(encoding, errors="replace").removeprefix("\ufeff")
     found = {"encoding": encoding, "separator": _separator(text)}
     return Csv.model_validate({k: v for k, v in found.items() if v})
 
 
-def _encoding(start: bytes) -> str:
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+def _encoding(content: bytes) -> str:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
-    try:
-        start.decode("utf-8")
-    except UnicodeDecodeError as err:
-        if err.end >= len(start) - 3 and len(start) == LOOKED_AT:  # the last letter is cut in two
-            return "utf-8"
-    else:
-        return "utf-8"
-    return GUESSED
+    for encoding in ("utf-8", GUESSED):
+        try:
+            content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        return encoding
+    return "latin-1"  # in which every byte is a letter
 
 
 def _separator(text: str) -> str:
@@ -53,7 +54,10 @@ def _separator(text: str) -> str:
     whole = text if len(text) < LOOKED_AT // 4 else text.rpartition("\n")[0]
     widths = {}
     for separator in SEPARATORS:
-        rows = [row for _, row in zip(range(200), csv.reader(whole.splitlines(), delimiter=separator), strict=False) if row]
+        try:
+            rows = [row for _, row in zip(range(200), csv.reader(io.StringIO(whole, newline=""), delimiter=separator), strict=False) if row]
+        except csv.Error:  # a quote that is never closed
+            continue
         if rows and len({len(row) for row in rows}) == 1:
             widths[separator] = len(rows[0])
     return max(widths, key=widths.__getitem__) if widths and max(widths.values()) > 1 else ","

@@ -48,6 +48,26 @@ def read_parquet(source: Path | bytes, name: str = "", columns: Sequence[str] | 
         raise DataCorrupt(name or str(source), "that of a Parquet file", "other bytes") from err
 
 
+def joined(tables: Sequence[pa.Table]) -> pa.Table:
+    """Tables one below the other; a column that one of them lacks is null there, one of types that do not fit is text."""
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowTypeError:
+        kinds: dict[str, set[pa.DataType]] = {}
+        for field in (f for table in tables for f in table.schema):
+            kinds.setdefault(field.name, set()).add(field.type)
+        odd = {name for name, found in kinds.items() if len(found) > 1}
+        return pa.concat_tables([_with_text(table, odd) for table in tables], promote_options="permissive")
+
+
+def _with_text(table: pa.Table, names: set[str]) -> pa.Table:
+    columns = {
+        n: pa.array([None if v is None else str(v) for v in c.to_pylist()], pa.string()) if n in names else c
+        for n, c in zip(table.column_names, table.columns, strict=True)
+    }
+    return pa.table(columns)
+
+
 def _plain(kind: pa.DataType) -> pa.DataType:
     """Dictionary and large types as their plain ones: how a library holds a column in memory must not reach the bytes."""
     if pa.types.is_dictionary(kind):

@@ -13,7 +13,7 @@ from pillars.config import Column, Project
 from pillars.data.schema import conforms, stored_type
 
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
-WHOLE = r"^[+-]?\d{1,18}$"
+WHOLE = r"^[+-]?\d{1,19}$"
 DATE = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
 CLOCK = r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?"
 MOMENT = rf"^{DATE}([T ]{CLOCK})?$"
@@ -61,6 +61,12 @@ def values_of(column: Column, given: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([reader(column, chunk) for chunk in given.chunks], stored_type(column) or pa.timestamp("us"))
 
 
+def words_of(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Values as the words that `true_as` and `false_as` are held against."""
+    words = [pc.utf8_trim_whitespace(_text(Column(type="text"), chunk)) for chunk in values.chunks]
+    return pa.chunked_array(words, pa.string())
+
+
 def _text(column: Column, values: pa.Array) -> pa.Array:
     try:
         return values.cast(pa.string())
@@ -73,7 +79,7 @@ def _float(column: Column, values: pa.Array) -> pa.Array:
         return _number(values)
     text, mark = pc.utf8_trim_whitespace(values), column.decimal
     group = "," if mark == "." else "."
-    grouped = pc.match_substring_regex(text, rf"^[+-]?\d{{1,3}}(\{group}\d{{3}})+(\{mark}\d*)?$")
+    grouped = pc.match_substring_regex(text, rf"^[+-]?[1-9]\d{{0,2}}(\{group}\d{{3}})+(\{mark}\d*)?$")
     text = pc.if_else(pc.fill_null(grouped, False), pc.replace_substring(text, group, ""), text)
     if mark == ",":
         text = pc.if_else(pc.fill_null(pc.match_substring(text, "."), False), pa.scalar("no number"), pc.replace_substring(text, ",", "."))
@@ -95,7 +101,7 @@ def _bool(column: Column, values: pa.Array) -> pa.Array:
     if not (column.true_as or column.false_as):
         text = pc.utf8_lower(pc.replace_substring_regex(text, r"^([01])\.0*$", r"\1"))
     true, false = column.true_as or TRUE, column.false_as or FALSE
-    yes, no = (pc.is_in(text, pa.array(words, pa.string())) for words in (true, false))
+    yes, no = (pc.is_in(text, pa.array([word.strip() for word in words], pa.string())) for words in (true, false))
     return pc.if_else(pc.or_(yes, no), yes, pa.scalar(None, pa.bool_()))
 
 
@@ -114,10 +120,13 @@ def _timestamp(column: Column, values: pa.Array) -> pa.Array:
 
 
 def _by_format(text: pa.Array, form: str) -> pa.Array:
-    """`text` read by a format of strptime. Arrow's makes the 31st of February a day in March: a month's first days are looked at again."""
+    """`text` read by a format of strptime.
+
+    Arrow's makes the 31st of February a day in March, and of 13 the year 13: a month's first days and early years are looked at again.
+    """
     read = pc.strptime(text, format=form, unit="us", error_is_null=True)
-    early = pc.fill_null(pc.less_equal(pc.day(read), 3), False)
-    odd = [t for t in text.filter(early).unique().to_pylist() if not _is_date(t, form)]
+    doubted = pc.fill_null(pc.or_(pc.less_equal(pc.day(read), 3), pc.less(pc.year(read), 1000)), False)
+    odd = [t for t in text.filter(doubted).unique().to_pylist() if not _is_date(t, form)]
     return pc.if_else(pc.is_in(text, pa.array(odd, pa.string())), pa.scalar(None, read.type), read) if odd else read
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +18,8 @@ JUNK = 0.01  # share of values that may be unreadable in a column that is a numb
 CATEGORIES = 200  # more distinct words are no categories but texts
 REPEATED = 0.5  # a column of words with more distinct ones than this share of its rows names rows
 TELLING = 0.98  # AUC of one column alone above which it is likely known only with the outcome
+NAMING = r"^[+-]?(0\d+|\d{20,})$"  # postal codes and long ids: a number would lose their zeros, or their last digits
+GROUPED = r"^[+-]?[1-9]\d{0,2}([.,]\d{3})+$"  # 1,250: thousands, or a decimal comma?
 FORMATS = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%d-%m-%Y", "%d.%m.%Y %H:%M", "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%b %d, %Y")
 PERSONAL = re.compile(
     r"(^|_)(e?mail|phone|mobile|ssn|passport|address|street|(first|last|full|sur)_?name|name|birth(day|date)?|dob|iban|ip|"
@@ -41,6 +42,7 @@ class Seen:
     low: float | None = None  # numbers only
     high: float | None = None
     words: tuple[str, ...] = ()  # categories, most frequent first
+    grouped: bool = False  # numbers with groups of three digits
 
     @property
     def is_number(self) -> bool:
@@ -65,6 +67,7 @@ class Profile:
     rows: int
     columns: tuple[Seen, ...]
     values: dict[str, pa.ChunkedArray] = field(repr=False)  # in their types
+    given: dict[str, pa.ChunkedArray] = field(repr=False)  # as they came
     warnings: tuple[str, ...] = ()
 
     def of(self, name: str) -> Seen:
@@ -79,7 +82,8 @@ def profile(table: pa.Table) -> Profile:
         column = declared(name, table.column(name))
         values[name] = values_of(column, table.column(name))
         seen.append(_seen(name, column, table.column(name), values[name]))
-    return Profile(table.num_rows, tuple(seen), values, tuple(_odd(table, seen)))
+    given = dict(zip(table.column_names, table.columns, strict=True))
+    return Profile(table.num_rows, tuple(seen), values, given, tuple(_odd(table, seen)))
 
 
 def declared(name: str, given: pa.ChunkedArray) -> Column:
@@ -96,7 +100,7 @@ def declared(name: str, given: pa.ChunkedArray) -> Column:
     meanings = {w.lower() for w in words.slice(0, CATEGORIES).to_pylist()}
     if len(meanings) == 2 and meanings <= {*TRUE, *FALSE} - {"0", "1"}:
         return Column(type="bool")
-    if pc.any(pc.match_substring_regex(text, r"^[+-]?0\d+$")).as_py():  # postal codes and the like: a number would lose their zeros
+    if pc.any(pc.match_substring_regex(text, NAMING)).as_py():
         return _worded(text, words)
     return next((column for column in _attempts() if _fits(column, text)), None) or _worded(text, words)
 
@@ -177,8 +181,9 @@ def _seen(name: str, column: Column, given: pa.ChunkedArray, values: pa.ChunkedA
     elif column.type in ("int", "float") and len(known):
         ends = pc.min_max(known).as_py()
         low, high = float(ends["min"]), float(ends["max"])
-    blank = given.null_count
-    return Seen(name, column, len(values), values.null_count, len(counts), max(values.null_count - blank, 0), low, high, words)
+    grouped = low is not None and pa.types.is_string(given.type) and pc.any(pc.match_substring_regex(given, GROUPED)).as_py()
+    unreadable = max(values.null_count - given.null_count, 0)
+    return Seen(name, column, len(values), values.null_count, len(counts), unreadable, low, high, words, bool(grouped))
 
 
 def _means(values: pa.ChunkedArray, y: np.ndarray) -> np.ndarray:
@@ -202,6 +207,9 @@ def _odd(table: pa.Table, seen: Sequence[Seen]) -> Iterator[str]:
         if column.distinct <= 1:
             where = " where it is not missing" if column.nulls and column.distinct else ""
             yield f"{column.name} is constant{where}: it is left out of the features"
+        if column.grouped:
+            mark = "." if column.declared.decimal == "," else ","
+            yield f"{column.name}: {mark} was read as grouping thousands (1{mark}250 is more than a thousand); is it a decimal mark?"
         if column.unreadable:
             yield f"{column.name}: {column.unreadable} values are no {column.declared.type}; their rows go to quarantine"
     if both := [c.name for c in seen if c.declared.format in ("%m/%d/%Y", "%m/%d/%Y %H:%M")]:
@@ -209,6 +217,7 @@ def _odd(table: pa.Table, seen: Sequence[Seen]) -> Iterator[str]:
 
 
 def _distinct_rows(table: pa.Table) -> int:
-    plain: Any = [c.cast(pa.string()) if pa.types.is_nested(c.type) is False else c for c in table.columns]
-    named = pa.table(plain, names=[str(i) for i in range(table.num_columns)])
-    return int(named.group_by(named.column_names).aggregate([]).num_rows)
+    """Rows that differ in what can be compared: lists and structures cannot."""
+    plain = [c for c in table.columns if not pa.types.is_nested(c.type)]
+    named = pa.table(plain, names=[str(i) for i in range(len(plain))])
+    return int(named.group_by(named.column_names).aggregate([]).num_rows) if plain else table.num_rows

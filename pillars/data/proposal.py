@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pillars.config import Batches, Csv, Every
-from pillars.data.parsing import FALSE, TRUE
+from pillars.config import Batches, Column, Csv, Every
+from pillars.data.parsing import FALSE, TRUE, values_of, words_of
 from pillars.data.profiling import TELLING, Profile, Seen, is_key, looks_like_a_key, looks_personal, telling
 from pillars.data.sources.cutting import names_of
 from pillars.errors import ColumnUnfit
@@ -24,6 +25,9 @@ ROWS_A_PERIOD = 200  # below it a month says little
 FEW = 30  # rows of a class
 UNSEEN = 0.05  # share of rows that may have a category nobody has seen yet before it is said
 ROW = "row"
+
+
+Classes = tuple[tuple[str, ...], tuple[str, ...]]  # words for true and for false, as the file writes them
 
 
 @dataclass(frozen=True)
@@ -52,20 +56,20 @@ def propose(name: str, file: str, dialect: Csv, profile: Profile, wishes: Wishes
         ColumnUnfit: a named column is not there, the target has not two values, a time is no time, or the key does not name rows.
     """
     _refuse_unknown(profile, wishes)
-    positive, negative = _classes(profile.of(wishes.target))
-    y = _flags(profile, wishes.target, positive)
+    classes = _classes(profile, wishes.target)
+    known, y = _flags(profile, wishes.target, classes)
     key = wishes.key or _found_key(profile, wishes)
-    batches = _batches(profile, wishes, y)
+    batches = _batches(profile, wishes, known, y)
     periods, fewest = _sizes(profile, batches, wishes)
     features = [c for c in profile.columns if _is_feature(c, wishes, key)]
-    warnings = [*profile.warnings, *_warnings(profile, wishes, y, features, batches, key)]
+    warnings = [*profile.warnings, *_warnings(profile, wishes, known, y, features, batches, key)]
     if not features:
         raise ColumnUnfit(wishes.target, "no other column of the file can be a feature")
     text = "\n".join(
         [
             *_head(name, file, wishes, y, profile),
             *_source(file, dialect, batches, key),
-            *_columns(profile, wishes, key, positive, negative),
+            *_columns(profile, wishes, key, classes),
             *_expectations(features, fewest),
             *_model(features, profile, wishes, batches, fewest),
             *_watch(features),
@@ -91,33 +95,32 @@ def _refuse_unknown(profile: Profile, wishes: Wishes) -> None:
             raise ColumnUnfit(", ".join(wishes.key), f"it does not name rows: {what}")
 
 
-def _classes(target: Seen) -> tuple[str, str]:
-    """The words for true and false: as they are meant, or the rarer one is true."""
+def _classes(profile: Profile, name: str) -> Classes:
+    """The words for true and false: as they are meant, or the rarer one is true. Both empty where they speak for themselves."""
+    target = profile.of(name)
     if target.declared.type == "bool":
-        return "", ""
-    if target.distinct != 2:
+        return (), ()
+    if target.distinct != 2 or target.declared.type in ("text", "timestamp"):
         what = "one value" if target.distinct == 1 else f"{target.distinct} values"
-        raise ColumnUnfit(target.name, f"it has {what} ({target.said}); a binary target has two")
-    if target.declared.type in ("int", "float"):
-        low, high = target.low or 0.0, target.high or 0.0
-        return _number(high), _number(low)
-    if len(target.words) != 2:
-        raise ColumnUnfit(target.name, f"it is {target.declared.type}: {target.said}; a binary target has two values")
-    often, rare = target.words
-    return rare, often
+        raise ColumnUnfit(name, f"it has {what} ({target.said}); a binary target has two")
+    if target.declared.type == "category":
+        often, rare = target.words
+        return (rare,), (often,)
+    pairs = pa.table({"word": words_of(profile.given[name]), "value": profile.values[name]}).group_by("word").aggregate([("value", "max")])
+    words = [(float(p["value_max"]), str(p["word"])) for p in pairs.to_pylist() if p["value_max"] is not None]
+    high = max(value for value, _ in words)
+    true, false = (tuple(sorted(w for v, w in words if (v == high) is wanted)) for wanted in (True, False))
+    return ((), ()) if {*true} <= {"1", "1.0"} and {*false} <= {"0", "0.0"} else (true, false)
 
 
-def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) else repr(value)
-
-
-def _flags(profile: Profile, target: str, positive: str) -> np.ndarray:
-    """1 where the target is true, 0 where it is false or not known; shape (n,)."""
-    values = profile.values[target]
-    if pa.types.is_boolean(values.type):
-        return pc.fill_null(values, False).to_numpy().astype(int)
-    found = pc.equal(values, pa.scalar(positive if pa.types.is_string(values.type) else float(positive)).cast(values.type))
-    return pc.fill_null(found, False).to_numpy().astype(int)
+def _flags(profile: Profile, target: str, classes: Classes) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows' target is known (rows,), bool; and of those, whether it is true (known rows,), 0 or 1."""
+    column = Column(type="bool", true_as=classes[0], false_as=classes[1])
+    flags = values_of(column, profile.given[target])
+    known = flags.is_valid().to_numpy()
+    if not known.any():
+        raise ColumnUnfit(target, "no row has a value in it")
+    return known, pc.drop_null(flags).to_numpy().astype(int)
 
 
 def _found_key(profile: Profile, wishes: Wishes) -> tuple[str, ...]:
@@ -126,7 +129,7 @@ def _found_key(profile: Profile, wishes: Wishes) -> tuple[str, ...]:
     return tuple(found[:1])
 
 
-def _batches(profile: Profile, wishes: Wishes, y: np.ndarray) -> Batches:
+def _batches(profile: Profile, wishes: Wishes, known: np.ndarray, y: np.ndarray) -> Batches:
     """By time, the finest span with enough rows in its periods; else blocks, drawn by chance where the file is sorted."""
     if wishes.time:
         for every in SPANS:
@@ -139,18 +142,18 @@ def _batches(profile: Profile, wishes: Wishes, y: np.ndarray) -> Batches:
         raise ColumnUnfit(wishes.time, "all rows are of three days or less: leave --time out, and they are cut into blocks")
     blocks = min(max(profile.rows // ROWS_A_PERIOD, FEWEST_PERIODS), 8)
     size = max(math.ceil(profile.rows / blocks), 1)
-    return Batches(by="rows", size=size, shuffled=_is_sorted(y, size))
+    return Batches(by="rows", size=size, shuffled=profile.rows if _is_sorted(np.flatnonzero(known) // size, y) else None)
 
 
 def _periods(profile: Profile, time: str, every: Every) -> int:
     return len(pc.unique(pc.drop_null(names_of(profile.values[time], every))))
 
 
-def _is_sorted(y: np.ndarray, size: int) -> bool:
-    """Whether the share of ones differs between blocks by more than chance would have it, once in a million files."""
-    shares = [y[i : i + size].mean() for i in range(0, len(y), size) if len(y[i : i + size]) > size // 2]
-    deviation = math.sqrt(max(float(y.mean() * (1 - y.mean())), 1e-12) / size)
-    return bool(max(abs(s - y.mean()) for s in shares) > 5 * deviation)
+def _is_sorted(block: np.ndarray, y: np.ndarray) -> bool:
+    """Whether the share of ones differs between blocks (n,) by more than chance would have it, once in a million files."""
+    rows, ones, overall = np.bincount(block), np.bincount(block, y), float(y.mean())
+    deviation = np.sqrt(max(overall * (1 - overall), 1e-12) / np.maximum(rows, 1))
+    return bool((np.abs(ones / np.maximum(rows, 1) - overall) > 5 * deviation)[rows >= FEW].any())
 
 
 def _sizes(profile: Profile, batches: Batches, wishes: Wishes) -> tuple[int, int]:
@@ -169,7 +172,13 @@ def _is_feature(column: Seen, wishes: Wishes, key: Sequence[str]) -> bool:
 
 
 def _warnings(
-    profile: Profile, wishes: Wishes, y: np.ndarray, features: Sequence[Seen], batches: Batches, key: Sequence[str]
+    profile: Profile,
+    wishes: Wishes,
+    known: np.ndarray,
+    y: np.ndarray,
+    features: Sequence[Seen],
+    batches: Batches,
+    key: Sequence[str],
 ) -> Iterator[str]:
     rarer = int(min(y.sum(), len(y) - y.sum()))
     if rarer < FEW:
@@ -177,7 +186,7 @@ def _warnings(
     if nulls := profile.of(wishes.target).nulls:
         yield f"{wishes.target} is missing in {nulls} rows: they are scored, and nothing is learned from them"
     for column in features:
-        if (auc := telling(profile.values[column.name], y)) >= TELLING:
+        if (auc := telling(profile.values[column.name].filter(pa.array(known)), y)) >= TELLING:
             ask = "is it known when the prediction is asked for? If not, make its role known_later"
             yield f"{column.name} alone tells {wishes.target} (AUC {auc:.3f}): {ask}"
     for column in profile.columns:
@@ -187,7 +196,7 @@ def _warnings(
     others = [c.name for c in profile.columns if c.declared.type == "timestamp" and c.name != wishes.time]
     if others and not wishes.time:
         yield f"{', '.join(others)} is a time: with --time {others[0]} periods are times, and nothing is learned from the future"
-    if batches.shuffled:
+    if batches.shuffled is not None:
         yield f"the file is sorted by {wishes.target}, or nearly: its blocks of rows are drawn by chance"
     if not key:
         yield f"no column names the rows: `{ROW}`, the row's number, is the key; a file that is sorted anew has other rows then"
@@ -212,7 +221,7 @@ def _source(file: str, dialect: Csv, batches: Batches, key: Sequence[str]) -> It
     yield f"  file: {_text(file)}"
     if given := dialect.model_dump(exclude_defaults=True):
         yield f"  csv: {_flow(given)}"
-    yield f"  batches: {_flow(batches.model_dump(exclude_unset=True, exclude_defaults=False))} # what a period is"
+    yield f"  batches: {_flow(batches.model_dump(exclude_unset=True, exclude_none=True))} # what a period is"
     if not key:
         yield f"  row_number: {ROW} # the key, for want of one"
     yield '  licence: "" # of the data, or the legal basis; kept with each batch'
@@ -220,7 +229,7 @@ def _source(file: str, dialect: Csv, batches: Batches, key: Sequence[str]) -> It
     yield ""
 
 
-def _columns(profile: Profile, wishes: Wishes, key: Sequence[str], positive: str, negative: str) -> Iterator[str]:
+def _columns(profile: Profile, wishes: Wishes, key: Sequence[str], classes: Classes) -> Iterator[str]:
     yield "columns: # type: float, int, category, text, timestamp, bool; a value that is none puts its row into quarantine"
     if not key:
         yield f"  {ROW}: {{ type: int, role: [key], nullable: false }}"
@@ -228,15 +237,13 @@ def _columns(profile: Profile, wishes: Wishes, key: Sequence[str], positive: str
         parts: dict[str, object] = {"type": column.declared.type, "role": _roles(column, wishes, key)}
         if column.name == wishes.target:
             parts["type"] = "bool"
-            natural = (positive.lower(), negative.lower()) in {(t, f) for t in TRUE for f in FALSE}
-            if positive and not natural:
-                parts |= {"true_as": [positive], "false_as": [negative]}
+            if classes[0]:
+                parts |= {"true_as": list(classes[0]), "false_as": list(classes[1])}
         elif not column.nulls:
             parts["nullable"] = False
         parts |= column.declared.model_dump(exclude_defaults=True, include={"format", "decimal"})
-        yield f"  {_text(column.name)}: {_flow(parts)} # {column.said if column.name not in wishes.protect else 'protected'}".replace(
-            "\n", " "
-        )
+        said = "protected" if column.name in wishes.protect else _printable(column.said)
+        yield f"  {_text(column.name)}: {_flow(parts)} # {said}"
     yield ""
 
 
@@ -271,13 +278,14 @@ def _checks(column: Seen) -> Iterator[str]:
 
 
 def _limits(column: Seen) -> tuple[float, float]:
-    """One range beyond what was seen on each side; below zero only where something was."""
+    """One range beyond what was seen on each side, rounded outwards to its scale; below zero only where something was."""
     low, high = column.low or 0.0, column.high or 0.0
-    reach = (high - low) or 1.0
-    ends = (0.0 if low >= 0 else low - reach, high + reach)
-    if column.declared.type == "int":
-        return math.floor(ends[0]), math.ceil(ends[1])
-    return tuple(float(f"{e:.3g}") for e in ends)  # type: ignore[return-value]
+    reach = (high - low) or max(abs(high), 1.0)
+    digits = 0 if column.declared.type == "int" else 1 - math.floor(math.log10(reach))
+    step = 10.0**-digits
+    ends = 0.0 if low >= 0 else math.floor((low - reach) / step) * step, math.ceil((high + reach) / step) * step
+    whole = column.declared.type == "int" or digits <= 0
+    return (int(ends[0]), int(ends[1])) if whole else (round(ends[0], digits), round(ends[1], digits))
 
 
 def _model(features: Sequence[Seen], profile: Profile, wishes: Wishes, batches: Batches, fewest: int) -> Iterator[str]:
@@ -323,7 +331,13 @@ def _watch(features: Sequence[Seen]) -> Iterator[str]:
 def _text(value: str) -> str:
     """A word as YAML reads it back: quoted unless it is plain."""
     plain = value.replace("_", "").isalnum() and value.isascii() and not value[:1].isdigit()
-    return value if plain and value.lower() not in (*TRUE, *FALSE, "null", "on", "off") else json.dumps(value, ensure_ascii=False)
+    as_it_is = plain and value.lower() not in (*TRUE, *FALSE, "null", "on", "off")
+    return value if as_it_is else _printable(json.dumps(value, ensure_ascii=False))
+
+
+def _printable(text: str) -> str:
+    """Text of one line: what ends a line for YAML, or is no letter for it, as its escape."""
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}" for c in text)
 
 
 def _flow(value: object) -> str:
@@ -332,4 +346,6 @@ def _flow(value: object) -> str:
         return "{ " + ", ".join(f"{_text(str(k))}: {_flow(v)}" for k, v in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_flow(v) for v in value) + "]"
+    if isinstance(value, float):  # 1e-05 is a word for YAML
+        return re.sub(r"^(-?\d+)e", r"\1.0e", repr(value))
     return _text(value) if isinstance(value, str) else json.dumps(value)

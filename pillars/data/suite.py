@@ -36,7 +36,7 @@ def expectations(project: Project, kind: Kind, period: str | None) -> list[Expec
     found += [
         _expect("expect_column_values_to_not_be_null", quarantine=True, column=n)
         for n, c in declared.items()
-        if not c.nullable or n in project.key
+        if not c.nullable or n in project.key or n == project.time
     ]
     found.append(_unique(project.key))
     if project.expectations.freshness and period is not None and project.time in declared and _of_time(project, period):

@@ -14,7 +14,7 @@ import pytest
 
 from pillars.stores import Stores
 from tests.bad_input.door import entries, say, state
-from tests.bad_input.parcels import ROWS, outcomes, rows, write_config
+from tests.bad_input.parcels import CONFIG, ROWS, outcomes, rows, write_config
 from tests.pillars.data.sources.ways import csv_text
 
 pytestmark = pytest.mark.flow
@@ -150,6 +150,17 @@ def test_a_source_is_held_to_its_contract_and_nothing_is_kept(root: Path) -> Non
     assert "BROKEN  keys name one row each, and outcomes have a row: 1 rows have the key of another" in said.out
     assert entries("held") == []
     assert not (Stores().var / "raw" / "held").exists()
+
+
+def test_a_file_without_a_header_leaves_no_value_of_a_person_anywhere(root: Path) -> None:
+    columns = {name: {**c, "role": ["protected"]} if name == "note" else c for name, c in CONFIG["columns"].items()}
+    (root / "headless.csv").write_bytes("".join(LINES[1:]).replace("parcel 0", "Zaphod").encode())
+    write_config(root, "headless", source={"file": "headless.csv", "batches": {"by": "rows"}}, columns=columns, split={"block": "row"})
+    said = say("ingest", "headless", "00000001")
+    assert said.exit_code == 4
+    assert "none of its columns is a declared one; has it a header?" in said.err
+    assert "Zaphod" not in said.err
+    assert not [p for folder in ("raw", "rejected", "reports") for p in (Stores().var / folder / "headless").glob("**/*")]
 
 
 def test_rows_without_a_time_go_through_the_whole_loop(root: Path) -> None:

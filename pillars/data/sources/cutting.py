@@ -21,9 +21,12 @@ def cut(project: Project, table: pa.Table) -> dict[str, pa.Table]:
     A row whose time is missing or unreadable goes with the row before it (validation says so and sets it aside): none is lost.
 
     Raises:
-        SourceBroken: no row has a time.
+        SourceBroken: no row has a time, or a shuffled file has other rows than it had.
     """
     batches = project.source.batches
+    if batches.by == "rows" and batches.shuffled not in (None, table.num_rows):
+        grown = f"it has {table.num_rows} rows, and source.batches.shuffled says {batches.shuffled}: all blocks would be drawn anew"
+        raise SourceBroken(project.source.name, "all", f"{grown}. Put new rows into a file of their own, or reset the project")
     named = _by_time(project, batches.every, table) if batches.by == "time" else _by_rows(batches, table.num_rows)
     return without_newest(batches, {name: table.take(pa.array(at)) for name, at in named.items()})
 
@@ -61,7 +64,7 @@ def _by_time(project: Project, every: Every, table: pa.Table) -> dict[str, np.nd
 
 def _by_rows(batches: Batches, rows: int) -> dict[str, np.ndarray]:
     """Blocks of rows, the last one shorter, named by number; eight digits sort for as long as anybody will live."""
-    order = np.random.default_rng(0).permutation(rows) if batches.shuffled else np.arange(rows)
+    order = np.arange(rows) if batches.shuffled is None else np.random.default_rng(0).permutation(rows)
     return {f"{i // batches.size + 1:08d}": np.sort(order[i : i + batches.size]) for i in range(0, rows, batches.size)}
 
 

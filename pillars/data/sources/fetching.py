@@ -52,7 +52,10 @@ class Remote:
     def _once(self) -> bytes:
         import requests
 
-        with requests.get(self.url, timeout=self.timeout_s) as answer:  # a body that is shorter than said is an error of requests
+        as_it_is = {"Accept-Encoding": "identity"}  # a packed file would be unpacked on its way, and have another checksum
+        with requests.get(
+            self.url, headers=as_it_is, timeout=self.timeout_s
+        ) as answer:  # a body that is shorter than said is an error of requests
             if answer.status_code in AGAIN:
                 raise _TryAgain(f"HTTP {answer.status_code}")
             if answer.status_code != requests.codes.ok:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from pillars import periods
 from pillars.config import Csv, Project
+from pillars.data.parquet import joined
 from pillars.data.sources.cutting import cut, numbered, without_newest
 from pillars.data.sources.roles import Roles
 from pillars.data.sources.tables import PACKED, read_table
@@ -24,6 +25,7 @@ class Files:
     def __init__(self, root: Path, project: Project) -> None:
         self._root, self._project = root, project
         self._roles = Roles(project)
+        self._newest: tuple[str, pa.Table] | None = None
 
     def periods(self) -> list[str]:
         """Names of files, or of the times or blocks in them. Raises as `rows` does, without UnknownName."""
@@ -47,19 +49,23 @@ class Files:
         if period not in self._by_period:
             raise UnknownName("period", period, list(self._by_period))
         found = self._by_period[period]
-        return found if isinstance(found, pa.Table) else self._read(found)
+        if isinstance(found, pa.Table):
+            return found
+        if self._newest is None or self._newest[0] != period:  # rows and outcomes are of one state of the file
+            self._newest = period, numbered(self._project, self._read(found))
+        return self._newest[1]
 
     @cached_property
     def _by_period(self) -> dict[str, pa.Table] | dict[str, Path]:
         if self._project.source.batches.by == "file":
             return without_newest(self._project.source.batches, self._named())
         tables = [self._read(path) for path in self._paths()]
-        return cut(self._project, pa.concat_tables(tables, promote_options="permissive"))
+        return cut(self._project, numbered(self._project, joined(tables)))
 
     def _paths(self) -> list[Path]:
         pattern = str(self._project.source.file)
-        if not glob.has_magic(pattern):
-            path = self._root / pattern
+        path = self._root / pattern
+        if path.exists() or not glob.has_magic(pattern):
             return self._inside(path) if path.is_dir() else [path]
         found = [self._root / name for name in glob.glob(pattern, root_dir=self._root, recursive=True)]
         return self._finished(found, pattern)
@@ -88,6 +94,8 @@ class Files:
             if name in found:
                 raise SourceBroken(self._called(path), "all", f"{self._called(found[name])} is of period {name}, too")
             found[name] = path
+        if len({len(name) for name in found if name.isdigit() and len(name) > 4}) > 1:
+            raise SourceBroken(self._project.source.name, "all", "its files' numbers have other lengths, and would not sort: 00099, 00100")
         return dict(sorted(found.items()))
 
     def _read(self, path: Path) -> pa.Table:
@@ -96,7 +104,7 @@ class Files:
             state = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         except OSError:
             state = (0, 0, 0)  # reading says what is wrong
-        return numbered(self._project, _parsed(path, self._called(path), self._project.source.csv, state))
+        return _parsed(path, self._called(path), self._project.source.csv, state)
 
     def _called(self, path: Path) -> str:
         return path.relative_to(self._root).as_posix() if path.is_relative_to(self._root) else str(path)

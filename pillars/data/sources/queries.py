@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pillars.config import Project, Sql
-from pillars.data.sources.cutting import cut, numbered
+from pillars.data.parquet import joined
+from pillars.data.sources.cutting import cut, numbered, without_newest
 from pillars.data.sources.roles import Roles
 from pillars.errors import SettingInvalid, SourceBroken, StoreUnavailable, UnknownName
 from pillars.periods import span
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 FETCHED = 50_000  # rows at a time
+WHOLE_DIGITS = 18  # that every int64 can hold
 
 
 class Queries:
@@ -30,10 +32,11 @@ class Queries:
     def __init__(self, root: Path, project: Project, sql: Sql) -> None:
         self._root, self._project, self._sql = root, project, sql
         self._roles = Roles(project)
+        self._newest: tuple[tuple[str, str], pa.Table] | None = None
 
     def periods(self) -> list[str]:
         """What the periods' query names, or the times or blocks in all rows. Raises as `rows` does, without UnknownName."""
-        return list(self._whole) if self._sql.periods is None else self._named
+        return list(self._whole if self._sql.periods is None else without_newest(self._project.source.batches, dict.fromkeys(self._named)))
 
     def rows(self, period: str) -> pa.Table:
         """Rows of a period with all columns but those of the outcomes.
@@ -55,15 +58,20 @@ class Queries:
             raise UnknownName("period", period, known)
         if self._sql.periods is None and query == self._sql.rows:
             return self._whole[period]
-        return self._table(query, period)
+        if self._newest is None or self._newest[0] != (query, period):  # rows and outcomes of one query are of one state of the database
+            self._newest = (query, period), numbered(self._project, self._table(query, period))
+        return self._newest[1]
 
     @cached_property
     def _named(self) -> list[str]:
-        return [str(value.as_py()) for value in self._table(str(self._sql.periods)).column(0)]
+        found = self._table(str(self._sql.periods)).column(0)
+        if found.null_count:
+            raise SourceBroken(self._project.source.name, "all", "the query of periods gives a period without a name (NULL)")
+        return [str(value) for value in found.to_pylist()]
 
     @cached_property
     def _whole(self) -> dict[str, pa.Table]:
-        return cut(self._project, self._table(self._sql.rows))
+        return cut(self._project, numbered(self._project, self._table(self._sql.rows)))
 
     def _table(self, query: str, period: str = "all") -> pa.Table:
         from sqlalchemy import text
@@ -77,15 +85,16 @@ class Queries:
                 names = list(result.keys())
                 parts = [_arrow(names, part) for part in result.partitions()]
             except DBAPIError as err:
-                said = self._said(err.orig or err)
-                if err.connection_invalidated or "locked" in said:
+                locked = "database is locked" in str(err.orig)
+                said = "database is locked" if locked else self._said(err.orig or err)
+                if err.connection_invalidated or locked:
                     raise StoreUnavailable(f"source {self._project.source.name}", said, "Nothing was kept; run again.") from None
                 raise SourceBroken(self._project.source.name, period, f"the database refuses the query ({said})") from None
             except SQLAlchemyError as err:
                 raise SourceBroken(self._project.source.name, period, f"the query cannot be sent ({self._said(err)})") from None
         if len(set(names)) != len(names):
             raise SourceBroken(self._project.source.name, period, "the query gives two columns of one name")
-        return numbered(self._project, _joined(parts) if parts else pa.table({name: pa.nulls(0) for name in names}))
+        return joined(parts) if parts else pa.table({name: pa.nulls(0) for name in names})
 
     def _bound(self, named: Any, period: str, dialect: str) -> dict[str, Any]:
         """Values of the parameters that the query names."""
@@ -110,6 +119,8 @@ class Queries:
                 problem = f"the database does not answer ({self._said(getattr(err, 'orig', None) or err)})"
                 raise StoreUnavailable(name, problem, f"Nothing was kept; see to it, or to {self._sql.url_from}, and run again.") from None
             with connection:  # leaving it rolls back
+                if connection.dialect.name == "postgresql":  # times with a zone are read as those of UTC, and so are a period's ends
+                    connection.exec_driver_sql("SET TIME ZONE 'UTC'")
                 yield connection
         finally:
             engine.dispose()
@@ -156,15 +167,12 @@ def _column(values: Sequence[Any]) -> pa.Array:
         column = pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):  # of several types, as SQLite lets them be, or of the database's own
         return _text(values)
-    return column.cast(pa.float64()) if pa.types.is_decimal(column.type) else column
+    if not pa.types.is_decimal(column.type):
+        return column
+    if column.type.scale:
+        return column.cast(pa.float64())
+    return column.cast(pa.int64()) if column.type.precision <= WHOLE_DIGITS else column.cast(pa.string())  # two keys must not become one
 
 
 def _text(values: Sequence[Any]) -> pa.Array:
     return pa.array([None if v is None else str(v) for v in values], pa.string())
-
-
-def _joined(parts: list[pa.Table]) -> pa.Table:
-    try:
-        return pa.concat_tables(parts, promote_options="permissive")
-    except pa.ArrowTypeError:  # numbers first, then a word
-        return pa.concat_tables([pa.table({name: _text(part[name].to_pylist()) for name in part.column_names}) for part in parts])

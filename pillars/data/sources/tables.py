@@ -101,12 +101,30 @@ def _read_csv(content: bytes, name: str, dialect: Csv, separator: str) -> pa.Tab
         )
 
     table = read(threads=True)
+    _refuse_an_open_quote(content, name, dialect, separator)
     if broken:
         read(threads=False)  # only then are rows numbered
         said = "; ".join(f"row {row.number - lines} has {row.actual_columns}" for row in broken[:SHOWN])
         more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
         raise SourceBroken(name, "all", f"its header names {len(header)} columns, but {said}{more}")
     return table
+
+
+def _refuse_an_open_quote(content: bytes, name: str, dialect: Csv, separator: str) -> None:
+    """A quote that is never closed makes one value of all lines after it, which Arrow takes.
+
+    Raises:
+        SourceBroken: the file ends within quotes.
+    """
+    text = content.decode(dialect.encoding, errors="replace")
+    if text.count(dialect.quote) % 2:
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, quotechar=dialect.quote, strict=True)
+        began = 0
+        try:
+            for _ in rows:
+                began = rows.line_num
+        except csv.Error as err:
+            raise SourceBroken(name, "all", f"a quote in line {began + 1} is never closed, or its value too long") from err
 
 
 def _header(content: bytes, name: str, dialect: Csv, separator: str) -> tuple[list[str], int]:
@@ -125,8 +143,8 @@ def _header(content: bytes, name: str, dialect: Csv, separator: str) -> tuple[li
     for at, column in enumerate(names, 1):
         if not column:
             raise SourceBroken(name, "all", f"column {at} has no name in the header")
-        if names.count(column) > 1:
-            raise SourceBroken(name, "all", f"its header names {column!r:.60} twice")
+        if column in names[: at - 1]:  # never with its name: of a file without a header, that is somebody's value
+            raise SourceBroken(name, "all", f"its header names columns {names.index(column) + 1} and {at} alike; has it a header?")
     return names, dialect.skip + rows.line_num
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from pillars.config import Http, Project
-from pillars.data.sources.cutting import cut, numbered
+from pillars.data.sources.cutting import cut, numbered, without_newest
 from pillars.data.sources.fetching import Remote
 from pillars.data.sources.roles import Roles
 from pillars.data.sources.tables import read_table
@@ -28,7 +28,8 @@ class Web:
 
     def periods(self) -> list[str]:
         """Those that the YAML names, or the times or blocks in the file. Raises as `rows` does, without UnknownName."""
-        return list(self._http.periods or self._whole)
+        named = without_newest(self._project.source.batches, dict.fromkeys(self._http.periods))
+        return list(named if self._http.periods else self._whole)
 
     def rows(self, period: str) -> pa.Table:
         """Rows of a period with all columns but those of the outcomes.

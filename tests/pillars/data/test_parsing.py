@@ -28,6 +28,8 @@ def read(kind: str, given: list[Any], type_: pa.DataType | None = None, **how: A
         pytest.param("float", " 2 ", 2.0, id="blanks around it"),
         pytest.param("float", "-.5e-3", -0.0005, id="with an exponent"),
         pytest.param("float", "1,234.5", 1234.5, id="grouped thousands"),
+        pytest.param("float", "0,289", None, id="nothing is grouped after a zero"),
+        pytest.param("int", "1234567890123456789", 1234567890123456789, id="19 digits"),
         pytest.param("float", "1,23", None, id="a comma that groups nothing"),
         pytest.param("float", "1e400", None, id="beyond every float"),
         pytest.param("float", "inf", None, id="infinity is no number"),
@@ -71,6 +73,12 @@ def test_text_is_read_as_its_column_says(kind: str, text: str, value: object) ->
         pytest.param({"type": "int", "decimal": ","}, ["1.234", "5,0", "5,5"], [1234, 5, None], id="whole numbers with it"),
         pytest.param(
             {"type": "bool", "true_as": [">50K"], "false_as": ["<=50K"]}, [">50K", "<=50K", "?"], [True, False, None], id="own words"
+        ),
+        pytest.param(
+            {"type": "bool", "true_as": [" >50K"], "false_as": [" <=50K"]}, [" >50K", "<=50K"], [True, False], id="blanks around words"
+        ),
+        pytest.param(
+            {"type": "timestamp", "format": "%d.%m.%Y"}, ["15.02.13", "15.02.2013"], [None, datetime(2013, 2, 15)], id="short years"
         ),
         pytest.param(
             {"type": "timestamp", "format": "%d.%m.%Y"},

@@ -21,6 +21,9 @@ def seen(*values: object, name: str = "a", type_: pa.DataType | None = None) -> 
         pytest.param(["1", "2.5"], {"type": "float"}, id="numbers"),
         pytest.param(["1,5", "2,25", "3,0"], {"type": "float", "decimal": ","}, id="decimal commas"),
         pytest.param(["0", "1", "1"], {"type": "int"}, id="zeros and ones"),
+        pytest.param(["0,289", "0,305", "1,250"], {"type": "float", "decimal": ","}, id="decimal commas that look like groups"),
+        pytest.param([str(1234567890123456789 + i) for i in range(9)], {"type": "int"}, id="19 digits"),
+        pytest.param([str(12345678901234567890 + i) for i in range(9)], {"type": "text"}, id="20 digits"),
         pytest.param(["yes", "no", "No"], {"type": "bool"}, id="three words of two meanings"),
         pytest.param(["yes", "no", "perhaps"] * 3, {"type": "category"}, id="three meanings"),
         pytest.param(["yes", "no", "no"], {"type": "bool"}, id="yes and no"),
@@ -70,6 +73,19 @@ def test_what_is_odd_is_said() -> None:
         "b is constant: it is left out of the features",
         "day: read with the month first (09/10 is the 10th of September); if the day is first, change its format",
     )
+
+
+def test_groups_of_thousands_are_said() -> None:
+    assert profile(pa.table({"kwh": ["1,250", "2,300"]})).warnings == (
+        "kwh: , was read as grouping thousands (1,250 is more than a thousand); is it a decimal mark?",
+    )
+
+
+@pytest.mark.parametrize(
+    "values", [pa.array([b"\xff", b"x"]), pa.array([[1], [2]]), pa.array([{"a": 1}, None])], ids=["bytes", "lists", "records"]
+)
+def test_what_no_model_takes_is_text(values: pa.Array) -> None:
+    assert profile(pa.table({"a": values, "b": [1, 2]})).of("a").declared.type == "text"
 
 
 def test_a_key_names_every_row() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pillars import project_file
 from pillars.config import Csv, Project
 from pillars.data.dialect import sniff
+from pillars.data.parsing import parse
 from pillars.data.profiling import profile
 from pillars.data.proposal import Proposal, Wishes, propose
 from pillars.data.sources.tables import read_table
@@ -66,7 +67,7 @@ def test_without_a_time_periods_are_blocks(tmp_path: Path) -> None:
     found = proposed(customers(), target="left")
     project = loaded(tmp_path, found)
     assert (project.source.batches.by, project.source.batches.size, project.split.block) == ("rows", 225, "row")
-    assert not project.source.batches.shuffled
+    assert project.source.batches.shuffled is None
     assert "asked on is a time: with --time asked on periods are times, and nothing is learned from the future" in found.warnings
     assert any(w.startswith("sex sounds like a person's data") for w in found.warnings)
 
@@ -75,7 +76,7 @@ def test_a_file_sorted_by_its_target_is_shuffled(tmp_path: Path) -> None:
     columns = customers()
     order = np.argsort(columns["left"], kind="stable")
     found = proposed({name: [values[i] for i in order] for name, values in columns.items()}, target="left")
-    assert loaded(tmp_path, found).source.batches.shuffled
+    assert loaded(tmp_path, found).source.batches.shuffled == N
     assert "the file is sorted by left, or nearly: its blocks of rows are drawn by chance" in found.warnings
 
 
@@ -85,6 +86,53 @@ def test_a_column_that_tells_the_outcome_is_suspected(tmp_path: Path) -> None:
     found = proposed(columns, target="left")
     assert any(w.startswith("closed_reason alone tells left (AUC 1.000): is it known") for w in found.warnings)
     loaded(tmp_path, found)
+
+
+def test_rows_without_a_target_hide_no_leak(tmp_path: Path) -> None:
+    columns = customers()
+    columns["score"] = [f"{i % 97 + (1000 if left == 'left' else 0)}.5" for i, left in enumerate(columns["left"])]
+    columns["left"] = ["" if i % 3 == 0 else left for i, left in enumerate(columns["left"])]
+    found = proposed({name: [None if v == "" else v for v in values] for name, values in columns.items()}, target="left")
+    assert any(w.startswith("score alone tells left (AUC 1.000)") for w in found.warnings)
+    assert "left is missing in 300 rows: they are scored, and nothing is learned from them" in found.warnings
+
+
+@pytest.mark.parametrize(
+    "words",
+    [pytest.param((" >50K", " <=50K"), id="blanks"), pytest.param(("2.0", "1.0"), id="floats"), pytest.param(("yes", "No"), id="plain")],
+)
+def test_the_words_of_a_target_are_those_that_are_read(tmp_path: Path, words: tuple[str, str]) -> None:
+    columns = customers()
+    columns["left"] = [words[0] if left == "left" else words[1] for left in columns["left"]]
+    project = loaded(tmp_path, proposed(columns, target="left"))
+    table, unread = parse(project, pa.table({"left": columns["left"]}))
+    assert unread == {}
+    assert table["left"].to_pylist() == [left == words[0] for left in columns["left"]]
+
+
+def test_no_row_of_a_file_fails_the_limits_that_it_gave(tmp_path: Path) -> None:
+    columns = customers()
+    columns["longitude"] = [f"{13.4 + i / N / 50:.5f}" for i in range(N)]
+    columns["tiny"] = [f"{-1e-7 * i:.9f}" for i in range(N)]
+    project = loaded(tmp_path, proposed(columns, target="left"))
+    limits = {e.kwargs["column"]: e.kwargs for e in project.expectations.suite if e.type == "expect_column_values_to_be_between"}
+    assert set(limits) == {"usage", "longitude", "tiny"}
+    for name, kwargs in limits.items():
+        values = [float(v) for v in columns[str(name)] if v]
+        assert kwargs["min_value"] <= min(values) <= max(values) <= kwargs["max_value"]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "odd", ["b\u2028  hidden: 1", "b\rtarget: x", "b\u007f", "b\u0085c", "# b", "'b", '"b', "b: c", "- b", "\ud83d\ude00 b"]
+)
+def test_no_value_becomes_a_line_of_the_yaml(tmp_path: Path, odd: str) -> None:
+    odd = odd.encode("utf-16", "surrogatepass").decode("utf-16")
+    columns = customers()
+    columns["plan"] = [odd if p == "pro" else p for p in columns["plan"]]
+    project = loaded(tmp_path, proposed(columns, target="left"))
+    assert set(project.columns) == {*columns}
+    suite = {e.kwargs["column"]: e.kwargs for e in project.expectations.suite if "value_set" in e.kwargs}
+    assert odd in suite["plan"]["value_set"]  # type: ignore[operator]
 
 
 def test_without_a_key_rows_are_numbered(tmp_path: Path) -> None:

@@ -43,9 +43,16 @@ def test_blocks_are_numbered_and_the_newest_can_wait() -> None:
     assert list(cut(held, table(*["2013-01-01"] * 5))) == ["00000001", "00000002"]
 
 
+def test_a_shuffled_file_must_not_grow() -> None:
+    """Its blocks would be drawn anew: rows in two of them, and rows in none."""
+    project = project_of({"file": "a.csv", "batches": {"by": "rows", "size": 2, "shuffled": 4}})
+    with pytest.raises(SourceBroken, match=r"it has 5 rows, and source\.batches\.shuffled says 4: all blocks would be drawn anew"):
+        cut(project, table(*["2013-01-01"] * 5))
+
+
 @given(st.integers(1, 200), st.integers(1, 60), st.booleans())
 def test_every_row_is_in_exactly_one_block(rows: int, size: int, shuffled: bool) -> None:
-    project = project_of({"file": "a.csv", "batches": {"by": "rows", "size": size, "shuffled": shuffled}})
+    project = project_of({"file": "a.csv", "batches": {"by": "rows", "size": size} | ({"shuffled": rows} if shuffled else {})})
     found = rows_of(cut(project, table(*["2013-01-01"] * rows)))
     assert sorted(n for part in found.values() for n in part) == list(range(rows))
     assert [len(part) for part in found.values()][:-1] == [size] * (len(found) - 1)

@@ -78,6 +78,39 @@ def test_an_empty_folder_asks_for_a_file(stores: Stores, pattern: str) -> None:
         opened_periods(stores, project_of({"file": pattern}))
 
 
+def test_rows_and_outcomes_are_of_one_state_of_the_file(stores: Stores) -> None:
+    (stores.root / "in").mkdir()
+    file = stores.root / "in" / "2013-01.csv"
+    file.write_text(csv_text(parcels("2013-01").slice(0, 20)))
+    source = open_source(stores, project_of({"file": "in", "batches": {"by": "file"}}))
+    assert source.rows("2013-01").num_rows == 20
+    file.write_text(csv_text(parcels("2013-01").slice(7)))
+    os.utime(file, ns=(0, 1))
+    assert source.outcomes("2013-01")["parcel"].to_pylist() == source.rows("2013-01")["parcel"].to_pylist()
+
+
+def test_rows_of_several_files_are_numbered_as_one(stores: Stores) -> None:
+    (stores.root / "in").mkdir()
+    for number in range(2):
+        (stores.root / "in" / f"{number}.csv").write_text(csv_text(parcels("2013-01").slice(number * 4, 4)))
+    project = project_of({"file": "in", "row_number": "row", "batches": {"by": "rows", "size": 100}})
+    assert open_source(stores, project).rows("00000001")["row"].to_pylist() == list(range(1, 9))
+
+
+def test_a_name_with_brackets_is_a_name_before_it_is_a_pattern(stores: Stores) -> None:
+    (stores.root / "data [1].csv").write_text(csv_text(parcels("2013-01")))
+    (stores.root / "data 1.csv").write_text(csv_text(parcels("2013-02")))
+    assert opened_periods(stores, project_of({"file": "data [1].csv"})) == ["2013-01"]
+
+
+def test_numbers_of_other_lengths_would_not_sort(stores: Stores) -> None:
+    (stores.root / "in").mkdir()
+    for name in ("99999", "100000"):
+        (stores.root / "in" / f"{name}.csv").write_text(csv_text(parcels("2013-01")))
+    with pytest.raises(SourceBroken, match="its files' numbers have other lengths, and would not sort"):
+        opened_periods(stores, project_of({"file": "in", "batches": {"by": "file"}}))
+
+
 def test_a_file_that_is_not_there_is_asked_for(stores: Stores) -> None:
     with pytest.raises(StoreUnavailable, match=r"source a\.csv: there is no such file"):
         opened_periods(stores, project_of({"file": "a.csv"}))

@@ -46,6 +46,10 @@ def test_words_that_mean_nothing_can_be_declared() -> None:
     assert found.to_pylist() == [{"a": None, "b": "NA"}]
 
 
+def test_an_inch_mark_within_a_value_is_no_quote() -> None:
+    assert read_table(b'a,b\n1,5" pipe\n2,x\n', "a.csv", Csv()).num_rows == 2
+
+
 def test_a_header_alone_is_a_table_without_rows() -> None:
     found = read_table(b"a,b\n", "a.csv", Csv())
     assert (found.column_names, found.num_rows) == (["a", "b"], 0)
@@ -55,7 +59,7 @@ BAD = [
     pytest.param("a.csv", b"", "it is empty: not even a header is in it", id="empty"),
     pytest.param("a.csv", b"\n\n\n", "it is empty", id="empty lines"),
     pytest.param("a.csv", b"a,,c\n1,2,3\n", "column 2 has no name in the header", id="a column without a name"),
-    pytest.param("a.csv", b"a,b,a\n1,2,3\n", "its header names 'a' twice", id="two of one name"),
+    pytest.param("a.csv", b"a,b,a\n1,2,3\n", "its header names columns 1 and 3 alike; has it a header", id="two of one name"),
     pytest.param("a.csv", b"a,b\n1,2\n3\n4,5\n6,7,8\n", r"names 2 columns, but row 2 has 1; row 4 has 3", id="lines cut off and too long"),
     pytest.param("a.csv", b"a,b\n" + b"1\n" * 9, r"row 3 has 1; and 6 more", id="many"),
     pytest.param("a.csv", b"a,b\n1,caf\xe9\n", r"not utf-8; set source.csv.encoding", id="another encoding"),
@@ -63,6 +67,8 @@ BAD = [
     pytest.param("a.csv.gz", gzip.compress(LINES * 99)[:-20], "it cannot be unpacked as gz", id="cut off"),
     pytest.param("a.csv.gz", LINES, "it cannot be unpacked as gz", id="not packed at all"),
     pytest.param("a.csv.xz", lzma.compress(LINES)[:-9], "it cannot be unpacked as xz", id="xz, cut off"),
+    pytest.param("a.csv", b'a,b\n1,2\n3,"x\n4,y\n5,z\n', "a quote in line 3 is never closed", id="cut off within quotes"),
+    pytest.param("a.csv", b"a,b\n" + b"".join(b"%d,%s\n" % (i, b'"t5' if i == 5 else b"t") for i in range(9)), "line 7", id="stray quote"),
     pytest.param("a.parquet", b"", "it cannot be read as parquet", id="empty Parquet"),
     pytest.param("a.parquet", b"PAR1" + b"\0" * 40, "it cannot be read as parquet", id="no Parquet"),
     pytest.param("a.xlsx", b"PK", r"it ends neither in one of \.csv", id="a spreadsheet"),
