@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flows import terminal
-from pillars.errors import PillarsError, UnknownName
+from pillars.errors import ConfigInvalid, PillarsError, UnknownName
 from pillars.stores import Stores, write_atomically
 
 if TYPE_CHECKING:
@@ -42,9 +42,13 @@ def init(file: Path, name: str | None, wishes: dict[str, Any], *, force: bool, a
     except PillarsError:  # ours is never to be left where it cannot be read
         yaml.unlink() if before is None else write_atomically(yaml, before)
         raise
-    render.write(stores)
+    try:
+        render.write(stores)
+        unrendered = []
+    except ConfigInvalid as err:  # another project's file: no fault of this one
+        unrendered = [f"the deployments were not rendered, because of another project: {' '.join(str(err).split())}"]
     unsure = [f"the file is no Unicode; it was read as {read.encoding}: are its letters right?"] if read.encoding in dialect.GUESSES else []
-    warnings = [*unsure, *proposed.warnings]
+    warnings = [*unrendered, *unsure, *proposed.warnings]
     told = {"project": name, "yaml": str(yaml), "rows": profile.rows, "columns": len(profile.columns), "periods": proposed.periods}
     if as_json:
         click.echo(json.dumps(told | {"warnings": warnings}, indent=2))

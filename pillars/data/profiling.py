@@ -207,6 +207,9 @@ def _odd(table: pa.Table, seen: Sequence[Seen]) -> Iterator[str]:
         if column.distinct <= 1:
             where = " where it is not missing" if column.nulls and column.distinct else ""
             yield f"{column.name} is constant{where}: it is left out of the features"
+        if column.declared.type in ("text", "category") and (odd := _no_numbers(table.column(column.name))):
+            kind = f"are no numbers, and the others are; so it is {column.declared.type}"
+            yield f"{column.name}: {odd} of {table.num_rows} values {kind}; if they mean that there is no value, name them in source.csv.nulls"
         if column.grouped:
             mark = "." if column.declared.decimal == "," else ","
             yield f"{column.name}: {mark} was read as grouping thousands (1{mark}250 is more than a thousand); is it a decimal mark?"
@@ -214,6 +217,15 @@ def _odd(table: pa.Table, seen: Sequence[Seen]) -> Iterator[str]:
             yield f"{column.name}: {column.unreadable} values are no {column.declared.type}; their rows go to quarantine"
     if both := [c.name for c in seen if c.declared.format in ("%m/%d/%Y", "%m/%d/%Y %H:%M")]:
         yield f"{', '.join(both)}: read with the month first (09/10 is the 10th of September); if the day is first, change its format"
+
+
+def _no_numbers(given: pa.ChunkedArray) -> int:
+    """How many values are no numbers, where most are; 0 where it is no column of numbers."""
+    known = pc.drop_null(given)
+    if not pa.types.is_string(given.type) or pc.any(pc.match_substring_regex(known, NAMING), min_count=0).as_py():
+        return 0
+    odd = values_of(Column(type="float"), known).null_count
+    return odd if odd < 0.2 * len(known) else 0
 
 
 def _distinct_rows(table: pa.Table) -> int:

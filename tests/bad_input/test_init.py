@@ -38,6 +38,16 @@ def test_two_commands_from_a_file_to_a_champion(root: Path, cancer: Path) -> Non
     assert any(e.outcome == "accept" for e in entries("tumours", "promote"))
 
 
+def test_another_project_s_broken_yaml_is_no_fault_of_this_one(root: Path, cancer: Path) -> None:
+    (root / "configs" / "broken.yaml").write_text("project: broken\n")
+    try:
+        said = say("init", str(cancer), "--target", "target", "--name", "beside", "--json")
+    finally:
+        (root / "configs" / "broken.yaml").unlink()
+    assert said.exit_code == 0
+    assert json.loads(said.out)["warnings"][0].startswith("the deployments were not rendered, because of another project: broken.yaml")
+
+
 def test_a_project_that_is_there_is_not_replaced_without_being_asked(root: Path, cancer: Path) -> None:
     before = (root / "configs" / "parcels.yaml").read_bytes()
     said = say("init", str(cancer), "--target", "target", "--name", "parcels")
