@@ -208,8 +208,8 @@ def _odd(table: pa.Table, seen: Sequence[Seen]) -> Iterator[str]:
             where = " where it is not missing" if column.nulls and column.distinct else ""
             yield f"{column.name} is constant{where}: it is left out of the features"
         if column.declared.type in ("text", "category") and (odd := _no_numbers(table.column(column.name))):
-            kind = f"are no numbers, and the others are; so it is {column.declared.type}"
-            yield f"{column.name}: {odd} of {table.num_rows} values {kind}; if they mean that there is no value, name them in source.csv.nulls"
+            kind = f"are no numbers, the others are; so it is {column.declared.type}"
+            yield f"{column.name}: {odd} of {table.num_rows} values {kind}; if they mean: no value, name them in source.csv.nulls"
         if column.grouped:
             mark = "." if column.declared.decimal == "," else ","
             yield f"{column.name}: {mark} was read as grouping thousands (1{mark}250 is more than a thousand); is it a decimal mark?"

@@ -77,8 +77,8 @@ def test_what_is_odd_is_said() -> None:
 
 def test_a_column_of_numbers_that_a_word_spoils_is_said() -> None:
     found = profile(pa.table({"acid": [*map(str, range(90)), *["n/k"] * 10]}))
-    why = "if they mean that there is no value, name them in source.csv.nulls"
-    assert found.warnings[-1] == f"acid: 10 of 100 values are no numbers, and the others are; so it is text; {why}"
+    why = "if they mean: no value, name them in source.csv.nulls"
+    assert found.warnings[-1] == f"acid: 10 of 100 values are no numbers, the others are; so it is text; {why}"
     assert not profile(pa.table({"plan": ["1", "a", "b", "c"]})).warnings
 
 
