@@ -36,6 +36,7 @@ def kept(path: Path, sealed: Path) -> bytes:
             if sealed.exists():  # rows sealed with two keys would look like a forgery
                 raise StoreUnavailable(str(path), "is gone, and the ledger is sealed with it", f"Nothing was changed; {REMEDY}")
             _make(path)
+        _sweep(path)
         key = _parsed(path.read_text(encoding="ascii", errors="replace"))
     except OSError as err:
         whose = "It belongs to the user who made it: work as that user" if isinstance(err, PermissionError) else "Mend it and run again"
@@ -63,9 +64,14 @@ def _make(path: Path) -> None:
         remedy = "Free the disk, or make the folder writable for you, and run again; or set PILLARS_KEY. Nothing was changed."
         raise StoreUnavailable.refused(str(path), err, remedy, "made") from err
     finally:
-        with suppress(OSError):  # a disk that became read-only keeps it
-            for left in path.parent.glob(".secret-*"):  # ours, and of who died over it
-                left.unlink(missing_ok=True)
+        _sweep(path)
+
+
+def _sweep(path: Path) -> None:
+    """Remove drafts, ours and those of who died over them: each is a copy of a key."""
+    with suppress(OSError):  # a disk that became read-only keeps them, another user's folder too
+        for left in path.parent.glob(".secret-*"):
+            left.unlink(missing_ok=True)
 
 
 def _parsed(text: str) -> bytes | None:

@@ -36,3 +36,10 @@ def test_a_key_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     (tmp_path / "secret").mkdir()
     with pytest.raises(StoreUnavailable, match="cannot be read"):
         keys.kept(tmp_path / "secret", sealed=tmp_path / "ledger.anchor")
+
+
+def test_what_a_kill_left_of_a_key_is_gone_when_the_key_is_read(tmp_path: Path) -> None:
+    key = keys.kept(tmp_path / "secret", sealed=tmp_path / "ledger.anchor")
+    os.link(tmp_path / "secret", tmp_path / ".secret-4711-0123abcd")
+    assert keys.kept(tmp_path / "secret", sealed=tmp_path / "ledger.anchor") == key
+    assert [p.name for p in tmp_path.iterdir()] == ["secret"]
