@@ -124,7 +124,7 @@ def check(desk: Desk, period: str, rows: pa.Table, outcomes: pa.Table) -> tuple[
     decision = cleaning.judge(project, checks, masks, rows, outcomes)
     assert decision, decision.reason
     validation_page.write_page(desk.stores, Validation(project.project, period, rows.num_rows, int(bad.sum()), checks, decision))
-    parts = split("rows", rows, masks["rows"]), split("outcomes", outcomes, masks["outcomes"])
+    parts = split("rows", rows, masks["rows"], rows), split("outcomes", outcomes, masks["outcomes"], outcomes)
     aside = pa.concat_tables([part[1] for part in parts], promote_options="permissive")
     if aside.num_rows:
         pq.write_table(aside, desk.stores.folder("quarantine") / f"{period}.parquet")

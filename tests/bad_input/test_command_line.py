@@ -15,7 +15,7 @@ PROJECTS = "There are: flights, parcels."
 
 ENTERED = [
     pytest.param(["--wrong"], "Error: No such option '--wrong'.", id="wrong option"),
-    pytest.param(["ingst", "parcels"], "Error: No such command 'ingst'. Did you mean 'ingest'?", id="wrong verb"),
+    pytest.param(["ingst", "parcels"], "Error: No such command 'ingst'. (Did you mean one of: 'ingest', 'init'?)", id="wrong verb"),
     pytest.param(["data", "rebuidl"], "Error: No such command 'rebuidl'.", id="wrong verb of data"),
     pytest.param(["ingest"], "Error: Missing argument 'PROJECT'.", id="no project"),
     pytest.param(["ingest", "parcels"], "Error: Missing argument 'PERIOD'.", id="no period"),

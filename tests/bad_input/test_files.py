@@ -158,7 +158,7 @@ def test_a_file_without_a_header_leaves_no_value_of_a_person_anywhere(root: Path
     write_config(root, "headless", source={"file": "headless.csv", "batches": {"by": "rows"}}, columns=columns, split={"block": "row"})
     said = say("ingest", "headless", "00000001")
     assert said.exit_code == 4
-    assert "none of its columns is a declared one; has it a header?" in said.err
+    assert "has it a header?" in said.err
     assert "Zaphod" not in said.err
     assert not [p for folder in ("raw", "rejected", "reports") for p in (Stores().var / folder / "headless").glob("**/*")]
 
