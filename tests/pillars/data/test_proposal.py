@@ -175,7 +175,7 @@ def test_a_file_with_a_target_alone_has_nothing_to_learn_from() -> None:
 names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20).map(str.strip).filter(bool)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(names, min_size=3, max_size=6, unique=True), st.lists(names, min_size=2, max_size=2, unique=True), st.data())
 def test_any_names_and_words_make_a_yaml_that_says_them(tmp_path: Path, columns: list[str], words: list[str], data: st.DataObject) -> None:
     target, *others = columns
