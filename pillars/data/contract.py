@@ -14,7 +14,7 @@ from pillars.config import Project
 from pillars.data.parquet import parquet_bytes
 from pillars.data.parsing import parse
 from pillars.data.schema import conform, conforms
-from pillars.data.source import Source, ask, periods
+from pillars.data.source import FAULTS, Source, ask, periods
 from pillars.errors import PillarsError
 from pillars.periods import span
 
@@ -69,7 +69,7 @@ def _periods(project: Project, source: Source, named: list[str]) -> str:
 def _refused(source: Source) -> str:
     try:
         found = source.rows(NOBODYS)
-    except Exception:
+    except FAULTS:  # whatever a source of one's own raises, it refuses
         return ""
     return f"rows({NOBODYS}) gives {getattr(found, 'num_rows', 'something with')} rows"
 
@@ -103,7 +103,7 @@ def _types(project: Project, period: str, rows: pa.Table, outcomes: pa.Table) ->
 def _nulls(project: Project, period: str, rows: pa.Table, outcomes: pa.Table) -> Iterator[str]:
     for name in rows.column_names:
         column = project.columns.get(name)
-        if column is not None and (not column.nullable or name in project.key) and rows.column(name).null_count:
+        if column is not None and (not column.nullable or name in (*project.key, project.time)) and rows.column(name).null_count:
             yield f"{name} is null in {rows.column(name).null_count} of {rows.num_rows} rows"
 
 
