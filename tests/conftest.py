@@ -18,7 +18,10 @@ import pytest
 
 from flows.environment import answers, project_settings
 from tests.clone import CHECKOUT, make_clone
+from tests.small import replayed, slices, small, two_periods
 from tests.waiting import wait_until
+
+__all__ = ["replayed", "slices", "small", "two_periods"]
 
 
 def _free_port() -> int:
@@ -60,6 +63,15 @@ def _clear() -> None:
 
 def pytest_unconfigure() -> None:
     _clear()  # xdist's workers end without their exit functions
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with long tests first: a worker takes whole files, and the last one should not be the longest."""
+    longest: dict[Path, int] = {}
+    for item in items:
+        rank = next((n for n, mark in enumerate(("e2e", "slow", "flow")) if item.get_closest_marker(mark)), 3)
+        longest[item.path] = min(rank, longest.get(item.path, 3))
+    items.sort(key=lambda item: longest[item.path])
 
 
 @pytest.fixture(autouse=True)

@@ -67,9 +67,9 @@ def small(tmp_path: Path, slices: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return root
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def two_periods(tmp_path_factory: pytest.TempPathFactory, slices: Path, prefect_server: str) -> Path:
-    """A clone in which January and February have been through the loop, shared by the tests of a module."""
+    """A clone in which January and February have been through the loop, shared by all tests of a process."""
     from flows.replay import replay
 
     root = write_small(make_clone(tmp_path_factory.mktemp("shared") / "project"), slices)

@@ -16,9 +16,7 @@ from tests.bad_days.peers import postgresql_server, refusing_server, silent_serv
 from tests.bad_days.world import NEXT, Disk, perform, quiet
 from tests.proofs.stage import PROJECT, Stage, build
 from tests.proofs.state import told
-from tests.small import slices
 
-__all__ = ["slices"]
 ALONE = "commands are forked from the tests' own process, which XGBoost's threads of other tests would hang: pytest tests/bad_days"
 
 

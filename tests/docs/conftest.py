@@ -8,9 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.clone import CHECKOUT, make_clone
-from tests.small import replayed, slices, two_periods
-
-__all__ = ["replayed", "slices", "two_periods"]
 
 
 @pytest.fixture
