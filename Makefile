@@ -16,7 +16,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
   $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 LOCK = $(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 \
   --no-emit-index-url --no-annotate --no-header --quiet
-PARALLEL = -n 3 --dist loadfile --no-loadscope-reorder
+PARALLEL = --dist loadgroup --no-loadscope-reorder -n
 TESTS :=
 OF := tests
 FAST = not flow and not slow and not e2e and not browser
@@ -60,12 +60,12 @@ test: setup ## Everything that must hold: lint, types, contracts, all tests
 
 .PHONY: tests
 tests: setup ## All tests (those of the proofs are in proofs-some); TESTS=tests/flows narrows it
-	$(BIN)/python -m pytest $(PARALLEL) $(or $(TESTS),--ignore=tests/bad_days --ignore=tests/proofs)
-	$(if $(TESTS),,$(BIN)/python -m pytest $(PARALLEL) tests/bad_days)
+	$(BIN)/python -m pytest $(PARALLEL) 3 $(or $(TESTS),--ignore=tests/bad_days --ignore=tests/proofs)
+	$(if $(TESTS),,$(BIN)/python -m pytest $(PARALLEL) 2 tests/bad_days)
 
 .PHONY: unit
 unit: setup ## The fast tests only; TESTS=tests/pillars narrows it
-	$(BIN)/python -m pytest $(PARALLEL) -m "$(FAST)" $(TESTS)
+	$(BIN)/python -m pytest $(PARALLEL) 3 -m "$(FAST)" $(TESTS)
 
 .PHONY: test-pythons
 test-pythons: ## The tests on each Python found of 3.11, 3.12, 3.13, each in .venv-<version>; OF=unit for the fast ones
@@ -78,7 +78,7 @@ proofs: setup ## All proofs that the loop holds: a kill at every write point, ra
 
 .PHONY: proofs-some
 proofs-some: setup ## Tampered files, two small replays, and a sample of the other proofs, drawn by seed (minutes)
-	$(BIN)/python -m pytest $(PARALLEL) tests/proofs
+	$(BIN)/python -m pytest $(PARALLEL) 2 tests/proofs
 	$(BIN)/python -m tests.proofs all --some
 
 .PHONY: lint

@@ -81,8 +81,6 @@ def test_status_names_champion_data_and_verdict(clone: Path):
     [
         pytest.param(["run", "smal"], 2, "no project named 'smal'. Did you mean small?", id="unknown project"),
         pytest.param(["ingest", "small", "2013-13"], 2, "no period named '2013-13'", id="unknown period"),
-        pytest.param(["deploy", "small", "--version", "99"], 2, "no promoted version named '99'", id="unknown version"),
-        pytest.param(["replay", "small", "--from", "2012-01"], 2, "no period named '2012-01'", id="unknown start"),
     ],
 )
 def test_a_wrong_name_is_one_sentence_and_an_exit_code(clone: Path, arguments: list[str], code: int, words: str):
