@@ -67,7 +67,7 @@ def pytest_unconfigure() -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file is one process's, and so are all that look at `two_periods`; what takes long comes first, for nobody to wait for at the end."""
+    """A file is of one process, and so are all files that look at `two_periods`; long ones come first, so that none ends alone."""
     longest: dict[Path, int] = {}
     sharing = {item.path for item in items if "two_periods" in getattr(item, "fixturenames", ())}
     for item in items:
