@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pillars.config import Column, Project
-from pillars.data.schema import conforms, stored_type
+from pillars.data.schema import conforms, doubles, stored_type
 
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
 WHOLE = r"^[+-]?\d{1,19}$"
@@ -139,6 +139,8 @@ def _is_date(text: str, form: str) -> bool:
 
 
 def _number(values: pa.Array) -> pa.Array:
+    if pa.types.is_decimal(values.type):
+        return doubles(values)
     try:
         return values.cast(pa.float64(), safe=False)
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # times and nested values are no numbers

@@ -50,6 +50,11 @@ def conforms(kind: pa.DataType, column: Column) -> bool:
     return pa.types.is_timestamp(kind) and kind.tz is None if wanted is None else kind == wanted
 
 
+def doubles(decimals: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Decimals as the doubles nearest to them, as their text would be read: Arrow's own cast makes .1 to .09999999999999999."""
+    return decimals.cast(pa.string()).cast(pa.float64())
+
+
 def _cast(values: pa.ChunkedArray, column: Column | None) -> pa.ChunkedArray:
     if column is None:
         return values
@@ -58,6 +63,8 @@ def _cast(values: pa.ChunkedArray, column: Column | None) -> pa.ChunkedArray:
         return values.cast(wanted or pa.timestamp("s"))
     if wanted is None or values.type == wanted or not _kin(values.type, wanted):
         return values
+    if pa.types.is_decimal(values.type) and wanted == pa.float64():
+        return doubles(values)
     try:
         return pc.cast(values, wanted, safe=True)
     except pa.ArrowInvalid:  # 1.5 is no int

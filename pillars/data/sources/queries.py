@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from pillars.config import Project, Sql
 from pillars.data.parquet import joined
+from pillars.data.schema import doubles
 from pillars.data.sources.cutting import cut, numbered, without_newest
 from pillars.data.sources.roles import Roles
 from pillars.errors import SettingInvalid, SourceBroken, StoreUnavailable, UnknownName
@@ -170,7 +171,7 @@ def _column(values: Sequence[Any]) -> pa.Array:
     if not pa.types.is_decimal(column.type):
         return column
     if column.type.scale:
-        return column.cast(pa.float64())
+        return doubles(column)
     return column.cast(pa.int64()) if column.type.precision <= WHOLE_DIGITS else column.cast(pa.string())  # two keys must not become one
 
 

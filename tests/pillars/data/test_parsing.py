@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pillars.config import Column
 from pillars.data.parsing import parse, values_of
+from pillars.data.schema import doubles
 from tests.pillars.data.batches import CANARY, project
 
 
@@ -19,6 +20,12 @@ def read(kind: str, given: list[Any], type_: pa.DataType | None = None, **how: A
     """Values as a column of this kind has them."""
     column = Column.model_validate({"type": kind, **how})
     return values_of(column, pa.chunked_array([pa.array(given, type_)])).to_pylist()
+
+
+@given(st.decimals(min_value=-(10**12), max_value=10**12, places=4))
+def test_a_decimal_is_the_number_its_text_is(value: Decimal) -> None:
+    assert read("float", [value], pa.decimal128(20, 4)) == [float(value)]
+    assert doubles(pa.array([value], pa.decimal128(20, 4))).to_pylist() == [float(value)]
 
 
 @pytest.mark.parametrize(
