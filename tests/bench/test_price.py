@@ -11,7 +11,7 @@ from bench.found import Month, differences
 from bench.machine import Ran, measured, prefect_server
 from bench.price import START_UPS, STEPS, Price, middle, steps, tables, whole
 from tests.clone import make_clone
-from tests.small import write_small
+from tests.small import write_tiny
 
 MONTHS = [Month("2013-01", "data-1", "model-1", None), Month("2013-02", "data-2", "model-2", 0.5)]
 PLAIN = Ran(100.0, 120.0, 0.0, {"start": 10.0, "search": 90.0}, {"start": 10.0, "search": 110.0}, MONTHS)
@@ -62,7 +62,7 @@ def test_the_plain_script_finds_the_loops_data_versions_models_and_losses(tmp_pa
     with prefect_server(tmp_path / "prefect") as server:
         ran = {}
         for side in ("plain", "loop"):
-            root = write_small(make_clone(tmp_path / side), slices)
+            root = write_tiny(make_clone(tmp_path / side), slices)
             ran[side] = measured(side, root, "small", "2013-02", server)
     assert [month.log_loss is None for month in ran["loop"].months] == [True, False]
     assert differences(ran["plain"].months, ran["loop"].months) == []

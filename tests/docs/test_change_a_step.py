@@ -12,7 +12,7 @@ from pillars.monitoring.ledger import Ledger
 from pillars.stores import Stores
 from tests.docs.clones import run
 from tests.docs.pages import page
-from tests.small import write_small
+from tests.small import write_tiny
 
 PAGE = page("change-a-step.md")
 LINES = 10
@@ -40,7 +40,7 @@ def test_the_changed_step_decides_the_next_period_and_leaves_finished_ones(clone
     (change,) = PAGE.blocks("diff")
     (command,) = PAGE.blocks("sh")
     verb = command.split()[1]
-    write_small(clone, slices)
+    write_tiny(clone, slices)
     run(clone, "flows", verb, "small", "2013-01")
 
     file = clone / re.findall(r"^\+\+\+ b/(\S+)", change, flags=re.MULTILINE)[0]

@@ -15,7 +15,7 @@ from deployments.supervisor import end
 from pillars.monitoring.ledger import Ledger
 from pillars.stores import Stores
 from tests.clone import make_clone
-from tests.small import edit_config, enter, write_small
+from tests.small import edit_config, enter, write_tiny
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.flow]
@@ -25,7 +25,7 @@ PREFECT = (sys.executable, "-m", "prefect", "--no-prompt")
 @pytest.fixture
 def deployed(tmp_path: Path, slices: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A clone whose deployments are on the server, and a worker that takes their runs."""
-    root = write_small(make_clone(tmp_path / "project"), slices)
+    root = write_tiny(make_clone(tmp_path / "project"), slices)
     (root / "configs" / "flights.yaml").unlink()
     edit_config(root, schedule={"active": False})
     enter(root, monkeypatch)

@@ -18,15 +18,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
-import yaml
-
 from tests.clone import make_clone
-from tests.small import write_small
+from tests.small import write_tiny
 
 PROJECT = "small"
-FEATURES = {"carrier", "origin", "dest", "left_delay_180_all", "fleet_seats", "pressure", "landed_delay_180_all"}  # of 61
-LATER = {"outcome", "known_later"}
 
 
 @dataclass(frozen=True)
@@ -107,26 +102,9 @@ def build(folder: Path, slices: Path) -> Stage:
     """A new clone with the tiny project, nothing done yet."""
     stage = Stage(folder / "clone", folder / "copy")
     shutil.rmtree(folder, ignore_errors=True)
-    write_small(make_clone(stage.root), slices)
-    make_tiny(stage.root)
+    write_tiny(make_clone(stage.root), slices)
     stage.keep()
     return stage
-
-
-def make_tiny(root: Path) -> None:
-    """Few checks, few columns, few rounds: the same writes in less time."""
-    file = root / "configs" / f"{PROJECT}.yaml"
-    config = yaml.safe_load(file.read_text())
-    config["columns"] = {name: c for name, c in config["columns"].items() if name in FEATURES or "feature" not in c["role"]}
-    config["features"]["numeric"] = [name for name in config["features"]["numeric"] if name in FEATURES]
-    for table in (root / "slice").glob("rows-*.parquet"):
-        pq.write_table(pq.read_table(table).select([name for name, c in config["columns"].items() if not LATER & {*c["role"]}]), table)
-    config["expectations"]["suite"] = config["expectations"]["suite"][:3]
-    config["monitoring"]["drift"] |= {"sample": 500, "structural": ["carrier", "fleet_seats"], "seasonal": ["pressure"]}
-    config["search"] |= {"rows": 600, "max_rounds": 12, "prior_rounds": 12}
-    config["gate"] |= {"resamples": 100}
-    config["split"]["block"] = "row"  # nine days of so few columns are no proof that a model is better than none
-    file.write_text(yaml.safe_dump(config, sort_keys=False))
 
 
 def warm(stage: Stage) -> None:
