@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,15 @@ def test_no_module_outside_flows_and_tasks_loads_anything_heavy() -> None:
 
 def test_the_check_sees_a_heavy_import() -> None:
     assert "pandas" in loaded_by(["json", "pandas"])
+
+
+MAPS = [ROOT / "deployments", *(file.parent for file in sorted((ROOT / "pillars").rglob("__init__.py")))]
+
+
+@pytest.mark.parametrize("folder", [pytest.param(folder, id=str(folder.relative_to(ROOT))) for folder in MAPS])
+def test_a_folders_docstring_is_a_map_of_its_modules(folder: Path) -> None:
+    said = set(re.findall(r"[a-z_]+", ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""))
+    assert {path.stem for path in folder.glob("*.py")} - {"__init__"} <= said
 
 
 def broken(tmp_path: Path, module: str, line: str) -> str:

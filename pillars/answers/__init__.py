@@ -1,4 +1,11 @@
-"""Answers that join what the pillars know. They read the ledger and files, and change nothing but the story's page."""
+"""Answers that join what the pillars know. They read the ledger and files, and change nothing but the story's page.
+
+status    standing: where a project stands, whether anything is stale or broken (`pillars status`)
+table     closing: one line per period, at the end of a run
+page      story, charts: `var/report/index.html`, its charts
+data      datasets: a data version and all that came of it (`pillars data show`)
+ledger    history: what it says of a project, read back as values
+"""
 
 from pillars.answers.closing import PeriodRow, closing_table
 from pillars.answers.datasets import Dataset, dataset, datasets, resolve

@@ -1,1 +1,6 @@
-"""What training makes and everything else reads: boosters, encoder, calibration, threshold. Needs numpy and xgboost only."""
+"""What training makes and everything else reads: boosters, encoder, calibration, threshold. Needs numpy and xgboost only.
+
+bundle        bundle, folder, golden: the whole, its folder and manifest, rows whose scores must come out equal
+scoring       encoder, booster, calibration: from raw columns to a probability
+MLflow        served: the bundle as MLflow loads it; `pillars.deployment.release` makes a release of it
+"""

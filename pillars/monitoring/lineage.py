@@ -1,4 +1,7 @@
-"""The state of the code that makes something: commit, uncommitted changes, lock, and the versions that decide bytes."""
+"""The state of the code that makes something: commit, uncommitted changes, lock, and the versions that decide bytes.
+
+It is the code's part of a model's lineage; data and recipe join it in `tasks.training` and `pillars.training.refitting`.
+"""
 
 from __future__ import annotations
 

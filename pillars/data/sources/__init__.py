@@ -1,1 +1,7 @@
-"""The sources that a YAML can name without code: files, queries, addresses. Each is what `pillars.data.source.Source` says."""
+"""The sources that a YAML can name without code: files, queries, addresses. Each is what `pillars.data.source.Source` says.
+
+kinds      files, queries, web: `source.file` (CSV, Parquet, drop folders), `source.sql`, `source.http`
+reading    tables, fetching: one file as a table; one download, whole or not at all, held to its declared sha256
+periods    cutting: a table into periods, by time, in blocks, or file by file
+roles      roles: rows and outcomes of one table
+"""

@@ -1,4 +1,4 @@
-"""A file behind http(s), whole or not at all. It is never put on disk as it came: it may hold what is protected."""
+"""A file behind http(s), whole and with its declared sha256, or not at all; never on disk as it came: it may hold what is protected."""
 
 from __future__ import annotations
 

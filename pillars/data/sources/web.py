@@ -1,4 +1,4 @@
-"""`source.http`: files behind addresses."""
+"""`source.http`: files behind addresses. `fetching` holds each to its declared checksum."""
 
 from __future__ import annotations
 
