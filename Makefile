@@ -53,15 +53,29 @@ $(VENV)/complete: requirements.lock pyproject.toml
 
 .PHONY: test
 test: setup ## Everything that must hold: lint, types, contracts, all tests
-	@$(MAKE) lint
-	@$(MAKE) types
-	@$(MAKE) contracts
+	@$(MAKE) -j 2 -O lint types contracts bytecode
 	@$(MAKE) tests
 
 .PHONY: tests
 tests: setup ## All tests (those of the proofs are in proofs-some); TESTS=tests/flows narrows it
-	$(BIN)/python -m pytest $(PARALLEL) 3 $(or $(TESTS),--ignore=tests/bad_days --ignore=tests/proofs)
-	$(if $(TESTS),,$(BIN)/python -m pytest $(PARALLEL) 2 tests/bad_days)
+ifeq ($(TESTS),)
+	@$(MAKE) -j 2 tests-bad-days tests-others
+else
+	$(BIN)/python -m pytest $(PARALLEL) 3 $(TESTS)
+endif
+
+# In a process of their own, for they fork; both at once, for each waits now and then.
+.PHONY: tests-bad-days tests-others
+tests-bad-days: setup
+	$(BIN)/python -m pytest $(PARALLEL) 1 tests/bad_days
+tests-others: setup
+	$(BIN)/python -m pytest $(PARALLEL) 2 --ignore=tests/bad_days --ignore=tests/proofs
+
+# Imported once, or each of the tests' first processes compiles the same modules.
+.PHONY: bytecode
+bytecode: setup
+	@$(BIN)/python -W ignore -c "import dvc.repo, evidently, flows.cycle, great_expectations, matplotlib.figure, mlflow.pyfunc, mlflow.tracking, \
+	  optuna, prefect.server.api.server, sklearn.linear_model, xgboost" >/dev/null 2>&1
 
 .PHONY: unit
 unit: setup ## The fast tests only; TESTS=tests/pillars narrows it
