@@ -74,7 +74,7 @@ tests-others: setup
 # Imported once, or each of the tests' first processes compiles the same modules.
 .PHONY: bytecode
 bytecode: setup
-	@$(BIN)/python -W ignore -c "import dvc.repo, evidently, flows.cycle, great_expectations, matplotlib.figure, mlflow.pyfunc, mlflow.tracking, \
+	@DO_NOT_TRACK=1 MLFLOW_DISABLE_TELEMETRY=true GX_ANALYTICS_ENABLED=false $(BIN)/python -W ignore -c "import dvc.repo, evidently, flows.cycle, great_expectations, matplotlib.figure, mlflow.pyfunc, mlflow.tracking, \
 	  optuna, prefect.server.api.server, sklearn.linear_model, xgboost" >/dev/null 2>&1
 
 .PHONY: unit

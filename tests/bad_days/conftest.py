@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import importlib
+import pkgutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import flows
 from tests.bad_days.peers import postgresql_server, refusing_server, silent_server
 from tests.bad_days.world import NEXT, Disk, perform, quiet
 from tests.proofs.stage import PROJECT, Stage, build
@@ -33,8 +35,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def lived(tmp_path_factory: pytest.TempPathFactory, slices: Path, prefect_server: str) -> Stage:
     """January has been through the loop: one champion answers."""
     stage = build(tmp_path_factory.mktemp("bad days"), slices)
-    for name in ("flows.cycle", "mlflow.tracking", "great_expectations", "evidently", "optuna", "xgboost", "dvc.repo"):
-        importlib.import_module(name)  # not twice, there and here
+    tools = ("mlflow.tracking", "great_expectations", "evidently", "optuna", "xgboost", "dvc.repo")  # not twice, there and here
+    for name in (*(f"flows.{module.name}" for module in pkgutil.iter_modules(flows.__path__)), *tools):
+        importlib.import_module(name)  # a second user may not be able to read them
     names = stage.root.parent / "modules"
 
     def listing() -> None:
