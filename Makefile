@@ -16,7 +16,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
   $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 LOCK = $(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 \
   --no-emit-index-url --no-annotate --no-header --quiet
-PARALLEL = --dist loadgroup --no-loadscope-reorder -n
+PARALLEL = --dist loadfile --no-loadscope-reorder -n
 TESTS :=
 OF := tests
 FAST = not flow and not slow and not e2e and not browser

@@ -65,15 +65,12 @@ def pytest_unconfigure() -> None:
     _clear()  # xdist's workers end without their exit functions
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file is of one process, and so are all files that look at `two_periods`; long ones come first, so that none ends alone."""
+    """Files with long tests come first: a process takes whole files, and the last one should not be the longest."""
     longest: dict[Path, int] = {}
-    sharing = {item.path for item in items if "two_periods" in getattr(item, "fixturenames", ())}
     for item in items:
         rank = next((n for n, mark in enumerate(("e2e", "slow", "flow")) if item.get_closest_marker(mark)), 3)
         longest[item.path] = min(rank, longest.get(item.path, 3))
-        item.add_marker(pytest.mark.xdist_group("two_periods" if item.path in sharing else str(item.path)))
     items.sort(key=lambda item: longest[item.path])
 
 
