@@ -6,6 +6,7 @@ import atexit
 import importlib
 import pkgutil
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -36,8 +37,10 @@ def lived(tmp_path_factory: pytest.TempPathFactory, slices: Path, prefect_server
     """January has been through the loop: one champion answers."""
     stage = build(tmp_path_factory.mktemp("bad days"), slices)
     tools = ("mlflow.tracking", "great_expectations", "evidently", "optuna", "xgboost", "dvc.repo")  # not twice, there and here
-    for name in (*(f"flows.{module.name}" for module in pkgutil.iter_modules(flows.__path__)), *tools):
-        importlib.import_module(name)  # a second user may not be able to read them
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # from 3.12 on, Evidently's regular expressions
+        for name in (*(f"flows.{module.name}" for module in pkgutil.iter_modules(flows.__path__)), *tools):
+            importlib.import_module(name)  # a second user may not be able to read them
     names = stage.root.parent / "modules"
 
     def listing() -> None:

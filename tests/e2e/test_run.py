@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.clone import make_clone
-from tests.small import edit_config, write_small
+from tests.small import edit_config, write_tiny
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory, slices: Path) -> Path:
     """A clone in which `pillars run small` has been through January and February."""
-    root = write_small(make_clone(tmp_path_factory.mktemp("a user's folder") / "project"), slices)
+    root = write_tiny(make_clone(tmp_path_factory.mktemp("a user's folder") / "project"), slices)
     edit_config(root, source={"python": "small_source", "options": {"last": "2013-02"}})
     done = pillars(root, "run", "small")
     assert done.returncode == 0, done.stderr

