@@ -272,7 +272,7 @@ def held_out(desk: Desk, on: Ground, judged: Rows, recipe: Recipe) -> np.ndarray
     name = named(on, judged, recipe)
     if name not in desk.predicted:
         boosters = booster.load(fit(on, recipe, desk.stores.threads))
-        desk.predicted[name] = booster.probabilities(boosters, on.encoder.encode(judged.columns))
+        desk.predicted[name] = booster.scores(boosters, on.encoder.encode(judged.columns))
     return desk.predicted[name]
 
 
@@ -288,7 +288,7 @@ def judge(desk: Desk, period: str, tuned: Tuned) -> tuple[Judged, dict[str, np.n
     if champion and tuning.same(winner, recipe_of(champion)):
         winner, recipe_decision = recipe_of(champion), Decision.refuse("the champion's own recipe")
     else:
-        base = held_out(desk, ground, judged, recipe_of(champion)) if champion else baselines.majority(ground.rows, len(judged.y))
+        base = held_out(desk, ground, judged, recipe_of(champion)) if champion else baselines.constant(project, ground.rows, len(judged.y))
         recipe_decision = gate.judge_recipe(project.gate, judged.y, base, twin, judged.blocks, seed, "the known one")
         if champion and not recipe_decision:
             winner, twin = recipe_of(champion), base
@@ -301,8 +301,8 @@ def judge(desk: Desk, period: str, tuned: Tuned) -> tuple[Judged, dict[str, np.n
         sides["champion"] = live, champion.threshold
         refresh = gate.judge_refresh(project.gate, judged.y, live, sides["challenger"][0], judged.blocks, seed)
     theory = calibrating.theoretical(project.cost)
-    sides["logistic"] = baselines.logistic(project, ground.rows, judged), theory
-    sides["majority"] = baselines.majority(ground.rows, len(judged.y)), theory
+    sides["logistic"] = baselines.linear(project, ground.rows, judged), theory
+    sides["majority"] = baselines.constant(project, ground.rows, len(judged.y)), theory
     bootstrap = project.cost, seed, project.gate.resamples
     cards = tuple(metrics.scorecard(n, period, judged.y, p, judged.blocks, at, *bootstrap) for n, (p, at) in sides.items())
     made = Judged(project.project, period, winner, recipe_decision, refresh, cards, calibration, acting, "")

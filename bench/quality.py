@@ -100,7 +100,7 @@ def _fitted(stores: Stores, project: Project, rows: Rows, recipe: Recipe) -> Cal
     """A recipe fitted on rows: a function from rows to probabilities, float64, shape (n,)."""
     ground = Ground(project, rows)
     boosters = booster.load(fit(ground, recipe, stores.threads), stores.threads)
-    return lambda asked: booster.probabilities(boosters, ground.encoder.encode(asked.columns))
+    return lambda asked: booster.scores(boosters, ground.encoder.encode(asked.columns))
 
 
 def _on_record(stores: Stores, project: Project, scored: Scored, outcomes: pa.Table, rows: Rows) -> np.ndarray:

@@ -82,7 +82,8 @@ def main() -> None:
 
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--target", required=True, metavar="COLUMN", help="What is to be predicted: a column with two values.")
+@click.option("--target", required=True, metavar="COLUMN", help="What is to be predicted: one of two, one of several, or a number.")
+@click.option("--task", type=click.Choice(["binary", "multiclass", "regression"]), help="What kind of target it is; else its values say.")
 @click.option("--time", metavar="COLUMN", help="When each prediction is asked for; without it, periods are blocks of rows.")
 @click.option("--id", "key", metavar="COLUMN", multiple=True, help="The column that names a row; several times for several.")
 @click.option(
@@ -92,12 +93,21 @@ def main() -> None:
 @click.option("--force", is_flag=True, help="Replace a configs/NAME.yaml that is there.")
 @JSON
 def init(
-    file: Path, target: str, time: str | None, key: tuple[str, ...], protect: tuple[str, ...], name: str, force: bool, as_json: bool
+    file: Path,
+    target: str,
+    task: str | None,
+    time: str | None,
+    key: tuple[str, ...],
+    protect: tuple[str, ...],
+    name: str,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Look at a CSV or Parquet FILE and write configs/NAME.yaml for it: types, roles, expectations, split, gate. Then: pillars run NAME."""
     from flows import data_commands
 
-    data_commands.init(file, name, {"target": target, "time": time, "key": key, "protect": protect}, force=force, as_json=as_json)
+    wishes = {"target": target, "task": task, "time": time, "key": key, "protect": protect}
+    data_commands.init(file, name, wishes, force=force, as_json=as_json)
 
 
 @main.command()

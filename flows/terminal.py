@@ -7,16 +7,20 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from flows.environment import hangs, prepare_prefect
 from pillars.errors import PillarsError, StoreUnavailable
 from pillars.stores import Stores, without_password, write_atomically
+
+if TYPE_CHECKING:
+    from pillars.answers import PeriodRow
+    from pillars.config import Task
 
 ROOM_BYTES = 1 << 18  # what Prefect's database takes for a few runs
 SILENCE_S = 60.0  # Prefect's own; a used SQLite server with late runs has been seen to take 30 s after its start
@@ -146,7 +150,7 @@ def run(project: str, accept_changes: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return
-    print_table(project, rows)
+    print_table(project, opened.task, rows)
     click.echo(f"\nThe whole story:  {page}")
     click.echo("All the details:  pillars up     (or: make up)")
 
@@ -159,31 +163,21 @@ def unfinished(stores: Stores, project: str, accept_changes: bool) -> bool:
     return bool(open_project(project, accept_changes).unfinished())
 
 
-def print_table(project: str, rows: Any) -> None:
+def print_table(project: str, task: Task, rows: Sequence[PeriodRow]) -> None:
     """The closing table: a line per period."""
     from rich.console import Console
     from rich.table import Table
 
+    from pillars.targets import FIGURES, decimal
+
+    heads = ("period", "rows", "quarantined", "drift", *(f.title for f in FIGURES[task]), "verdict", "champion")
     table = Table(title=f"{project}: {len(rows)} periods", title_justify="left")
-    for name, side in COLUMNS:
-        table.add_column(name, justify=side)  # type: ignore[arg-type]
+    for name in heads:
+        table.add_column(name, justify="left" if name in ("period", "verdict", "champion") else "right")
     for row in rows:
-        table.add_row(*[_cell(getattr(row, name.replace(" ", "_").lower())) for name, _ in COLUMNS])
+        measured = ["-" if value is None else decimal(value) for value in row.figures.values()]
+        table.add_row(row.period, *map(_cell, (row.rows, row.quarantined, row.drift)), *measured, row.verdict, _cell(row.champion))
     Console(width=None if sys.stdout.isatty() else 140).print(table)
-
-
-COLUMNS = (
-    ("period", "left"),
-    ("rows", "right"),
-    ("quarantined", "right"),
-    ("drift", "right"),
-    ("AUC", "right"),
-    ("log loss", "right"),
-    ("Brier", "right"),
-    ("cost", "right"),
-    ("verdict", "left"),
-    ("champion", "left"),
-)
 
 
 def status(project: str, as_json: bool) -> int:

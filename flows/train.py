@@ -8,7 +8,7 @@ from pillars.vocabulary import Candidate, Json
 from tasks import development, show, training
 from tasks.opened import open_project
 
-SECTIONS = ("columns", "features", "target", "task", "split", "search", "cost", "gate")  # what a candidate depends on
+SECTIONS = ("columns", "features", "target", "task", "split", "search", "cost", "gate")  # what a candidate depends on, with `classes`
 
 
 @flow(name="train", flow_run_name="{project} {period}")
@@ -22,7 +22,8 @@ def train(project: str, period: str | None = None) -> Candidate:
     opened = open_project(project)
     newest = period or opened.past.newest()
     version, until = opened.past.ingested(newest), opened.learnable(newest)
-    inputs: dict[str, Json] = {"period": newest, "data_version": version.id, "settings": opened.config.section_digest(*SECTIONS)}
+    sections = (*SECTIONS, *(("classes",) if opened.config.classes else ()))
+    inputs: dict[str, Json] = {"period": newest, "data_version": version.id, "settings": opened.config.section_digest(*sections)}
     known = opened.past.trained_on(inputs)
     if known and training.kept(opened, known):
         return known

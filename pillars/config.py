@@ -270,11 +270,24 @@ class Cost(Section):
     unit: str = Field(default="units", description="name of the unit, for tables")
 
 
+MOST_COMPARED = 20  # columns; each costs Evidently about 0.1 s a period, most of it for its chart
+Task = Literal["binary", "multiclass", "regression"]
+Loss = Literal["log_loss", "brier", "squared_error", "absolute_error"]
+LOSSES: dict[Task, tuple[Loss, ...]] = {
+    "binary": ("log_loss", "brier"),
+    "multiclass": ("log_loss", "brier"),
+    "regression": ("squared_error", "absolute_error"),
+}
+TARGETS: dict[Task, tuple[ColumnType, ...]] = {"binary": ("bool",), "multiclass": ("category",), "regression": ("float", "int")}
+
+
 class Gate(Section):
     """When a challenger may replace the champion. Differences are in the primary loss, per row."""
 
-    loss: Literal["log_loss", "brier"] = Field(default="log_loss", description="primary loss")
-    margin: float = Field(default=0.001, ge=0, description="recipe decision: the gain's lower bound must exceed this")
+    loss: Loss = Field(
+        default="log_loss", description="primary loss: log_loss or brier of classes, squared_error or absolute_error of numbers"
+    )
+    margin: float = Field(default=0.001, ge=0, description="recipe decision: the gain's lower bound must exceed this, in units of the loss")
     refresh_margin: float = Field(default=0.005, ge=0, description="refresh decision: the refitted twin may be this much worse")
     min_rows: int = Field(default=1000, ge=1, description="fewer judged rows are inconclusive")
     resamples: int = Field(default=1000, ge=100, description="bootstrap resamples of blocks")
@@ -360,8 +373,11 @@ class Project(Section):
 
     project: str = Field(pattern=NAME, description="name, equal to the file's")
     description: str = Field(default="", description="one line for people")
-    task: Literal["binary"] = Field(default="binary", description="kind of target")
+    task: Task = Field(default="binary", description="kind of target: one of two (a bool), one of several (a category), a number")
     target: str = Field(description="the outcome column that is predicted")
+    classes: tuple[str, ...] = Field(
+        default=(), description="multiclass: all values of the target, in the order that predictions have them"
+    )
     source: Source = Field(description="where rows come from")
     columns: dict[str, Column] = Field(description="every column with its type and roles; undeclared columns are refused")
     features: Features = Field(description="what the model sees")
@@ -394,20 +410,50 @@ class Project(Section):
                 problems.append(f"features: {name} is protected")
         if "outcome" not in self.columns.get(self.target, Column(type="bool")).role:
             problems.append(f"target: {self.target} must be a column with role outcome{nearest(self.target, self.of('outcome'))}")
-        elif self.columns[self.target].type != "bool":
-            problems.append(f"target: {self.target} is declared {self.columns[self.target].type}; a binary target is a bool")
+        else:
+            problems += self._task_problems()
         for name in self.key:
             if {"outcome", "known_later"} & set(self.columns[name].role):
                 problems.append(f"columns: {name} is a key, and known only after the prediction moment")
         if not self.key:
             problems.append("columns: one or more columns need role key")
         problems += self._time_problems()
-        for name in (*self.monitoring.drift.structural, *self.monitoring.drift.seasonal):
-            if name not in self.columns:
-                problems.append(f"monitoring.drift: {name} is not declared under columns{nearest(name, self.columns)}")
+        problems += self._name_problems() + self._drift_problems()
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _name_problems(self) -> list[str]:
+        """Keys that a table of predictions could not hold beside its own columns."""
+        own = {"score", "decision", "model_version", "data_version", "generation", *(f"p_{name}" for name in self.classes)}
+        return [f"columns: {name} is a key, and predictions have a column of that name; rename it" for name in self.key if name in own]
+
+    def _drift_problems(self) -> list[str]:
+        """Why columns cannot be compared from period to period."""
+        problems, named = [], (*self.monitoring.drift.structural, *self.monitoring.drift.seasonal)
+        for name in named:
+            if name not in self.columns:
+                problems.append(f"monitoring.drift: {name} is not declared under columns{nearest(name, self.columns)}")
+            elif self.columns[name].type == "timestamp":
+                problems.append(f"monitoring.drift: {name} is a timestamp; compare a column derived from it")
+        if len(named) > MOST_COMPARED:
+            problems.append(f"monitoring.drift: {len(named)} columns, at most {MOST_COMPARED} are compared")
+        return problems
+
+    def _task_problems(self) -> list[str]:
+        """Why the target, its classes and the loss do not go together."""
+        problems, given, wanted = [], self.columns[self.target].type, TARGETS[self.task]
+        if given not in wanted:
+            problems.append(f"target: {self.target} is declared {given}; a {self.task} target is a {' or '.join(wanted)}")
+        if self.gate.loss not in LOSSES[self.task]:
+            problems.append(f"gate.loss: {self.gate.loss} is no loss of a {self.task} target; there are {' and '.join(LOSSES[self.task])}")
+        if self.task != "multiclass" and self.classes:
+            problems.append(f"classes: a {self.task} target has none to name")
+        if self.task == "multiclass" and len(set(self.classes)) < 3:
+            problems.append("classes: name the values of a multiclass target, three or more")
+        if len(set(self.classes)) < len(self.classes):
+            problems.append("classes: one is named twice")
+        return problems
 
     def _time_problems(self) -> list[str]:
         """Why rows cannot be placed in time as the YAML says. Blocks of rows need no time; then rows are blocks of their own."""
@@ -443,6 +489,11 @@ class Project(Section):
     def outcome_columns(self) -> tuple[str, ...]:
         """Columns of the outcomes table: the key, then outcomes and what is known later."""
         return (*self.key, *(n for n, c in self.columns.items() if {"outcome", "known_later"} & set(c.role)))
+
+    @property
+    def learning(self) -> tuple[str, ...]:
+        """Sections that decide what labelled rows hold."""
+        return ("project", "columns", "features", "split", "target", *(("task", "classes") if self.task != "binary" else ()))
 
     def digest(self) -> str:
         """sha256 over the canonical JSON of all that is not left at its default: a later release may know more keys."""

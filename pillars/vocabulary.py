@@ -207,7 +207,7 @@ class Judged:
     refresh_decision: Decision
     scorecards: tuple[Scorecard, ...]  # challenger, champion, baselines
     calibration: Calibration  # as pillars.bundle writes it
-    threshold: float  # probability in [0, 1] at and above which a row is acted on
+    threshold: float  # probability in [0, 1] at and above which a row is acted on; of binary targets only
     path: str  # Parquet of the twins' predictions on the judged rows, relative to `var`
 
 

@@ -44,11 +44,10 @@ def quality(opened: Opened, period: str, version: DataVersion) -> Scorecard | No
     except DataCorrupt as err:
         raise DataCorrupt(err.file, err.expected, err.found, f"Write it again (pillars score {opened.name} {of}).") from err
     outcomes = opened.read(version)("outcomes", [of])
-    drifts.classification(opened.stores, config, of, performance.joined(config, predictions, outcomes))
+    drifts.quality(opened.stores, config, of, performance.joined(config, predictions, outcomes))
 
     def judge(y: np.ndarray, p: np.ndarray, blocks: np.ndarray) -> Scorecard:
-        name = f"v{scored.model_version}"
-        return metrics.scorecard(name, of, y, p, blocks, scored.threshold, config.cost, config.search.seed, config.gate.resamples)
+        return metrics.card(config, f"v{scored.model_version}", of, y, p, blocks, scored.threshold)
 
     return performance.realized(config, predictions, outcomes, judge)
 

@@ -32,7 +32,7 @@ def leaderboard(tuned: Tuned) -> None:
     rows = [
         {
             "recipe": tried.recipe.name,
-            "log loss": f"{tried.loss:.5f}",
+            "loss": f"{tried.loss:.6g}",
             "rounds": tried.recipe.rounds,
             "fitted on": "all rows" if tried.full else "sample",
             "seconds": f"{tried.seconds:.1f}",
@@ -106,7 +106,8 @@ def scorecards(cards: tuple[Scorecard, ...]) -> list[str]:
     if not cards:
         return []
     names = list(cards[0].measures)
-    lines = [f"Judged on {cards[0].rows} rows of {cards[0].rows_of}, {cards[0].positives} positive.", ""]
+    positive = f", {cards[0].positives} positive" if "auc" in cards[0].measures else ""
+    lines = [f"Judged on {cards[0].rows} rows of {cards[0].rows_of}{positive}.", ""]
     lines += ["| model | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     return lines + [f"| {card.model} | " + " | ".join(str(card.measures.get(n, "")) for n in names) + " |" for card in cards]
 

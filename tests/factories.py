@@ -23,6 +23,7 @@ COLUMNS: dict[str, Any] = {
     "late": {"type": "bool", "role": ["outcome"]},
     "delay_min": {"type": "float", "role": ["known_later"]},
 }
+CLASSES = ["on time", "late", "very late"]
 
 
 def binary_project(**sections: Any) -> Project:
@@ -38,8 +39,29 @@ def binary_project(**sections: Any) -> Project:
         "cost": {"false_negative": 3.0},
     }
     for name, change in sections.items():
-        content[name] = {**content.get(name, {}), **change} if isinstance(change, dict) else change
+        merged = isinstance(change, dict) and name != "columns"
+        content[name] = {**content.get(name, {}), **change} if merged else change
     return Project.model_validate(content)
+
+
+def classes_project(**sections: Any) -> Project:
+    """The same trams, asked for one of three classes."""
+    columns = {name: c for name, c in COLUMNS.items() if name != "late"} | {"how_late": {"type": "category", "role": ["outcome"]}}
+    several = {
+        "task": "multiclass",
+        "target": "how_late",
+        "classes": CLASSES,
+        "columns": columns,
+        "gate": {"min_rows": 200, "resamples": 200},
+    }
+    return binary_project(**{**several, **sections})
+
+
+def numbers_project(**sections: Any) -> Project:
+    """The same trams, asked for minutes."""
+    columns = {name: c for name, c in COLUMNS.items() if name != "late"} | {"minutes": {"type": "float", "role": ["outcome"]}}
+    gate = {"loss": "squared_error", "margin": 0.01, "refresh_margin": 0.05}
+    return binary_project(**{"task": "regression", "target": "minutes", "columns": columns, "gate": gate, **sections})
 
 
 def rows_and_outcomes(periods: Sequence[str], rows: int = 600, seed: int = 0) -> tuple[pa.Table, pa.Table]:
@@ -83,5 +105,11 @@ def _period(period: str, rows: int, seed: int) -> tuple[pa.Table, pa.Table]:
         "hour": pa.array(hour),
         "stop": pa.array([f"stop {place}" for place in stop.tolist()]),
     }
-    outcomes = {"late": pa.array(late, mask=unknown), "delay_min": pa.array(np.where(late, 20.0, 2.0), mask=unknown)}
+    minutes = 4.0 + 2.0 * logit + np.random.default_rng([seed, 7]).normal(scale=1.5, size=rows)
+    outcomes = {
+        "late": pa.array(late, mask=unknown),
+        "delay_min": pa.array(np.where(late, 20.0, 2.0), mask=unknown),
+        "how_late": pa.array(np.array(CLASSES)[np.searchsorted([1.0, 4.0], minutes)], mask=unknown),
+        "minutes": pa.array(minutes, mask=unknown),
+    }
     return pa.table({**key, **features}), pa.table({**key, **outcomes})

@@ -54,7 +54,7 @@ def write_small_bundle(path: Path, seed: int = 0, threshold: float = 0.5) -> str
     )
     golden = {name: values[:5] for name, values in columns.items()}
     raw = bytes(booster.save_raw("ubj"))
-    return write_bundle(path, "small", [raw], encoder, {"kind": "none"}, threshold, {}, golden, {"data.version": DATA.id})
+    return write_bundle(path, "small", [raw], encoder, {"kind": "none"}, {"threshold": threshold}, {}, golden, {"data.version": DATA.id})
 
 
 def small_version(version: int, sha256: str) -> ModelVersion:

@@ -62,10 +62,10 @@ def chart(title: str, periods: Sequence[str], lines: Sequence[Line], under: Sequ
 
 
 def short(period: str, periods: Sequence[str]) -> str:
-    """A period's name on an axis: the month alone where all lie in one year."""
+    """A period's name on an axis: the month alone where all lie in one year, a block's number without zeros before it."""
     month = re.fullmatch(r"(\d{4})-(0[1-9]|1[0-2])", period)
     if month is None:
-        return period
+        return period.lstrip("0") or period
     one_year = all(other.startswith(month[1]) for other in periods)
     return MONTHS[int(month[2]) - 1] + ("" if one_year else f" {month[1][2:]}")
 

@@ -8,12 +8,15 @@ from pillars.answers import history
 from pillars.answers.history import Chapter
 from pillars.config import Project
 from pillars.stores import Stores
+from pillars.targets import FIGURES
 from pillars.vocabulary import Measure
 
 
 @dataclass(frozen=True)
 class PeriodRow:
-    """A period in figures; None where there is none (not scored yet, or outcomes not known). Losses and cost are per row.
+    """A period in figures; None where there is none (not scored yet, or outcomes not known).
+
+    `figures`: the task's measures by name, as `targets.FIGURES` has them, losses and cost per row; `intervals`: with their intervals.
 
     `drift` is the share of structural columns that drifted, in [0, 1]; `champion` answers at the period's end, `scored_by` answered in it.
     """
@@ -22,10 +25,7 @@ class PeriodRow:
     rows: int
     quarantined: int
     drift: float | None
-    auc: float | None
-    log_loss: float | None
-    brier: float | None
-    cost: float | None
+    figures: dict[str, float | None]
     verdict: str
     champion: str | None
     scored_by: str | None
@@ -38,7 +38,7 @@ def closing_table(stores: Stores, project: Project) -> tuple[PeriodRow, ...]:
     Raises:
         LedgerBroken: a row that was read is not the one that was written.
     """
-    return tuple(_row(chapter) for chapter in history.read(stores, project.project).chapters)
+    return tuple(_row(project, chapter) for chapter in history.read(stores, project.project).chapters)
 
 
 def verdict_of(chapter: Chapter) -> str:
@@ -56,9 +56,9 @@ def verdict_of(chapter: Chapter) -> str:
     return "retrained, refused" if chapter.promotion.outcome == "refuse" else f"retrained, {chapter.promotion.outcome}"
 
 
-def _row(chapter: Chapter) -> PeriodRow:
+def _row(project: Project, chapter: Chapter) -> PeriodRow:
     measures = chapter.quality.measures if chapter.quality else {}
-    figures = {name: measures[name].value if name in measures else None for name in ("auc", "log_loss", "brier", "cost")}
+    figures = {f.name: measures[f.name].value if f.name in measures else None for f in FIGURES[project.task]}
     return PeriodRow(
         period=chapter.period,
         rows=chapter.batch.rows if chapter.batch else 0,
@@ -67,8 +67,8 @@ def _row(chapter: Chapter) -> PeriodRow:
         verdict=verdict_of(chapter),
         champion=_name(chapter.champion),
         scored_by=_name(chapter.scored.model_version if chapter.scored else None),
+        figures=figures,
         intervals=measures,
-        **figures,
     )
 
 

@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from pillars.answers import history, standing
 from pillars.answers.charts import Line, chart, short
 from pillars.answers.closing import verdict_of
 from pillars.answers.history import Chapter, History
 from pillars.config import Project
 from pillars.stores import Stores, write_atomically
+from pillars.targets import FIGURES, decimal
 from pillars.vocabulary import Measure, Scorecard
 
-FIGURES = (  # measure, title, note
-    ("auc", "AUC", "share of pairs ranked right; higher is better"),
-    ("log_loss", "Log loss", "per row, in nats; lower is better"),
-    ("brier", "Brier score", "squared error of the probability; lower is better"),
-    ("cost", "Cost", "per row; lower is better"),
-)
+TILES = ("auc", "log_loss", "cost", "accuracy", "r2", "rmse")  # measures whose mean over the periods is told at the top
 SIDES = ("challenger", "champion")  # scorecards of a judgement that are no baselines
 BASELINE_TONES = ("b", "c", "d")
-BLIND = {"auc": 0.5}  # of a constant answer: known beforehand, and its line would flatten the others
+BLIND = {"auc": 0.5, "r2": 0.0}  # nearly, of one answer for all: known beforehand, and its line would flatten the others
 
 
 def write_story(stores: Stores, project: Project) -> Path:
@@ -56,7 +54,9 @@ def render(stores: Stores, project: Project, others: Sequence[str] = ()) -> str:
         standing=standing.status(stores, project),
         told=told,
         span=_span(told),
-        tiles=_tiles(told),
+        tiles=_tiles(project, told),
+        figures=FIGURES[project.task],
+        decimal=decimal,
         charts=[(title, note, Markup(svg)) for title, note, svg in _charts(project, told) if svg],
         heat=_heat(project, told),
         verdict_of=verdict_of,
@@ -72,7 +72,7 @@ def _span(told: History) -> str:
     return first if first == last else f"{first} to {last}"
 
 
-def _tiles(told: History) -> list[tuple[str, str]]:
+def _tiles(project: Project, told: History) -> list[tuple[str, str]]:
     """Figures of the whole history, each with its words."""
     batches = [chapter.batch for chapter in told.chapters if chapter.batch]
     judged = [chapter.quality for chapter in told.chapters if chapter.quality]
@@ -84,9 +84,11 @@ def _tiles(told: History) -> list[tuple[str, str]]:
         (f"{sum(chapter.scored.rows for chapter in told.chapters if chapter.scored):,}", "rows scored before their outcome"),
         (f"{promoted} of {sum(chapter.candidate is not None for chapter in told.chapters)}", "retrainings promoted"),
     ]
-    for name, words in (("auc", "mean realized AUC"), ("log_loss", "mean realized log loss"), ("cost", "mean realized cost per row")):
-        if found := [card.measures[name].value for card in judged if name in card.measures]:
-            tiles.append((f"{sum(found) / len(found):.4f}", words))
+    for figure in FIGURES[project.task]:
+        found = [card.measures[figure.name].value for card in judged if figure.name in card.measures]
+        if found and figure.name in TILES:
+            per_row = " per row" if figure.name == "cost" else ""
+            tiles.append((decimal(sum(found) / len(found)), f"mean realized {figure.title}{per_row}"))
     return tiles
 
 
@@ -96,24 +98,15 @@ def _charts(project: Project, told: History) -> list[tuple[str, str, str]]:
     periods = [chapter.period for chapter in chapters]
     under = [f"v{c.scored.model_version}" if c.scored and c.scored.model_version else "" for c in chapters]
     drawn = []
-    for name, title, note in FIGURES:
-        live = Line("live model", "a", _points(chapters, name, lambda c: c.quality), band=True)
-        unit = f"{project.cost.unit}, {note}" if name == "cost" else note
-        drawn.append(
-            (
-                title,
-                unit,
-                chart(title, periods, [live, *_baselines(chapters, name)], under),
-            )
-        )
-    rate = tuple(_exact(c.quality.positives / c.quality.rows) if c.quality and c.quality.rows else None for c in chapters)
-    drawn.append(
-        (
-            f"Base rate of {project.target}",
-            "share of positives among rows with an outcome",
-            chart("base rate", periods, [Line("base rate", "a", rate)], under),
-        )
-    )
+    for figure in FIGURES[project.task]:
+        title = figure.title[0].upper() + figure.title[1:]
+        live = Line("live model", "a", _points(chapters, figure.name, lambda c: c.quality), band=True)
+        note = f"{project.cost.unit}, {figure.note}" if figure.name == "cost" else figure.note
+        drawn.append((title, note, chart(title, periods, [live, *_baselines(chapters, figure.name)], under)))
+    if project.task == "binary":
+        rate = tuple(_exact(c.quality.positives / c.quality.rows) if c.quality and c.quality.rows else None for c in chapters)
+        base = chart("base rate", periods, [Line("base rate", "a", rate)], under)
+        drawn.append((f"Base rate of {project.target}", "share of positives among rows with an outcome", base))
     share = tuple(_exact(c.verdict.drift.share) if c.verdict and c.verdict.drift else None for c in chapters)
     drift = chart("drift", periods, [Line("drift", "a", share)], [""] * len(periods), project.monitoring.drift.alarm_share)
     return [*drawn, ("Drift", "share of structural columns beyond the threshold", drift)]
@@ -128,7 +121,7 @@ def _baselines(chapters: Sequence[Chapter], measure: str) -> list[Line]:
         Line(name, tone, _points(chapters, measure, lambda c, name=name: _card(c, name)))  # type: ignore[misc]
         for name, tone in zip(names, BASELINE_TONES, strict=False)
     ]
-    return [line for line in lines if not all(p is None or p.value == BLIND.get(measure) for p in line.points)]
+    return [line for line in lines if not all(p is None or abs(p.value - BLIND.get(measure, np.inf)) < 0.01 for p in line.points)]
 
 
 def _card(chapter: Chapter, model: str) -> Scorecard | None:

@@ -1,4 +1,4 @@
-"""The serving door to XGBoost: boosters from their UBJ bytes, and the mean of their probabilities."""
+"""The serving door to XGBoost: boosters from their UBJ bytes, and the mean of their scores."""
 
 from __future__ import annotations
 
@@ -30,9 +30,12 @@ def load(files: Sequence[bytes], threads: int = 1) -> tuple[Booster, ...]:
     return tuple(loaded)
 
 
-def probabilities(boosters: Sequence[Booster], encoded: np.ndarray) -> np.ndarray:
-    """Mean probability over the boosters, float64, shape (n,), in [0, 1], for encoded rows (float32, shape (n, features))."""
-    total = np.zeros(len(encoded), dtype=np.float64)
+def scores(boosters: Sequence[Booster], encoded: np.ndarray, classes: int = 0) -> np.ndarray:
+    """Mean over the boosters, float64, for encoded rows (float32, shape (n, features)).
+
+    Shape (n,): a probability in [0, 1], or the number itself; with `classes`, shape (n, classes): a probability for each.
+    """
+    total = np.zeros((len(encoded), classes) if classes else len(encoded), dtype=np.float64)
     if len(encoded):
         for booster in boosters:  # one after the other: the order of the sum is part of the score
             total += booster.inplace_predict(encoded, validate_features=False)

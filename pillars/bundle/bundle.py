@@ -23,10 +23,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Predictions:
-    """`score`: probability of the target, float64, shape (n,), in [0, 1]. `decision`: whether to act, bool, shape (n,)."""
+    """What a model says of n rows.
 
-    score: np.ndarray
-    decision: np.ndarray
+    binary: `score` is the probability of the target, in [0, 1], `decision` whether to act (bool). multiclass: `decision` is the most
+    probable class (str), `score` its probability, `probabilities` those of all classes, (n, classes). regression: `score` is the number.
+    """
+
+    score: np.ndarray  # float64, (n,)
+    decision: np.ndarray | None
+    probabilities: np.ndarray | None = None
+
+    def columns(self, classes: Sequence[str]) -> dict[str, np.ndarray]:
+        """As columns of a table: score, then decision and `p_<class>` where there are any."""
+        said = {"score": self.score} | ({} if self.decision is None else {"decision": self.decision})
+        if self.probabilities is None:
+            return said
+        return said | {f"p_{name}": self.probabilities[:, place] for place, name in enumerate(classes)}
+
+
+def outputs(task: str, classes: Sequence[str]) -> dict[str, str]:
+    """The columns of `Predictions` with their types, as MLflow names them."""
+    decided = {"binary": {"decision": "boolean"}, "multiclass": {"decision": "string"}}.get(task, {})
+    return {"score": "double", **decided, **{f"p_{name}": "double" for name in classes}}
 
 
 @dataclass(frozen=True)
@@ -40,6 +58,8 @@ class Bundle:
     encoder: Encoder
     calibration: Mapping[str, Any]
     threshold: float
+    task: str
+    classes: tuple[str, ...]
     schema: Mapping[str, Any]
     lineage: Mapping[str, Any]
     boosters: tuple[Booster, ...]
@@ -66,7 +86,9 @@ class Bundle:
                 digest=manifest["digest"],
                 encoder=Encoder.from_json(parts["encoder.json"]),
                 calibration=parts["calibration.json"],
-                threshold=float(parts["decision.json"]["threshold"]),
+                threshold=float(parts["decision.json"].get("threshold", 0.5)),
+                task=str(parts["decision.json"].get("task", "binary")),
+                classes=tuple(parts["decision.json"].get("classes", ())),
                 schema=parts["schema.json"],
                 lineage=manifest["lineage"],
                 boosters=booster.load(raw, threads),
@@ -93,12 +115,23 @@ class Bundle:
         Raises:
             InputInvalid: a column is missing, or holds what is no number.
         """
-        score = calibrated(self.calibration, self.raw(columns))
-        return Predictions(score, score >= self.threshold)
+        score = self.scores(columns)
+        match self.task:
+            case "multiclass":
+                best = score.argmax(axis=1)
+                return Predictions(score[np.arange(len(best)), best], np.array(self.classes, dtype=object)[best], score)
+            case "regression":
+                return Predictions(score, None)
+            case _:
+                return Predictions(score, score >= self.threshold)
+
+    def scores(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        """What rows are judged by, float64: shape (n,), a probability or a number; of several classes shape (n, classes)."""
+        return calibrated(self.calibration, self.raw(columns))
 
     def raw(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Mean probability of the boosters before calibration, float64, shape (n,)."""
-        return booster.probabilities(self.boosters, self.encoder.encode(columns))
+        """Mean of the boosters before calibration, as `scores`."""
+        return booster.scores(self.boosters, self.encoder.encode(columns), len(self.classes))
 
     def check_golden(self) -> None:
         """Score the golden rows again, all at once and one by one.
@@ -107,10 +140,11 @@ class Bundle:
             BundleRefused: a score differs in any bit from the one that was stored.
         """
         columns, stored = columns_from_json(self.golden["columns"]), np.asarray(self.golden["scores"], dtype=np.float64)
-        one_by_one = [self.predict({name: values[i : i + 1] for name, values in columns.items()}).score[0] for i in range(len(stored))]
-        for scores in (self.predict(columns).score, np.asarray(one_by_one)):
+        one_by_one = [self.scores({name: values[i : i + 1] for name, values in columns.items()})[0] for i in range(len(stored))]
+        for scores in (self.scores(columns), np.asarray(one_by_one)):
             if not np.array_equal(scores, stored):
-                raise BundleRefused(str(self.path), f"{int((scores != stored).sum())} of {len(stored)} golden rows score differently here")
+                differ = int((scores != stored).reshape(len(stored), -1).any(axis=1).sum())
+                raise BundleRefused(str(self.path), f"{differ} of {len(stored)} golden rows score differently here")
 
     def gains(self) -> dict[str, float]:
         """Share of each column in the boosters' total gain, largest first."""
@@ -129,23 +163,25 @@ def write_bundle(
     boosters: Sequence[bytes],
     encoder: Encoder,
     calibration: Mapping[str, Any],
-    threshold: float,
+    decision: Mapping[str, Any],
     schema: Mapping[str, Any],
     golden: Mapping[str, np.ndarray],
     lineage: Mapping[str, Any],
 ) -> str:
     """Write a bundle to `path` as a whole and return its identity; the same bundle written twice changes nothing.
 
+    `decision`: {"threshold": p} of a binary target, {"task": "multiclass", "classes": [...]}, {"task": "regression"}.
     `golden`: raw columns of a few rows; their scores are stored with them.
 
     Raises:
         BundleRefused: another bundle is there.
     """
-    scores = calibrated(calibration, booster.probabilities(booster.load(boosters), encoder.encode(golden)))
+    classes = len(decision.get("classes", ()))
+    scores = calibrated(calibration, booster.scores(booster.load(boosters), encoder.encode(golden), classes))
     parts: dict[str, Any] = {
         "encoder.json": encoder.to_json(),
         "calibration.json": dict(calibration),
-        "decision.json": {"threshold": float(threshold)},
+        "decision.json": dict(decision),
         "schema.json": dict(schema),
         "golden.json": {"columns": columns_to_json({n: golden[n] for n in encoder.feature_names}), "scores": scores.tolist()},
     }

@@ -28,7 +28,7 @@ def served_class() -> type:
     from mlflow.pyfunc import PythonModel
 
     class Served(PythonModel):  # type: ignore[misc]  # MLflow is untyped here
-        """Scores frames of doubles and strings: `score` in [0, 1] and `decision`."""
+        """Scores frames of doubles and strings: `score`, and what else `Predictions` has."""
 
         def load_context(self, context: Any) -> None:
             """Load and verify the bundle.
@@ -39,11 +39,11 @@ def served_class() -> type:
             self.bundle = Bundle.load(Path(context.artifacts["bundle"]))
 
         def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # MLflow reads types as a schema
-            """A frame with `score` and `decision`, one row per row, under the input's index."""
+            """A frame with the columns of `Predictions`, one row per row, under the input's index."""
             import pandas
 
             predictions = self.bundle.predict(columns_of(self.bundle, model_input))
-            return pandas.DataFrame({"score": predictions.score, "decision": predictions.decision}, index=model_input.index)
+            return pandas.DataFrame(predictions.columns(self.bundle.classes), index=model_input.index)
 
     return Served
 

@@ -6,15 +6,16 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pillars.config import Batches, Column, Csv, Every
-from pillars.data.parsing import FALSE, TRUE, values_of, words_of
+from pillars.config import MOST_COMPARED, Batches, Csv, Every, Task
+from pillars.data.aim import LOSS, Aim, aim_at, look_at
+from pillars.data.parsing import FALSE, TRUE
 from pillars.data.profiling import TELLING, Profile, Seen, is_key, looks_like_a_key, looks_personal, telling
 from pillars.data.sources.cutting import names_of
 from pillars.errors import ColumnUnfit
@@ -22,12 +23,9 @@ from pillars.errors import ColumnUnfit
 SPANS: tuple[Every, ...] = ("day", "week", "month", "quarter", "year")
 MOST_PERIODS, FEWEST_PERIODS = 36, 3
 ROWS_A_PERIOD = 200  # below it a month says little
-FEW = 30  # rows of a class
+FEW = 30  # rows of a block
 UNSEEN = 0.05  # share of rows that may have a category nobody has seen yet before it is said
 ROW = "row"
-
-
-Classes = tuple[tuple[str, ...], tuple[str, ...]]  # words for true and for false, as the file writes them
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,7 @@ class Wishes:
     time: str | None = None
     key: tuple[str, ...] = ()
     protect: tuple[str, ...] = ()
+    task: Task | None = None
 
 
 @dataclass(frozen=True)
@@ -53,26 +52,26 @@ def propose(name: str, file: str, dialect: Csv, profile: Profile, wishes: Wishes
     """The YAML of a project over one file.
 
     Raises:
-        ColumnUnfit: a named column is not there, the target has not two values, a time is no time, or the key does not name rows.
+        ColumnUnfit: a named column is not there, the target is none of its kind, a time is no time, or the key does not name rows.
     """
     _refuse_unknown(profile, wishes)
-    classes = _classes(profile, wishes.target)
-    known, y = _flags(profile, wishes.target, classes)
+    aim = aim_at(profile, wishes.target, wishes.task)
     key = wishes.key or _found_key(profile, wishes)
-    batches = _batches(profile, wishes, known, y)
+    batches = _batches(profile, wishes, aim)
     periods, fewest = _sizes(profile, batches, wishes)
     features = [c for c in profile.columns if _is_feature(c, wishes, key)]
-    warnings = [*profile.warnings, *_warnings(profile, wishes, known, y, features, batches, key)]
+    told = {c.name: telling(profile.values[c.name].filter(pa.array(aim.known)), aim.y, aim.task) for c in features}
+    warnings = [*profile.warnings, *_warnings(profile, wishes, aim, told, batches, key)]
     if not features:
         raise ColumnUnfit(wishes.target, "no other column of the file can be a feature")
     text = "\n".join(
         [
-            *_head(name, file, wishes, y, profile),
+            *_head(name, wishes, aim, profile),
             *_source(file, dialect, batches, key),
-            *_columns(profile, wishes, key, classes),
-            *_expectations(features, fewest),
-            *_model(features, profile, wishes, batches, fewest),
-            *_watch(features),
+            *_columns(profile, wishes, key, aim),
+            *_expectations(features, wishes.target, aim, fewest),
+            *_model(features, profile, wishes, aim, fewest),
+            *_watch(features, told),
         ]
     )
     return Proposal(text + "\n", periods, tuple(warnings))
@@ -95,41 +94,13 @@ def _refuse_unknown(profile: Profile, wishes: Wishes) -> None:
             raise ColumnUnfit(", ".join(wishes.key), f"it does not name rows: {what}")
 
 
-def _classes(profile: Profile, name: str) -> Classes:
-    """The words for true and false: as they are meant, or the rarer one is true. Both empty where they speak for themselves."""
-    target = profile.of(name)
-    if target.declared.type == "bool":
-        return (), ()
-    if target.distinct != 2 or target.declared.type in ("text", "timestamp"):
-        what = "one value" if target.distinct == 1 else f"{target.distinct} values"
-        raise ColumnUnfit(name, f"it has {what} ({target.said}); a binary target has two")
-    if target.declared.type == "category":
-        often, rare = target.words
-        return (rare,), (often,)
-    pairs = pa.table({"word": words_of(profile.given[name]), "value": profile.values[name]}).group_by("word").aggregate([("value", "max")])
-    words = [(float(p["value_max"]), str(p["word"])) for p in pairs.to_pylist() if p["value_max"] is not None]
-    high = max(value for value, _ in words)
-    true, false = (tuple(sorted(w for v, w in words if (v == high) is wanted)) for wanted in (True, False))
-    return ((), ()) if {*true} <= {"1", "1.0"} and {*false} <= {"0", "0.0"} else (true, false)
-
-
-def _flags(profile: Profile, target: str, classes: Classes) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows' target is known (rows,), bool; and of those, whether it is true (known rows,), 0 or 1."""
-    column = Column(type="bool", true_as=classes[0], false_as=classes[1])
-    flags = values_of(column, profile.given[target])
-    known = flags.is_valid().to_numpy()
-    if not known.any():
-        raise ColumnUnfit(target, "no row has a value in it")
-    return known, pc.drop_null(flags).to_numpy().astype(int)
-
-
 def _found_key(profile: Profile, wishes: Wishes) -> tuple[str, ...]:
     taken = {wishes.target, wishes.time}
     found = [c.name for c in profile.columns if c.name not in taken and not c.nulls and looks_like_a_key(c)]
     return tuple(found[:1])
 
 
-def _batches(profile: Profile, wishes: Wishes, known: np.ndarray, y: np.ndarray) -> Batches:
+def _batches(profile: Profile, wishes: Wishes, aim: Aim) -> Batches:
     """By time, the finest span with enough rows in its periods; else blocks, drawn by chance where the file is sorted."""
     if wishes.time:
         for every in SPANS:
@@ -142,18 +113,27 @@ def _batches(profile: Profile, wishes: Wishes, known: np.ndarray, y: np.ndarray)
         raise ColumnUnfit(wishes.time, "all rows are of three days or less: leave --time out, and they are cut into blocks")
     blocks = min(max(profile.rows // ROWS_A_PERIOD, FEWEST_PERIODS), 8)
     size = max(math.ceil(profile.rows / blocks), 1)
-    return Batches(by="rows", size=size, shuffled=profile.rows if _is_sorted(np.flatnonzero(known) // size, y) else None)
+    return Batches(by="rows", size=size, shuffled=profile.rows if _is_sorted(np.flatnonzero(aim.known) // size, aim) else None)
 
 
 def _periods(profile: Profile, time: str, every: Every) -> int:
     return len(pc.unique(pc.drop_null(names_of(profile.values[time], every))))
 
 
-def _is_sorted(block: np.ndarray, y: np.ndarray) -> bool:
-    """Whether the share of ones differs between blocks (n,) by more than chance would have it, once in a million files."""
-    rows, ones, overall = np.bincount(block), np.bincount(block, y), float(y.mean())
-    deviation = np.sqrt(max(overall * (1 - overall), 1e-12) / np.maximum(rows, 1))
-    return bool((np.abs(ones / np.maximum(rows, 1) - overall) > 5 * deviation)[rows >= FEW].any())
+def _is_sorted(block: np.ndarray, aim: Aim) -> bool:
+    """Whether a class's share, or the mean rank of numbers, differs between blocks (n,) by more than chance: once in a million files."""
+    if aim.task == "regression":
+        _, place = np.unique(aim.y, return_inverse=True)
+        held = [place / max(int(place.max()), 1)]
+    else:
+        held = [(aim.y == c).astype(float) for c in range(1, max(len(aim.classes), 2))]
+    rows = np.bincount(block)
+    for values in held:
+        means = np.bincount(block, values) / np.maximum(rows, 1)
+        deviation = np.sqrt(max(float(values.var()), 1e-12) / np.maximum(rows, 1))
+        if (np.abs(means - values.mean()) > 5 * deviation)[rows >= FEW].any():
+            return True
+    return False
 
 
 def _sizes(profile: Profile, batches: Batches, wishes: Wishes) -> tuple[int, int]:
@@ -174,21 +154,17 @@ def _is_feature(column: Seen, wishes: Wishes, key: Sequence[str]) -> bool:
 def _warnings(
     profile: Profile,
     wishes: Wishes,
-    known: np.ndarray,
-    y: np.ndarray,
-    features: Sequence[Seen],
+    aim: Aim,
+    told: Mapping[str, float],
     batches: Batches,
     key: Sequence[str],
 ) -> Iterator[str]:
-    rarer = int(min(y.sum(), len(y) - y.sum()))
-    if rarer < FEW:
-        yield f"{wishes.target}: only {rarer} rows of the rarer class; no verdict about a model will be sure"
-    if nulls := profile.of(wishes.target).nulls:
-        yield f"{wishes.target} is missing in {nulls} rows: they are scored, and nothing is learned from them"
-    for column in features:
-        if (auc := telling(profile.values[column.name].filter(pa.array(known)), y)) >= TELLING:
+    yield from look_at(profile, wishes.target, aim, wishes.task is not None)
+    suspicious, words = TELLING[aim.task]
+    for name, much in told.items():
+        if much >= suspicious:
             ask = "is it known when the prediction is asked for? If not, make its role known_later"
-            yield f"{column.name} alone tells {wishes.target} (AUC {auc:.3f}): {ask}"
+            yield f"{name} alone tells {wishes.target} ({words.format(much)}): {ask}"
     for column in profile.columns:
         if looks_personal(column.name) and column.name not in wishes.protect:
             sounds = "sounds like a person's data, or a group that law protects"
@@ -202,7 +178,7 @@ def _warnings(
         yield f"no column names the rows: `{ROW}`, the row's number, is the key; a file that is sorted anew has other rows then"
 
 
-def _head(name: str, file: str, wishes: Wishes, y: np.ndarray, profile: Profile) -> Iterator[str]:
+def _head(name: str, wishes: Wishes, aim: Aim, profile: Profile) -> Iterator[str]:
     yield "# yaml-language-server: $schema=schema.json"
     yield "#"
     yield f"# Proposed from {profile.rows:,} rows by `pillars init`: read it from top to bottom, you know the data."
@@ -210,8 +186,10 @@ def _head(name: str, file: str, wishes: Wishes, y: np.ndarray, profile: Profile)
     yield ""
     yield f"project: {name}"
     yield f"description: {_text(f'Predicts {wishes.target}')} # what is asked, when, and for whom?"
-    yield "task: binary"
-    yield f"target: {_text(wishes.target)} # true in {float(y.mean()):.1%} of the rows"
+    yield f"task: {aim.task}"
+    yield f"target: {_text(wishes.target)} # {aim.said}"
+    if aim.classes:
+        yield f"classes: {_flow(aim.classes)} # in the order that predictions have them"
     yield ""
 
 
@@ -229,19 +207,16 @@ def _source(file: str, dialect: Csv, batches: Batches, key: Sequence[str]) -> It
     yield ""
 
 
-def _columns(profile: Profile, wishes: Wishes, key: Sequence[str], classes: Classes) -> Iterator[str]:
+def _columns(profile: Profile, wishes: Wishes, key: Sequence[str], aim: Aim) -> Iterator[str]:
     yield "columns: # type: float, int, category, text, timestamp, bool; a value that is none puts its row into quarantine"
     if not key:
         yield f"  {ROW}: {{ type: int, role: [key], nullable: false }}"
     for column in profile.columns:
-        parts: dict[str, object] = {"type": column.declared.type, "role": _roles(column, wishes, key)}
-        if column.name == wishes.target:
-            parts["type"] = "bool"
-            if classes[0]:
-                parts |= {"true_as": list(classes[0]), "false_as": list(classes[1])}
-        elif not column.nulls:
+        declared = aim.column if column.name == wishes.target else column.declared
+        parts: dict[str, object] = {"type": declared.type, "role": _roles(column, wishes, key)}
+        if column.name != wishes.target and not column.nulls:
             parts["nullable"] = False
-        parts |= column.declared.model_dump(exclude_defaults=True, include={"format", "decimal"})
+        parts |= declared.model_dump(exclude_defaults=True, include={"format", "decimal", "true_as", "false_as"})
         said = "protected" if column.name in wishes.protect else _printable(column.said)
         yield f"  {_text(column.name)}: {_flow(parts)} # {said}"
     yield ""
@@ -254,8 +229,11 @@ def _roles(column: Seen, wishes: Wishes, key: Sequence[str]) -> list[str]:
     return roles or (["feature"] if _is_feature(column, wishes, key) else ["info"])
 
 
-def _expectations(features: Sequence[Seen], fewest: int) -> Iterator[str]:
+def _expectations(features: Sequence[Seen], target: str, aim: Aim, fewest: int) -> Iterator[str]:
     checks = [line for column in features for line in _checks(column)]
+    if aim.classes:
+        kwargs = {"column": target, "value_set": list(aim.classes)}
+        checks.append(f"    - {{ type: expect_column_values_to_be_in_set, kwargs: {_flow(kwargs)}, severity: warning }}")
     yield "expectations: # schema, types, nulls, key, volume and freshness are checked without being named"
     yield f"  min_rows: {max(fewest // 2, 1)} # half of the smallest period"
     yield "  quarantine_budget: 0.02 # a larger share of bad rows rejects the batch"
@@ -288,7 +266,7 @@ def _limits(column: Seen) -> tuple[float, float]:
     return (int(ends[0]), int(ends[1])) if whole else (round(ends[0], digits), round(ends[1], digits))
 
 
-def _model(features: Sequence[Seen], profile: Profile, wishes: Wishes, batches: Batches, fewest: int) -> Iterator[str]:
+def _model(features: Sequence[Seen], profile: Profile, wishes: Wishes, aim: Aim, fewest: int) -> Iterator[str]:
     numeric, words = ([c.name for c in features if c.is_number is kind] for kind in (True, False))
     days = _periods(profile, wishes.time, "day") if wishes.time else 0
     yield "# ---- pillar 2: model development"
@@ -308,20 +286,29 @@ def _model(features: Sequence[Seen], profile: Profile, wishes: Wishes, batches: 
     yield "    min_child_weight: { low: 1, high: 50, log: true }"
     yield "    subsample: { low: 0.6, high: 1.0 }"
     yield "  prior: { eta: 0.1, max_depth: 4, min_child_weight: 5 } # your best guess, always a candidate"
-    yield "cost: # of one wrong decision each; they decide the threshold"
-    yield "  false_negative: 1.0"
-    yield "  false_positive: 1.0"
-    yield "  unit: errors"
+    if aim.task == "binary":
+        yield "cost: # of one wrong decision each; they decide the threshold"
+        yield "  false_negative: 1.0"
+        yield "  false_positive: 1.0"
+        yield "  unit: errors"
     yield "gate:"
+    yield f"  loss: {LOSS[aim.task]}"
+    if aim.margins:
+        margin, refresh = aim.margins
+        yield f"  margin: {_flow(margin)} # in squared units of the target; its variance is {aim.y.var():.6g}"
+        yield f"  refresh_margin: {_flow(refresh)}"
     yield f"  min_rows: {max(min(fewest // 2, 1000), 1)} # fewer judged rows give no verdict"
     yield ""
 
 
-def _watch(features: Sequence[Seen]) -> Iterator[str]:
+def _watch(features: Sequence[Seen], told: Mapping[str, float]) -> Iterator[str]:
+    most = sorted(told, key=lambda name: -told[name])[:MOST_COMPARED]
+    watched = [c.name for c in features if c.name in most]
+    why = f"the {MOST_COMPARED} that tell most; " if len(watched) < len(features) else ""
     yield "# ---- pillars 4 and 5: deployment, monitoring"
     yield "monitoring:"
     yield "  drift:"
-    yield f"    structural: {_flow([c.name for c in features])} # counts in the verdict; move what has seasons to `seasonal`"
+    yield f"    structural: {_flow(watched)} # {why}counts in the verdict; move what has seasons to `seasonal`"
     yield "  retraining:"
     yield "    every: 1 # each so many periods"
     yield "schedule:"

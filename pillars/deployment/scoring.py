@@ -39,14 +39,13 @@ def score(
 def predictions(
     rows: pa.Table, columns: Mapping[str, np.ndarray], bundle: Bundle, rollout: Rollout, data_version: str, key: Sequence[str]
 ) -> pa.Table:
-    """The key columns of `rows`; `score` (double, probability), `decision` (bool); `model_version`, `generation` (int64), `data_version`.
+    """The key columns of `rows`; `score` and `decision` as `Predictions` has them; `model_version`, `generation` (int64), `data_version`.
 
     `columns` are the features of `rows`, in their order; `bundle` is the champion's of `rollout`. Row i of the table is row i of `rows`.
     """
     predicted = bundle.predict(columns)
     answers = {
-        "score": pa.array(predicted.score, pa.float64()),
-        "decision": pa.array(predicted.decision, pa.bool_()),
+        **{name: pa.array(values) for name, values in predicted.columns(bundle.classes).items()},
         "model_version": pa.repeat(pa.scalar(rollout.champion.version, pa.int64()), rows.num_rows),
         "data_version": pa.repeat(pa.scalar(data_version, pa.string()), rows.num_rows),
         "generation": pa.repeat(pa.scalar(rollout.generation, pa.int64()), rows.num_rows),

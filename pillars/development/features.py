@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from pillars.config import Project
 from pillars.errors import ConfigInvalid
+from pillars.targets import is_known, spread, truth
 
 MEMORY_BYTES = 1 << 30  # of designed periods kept between the steps of one cycle; a year of flights takes a fifth of it
 BLOCK_SECONDS = {"day": 86_400, "hour": 3_600}
@@ -23,8 +24,8 @@ BLOCK_SECONDS = {"day": 86_400, "hour": 3_600}
 class Labelled:
     """Rows whose outcome is known, in key order within each period.
 
-    keys: the key columns. columns: as `design` gives them. y: float32 (n,), 0 or 1. blocks: int64 (n,), rows of one block share their luck.
-    digest: sha256 over columns, y and blocks.
+    keys: the key columns. columns: as `design` gives them. y: (n,), as `truth` gives it. blocks: int64 (n,), rows of one block share their
+    luck. digest: sha256 over columns, y and blocks.
     """
 
     keys: pa.Table
@@ -58,16 +59,18 @@ def blocks(project: Project, rows: pa.Table) -> np.ndarray:
 
 
 def labelled(project: Project, rows: pa.Table, outcomes: pa.Table) -> tuple[pa.Table, np.ndarray, np.ndarray]:
-    """Rows with a known target, sorted by key; their y (float32, 0 or 1) and blocks (int64), each of shape (n,).
+    """Rows with a known target, sorted by key; their y (see `truth`) and blocks (int64), each of shape (n,).
 
-    Rows without an outcome, and outcomes that are null, are left out.
+    Rows without an outcome, and outcomes that are null or of no declared class, are left out. Blocks of rows that have no time are
+    numbered such that consecutive ones have the classes' shares of all: where a period is cut into parts, the cut is stratified.
     """
     key = list(project.key)
-    known = outcomes.select([*key, project.target]).filter(pc.is_valid(outcomes.column(project.target)))
+    known = outcomes.select([*key, project.target]).filter(is_known(project, outcomes.column(project.target)))
     places = rows.select(key).append_column("__place", pa.array(np.arange(rows.num_rows)))
     joined = places.join(known, keys=key, join_type="inner").sort_by([(name, "ascending") for name in key])
     kept = rows.take(joined.column("__place"))
-    return kept, joined.column(project.target).cast(pa.float32()).to_numpy(), blocks(project, kept)
+    y = truth(project, joined.column(project.target))
+    return kept, y, blocks(project, kept) if project.time else spread(project, y)
 
 
 def reader(
@@ -78,7 +81,7 @@ def reader(
     `version` is the content address of what `read("rows" | "outcomes", periods)` gives: the steps of one cycle share what they read.
     `contents` are those of single periods, where they are known: then cycles share the periods that did not change, too.
     """
-    settings = project.section_digest("project", "columns", "features", "split", "target")
+    settings = project.section_digest(*project.learning)
 
     def one(period: str) -> Labelled:
         place = ((contents or {}).get(period, version), settings, period)

@@ -10,14 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pillars.config import Project
-from pillars.errors import ConfigInvalid, SourceBroken
+from pillars.errors import SourceBroken
 from pillars.monitoring import reports
 from pillars.monitoring.retraining import alarming
 from pillars.stores import Stores
 from pillars.vocabulary import Drift
 
 DIGITS = 9  # Evidently sums over categories in the order of a set: from process to process the last digits differ
-MAX_COLUMNS = 20  # a column costs about 0.1 s, most of it for its chart
 METHOD = {
     "numerical": "wasserstein",
     "categorical": "jensenshannon",
@@ -36,7 +35,6 @@ def compare(
     workspace's snapshot are always written, the HTML page when `page` or when the share of drifted structural columns is an alarm.
 
     Raises:
-        ConfigInvalid: more than 20 columns are declared, or one is a timestamp.
         SourceBroken: a table has no rows, or lacks a declared column.
     """
     declared = project.monitoring.drift
@@ -63,35 +61,68 @@ def compared(project: Project) -> tuple[str, ...]:
     return (*project.monitoring.drift.structural, *project.monitoring.drift.seasonal)
 
 
-def classification(stores: Stores, project: Project, period: str, joined: pa.Table, page: bool = False) -> str:
+def quality(stores: Stores, project: Project, period: str, joined: pa.Table, page: bool = False) -> str:
     """Realized quality of a period as an Evidently report, once its outcomes are known; the JSON's path relative to `var`.
 
-    `joined` is what `performance.joined` gives: `score` (probability in [0, 1]), `decision` (bool) and the target without nulls.
+    `joined` is what `performance.joined` gives: what was predicted, and the target without nulls.
     Empty when the target has a single value: no ranking can be judged then.
     """
-    target = pc.cast(joined[project.target], pa.int64())
-    if len(pc.unique(target)) < 2:
+    if len(pc.unique(joined[project.target])) < 2:
         return ""
-    table = pa.table({project.target: target, "score": joined["score"], "decision": pc.cast(joined["decision"], pa.int64())})
+    run = {"binary": _of_flags, "multiclass": _of_classes, "regression": _of_numbers}[project.task]
     with reports.quiet():
-        from evidently import BinaryClassification, DataDefinition, Dataset, Report
-        from evidently.metrics import Accuracy, F1Score, LogLoss, MeanValue, Precision, Recall, RocAuc
-
-        # two tasks: a threshold among a metric's parameters would start a new trend line with every model
-        tasks = [
-            BinaryClassification(name="score", target=project.target, prediction_probas="score", pos_label=1),
-            BinaryClassification(name="decision", target=project.target, prediction_labels="decision", pos_label=1),
-        ]
-        definition = DataDefinition(numerical_columns=["score", project.target, "decision"], classification=tasks)
-        ranked = [RocAuc(classification_name="score"), LogLoss(classification_name="score")]
-        acted = [metric(classification_name="decision") for metric in (Precision, Recall, F1Score, Accuracy)]
-        means = [MeanValue(column=project.target), MeanValue(column="score")]
-        snapshot = Report([*ranked, *acted, *means], tags=["quality"], metadata={"period": period, "rows": str(table.num_rows)}).run(
-            Dataset.from_pandas(table.to_pandas(), data_definition=definition),
-            timestamp=reports.period_end(project, period),
-            name=f"quality {period}",
-        )
+        snapshot = run(project, period, joined)
     return reports.keep(stores, project, period, "quality", snapshot, page)[0]
+
+
+def _of_flags(project: Project, period: str, joined: pa.Table) -> Any:
+    target = pc.cast(joined[project.target], pa.int64())
+    table = pa.table({project.target: target, "score": joined["score"], "decision": pc.cast(joined["decision"], pa.int64())})
+    from evidently import BinaryClassification, DataDefinition
+    from evidently.metrics import Accuracy, F1Score, LogLoss, MeanValue, Precision, Recall, RocAuc
+
+    # two tasks: a threshold among a metric's parameters would start a new trend line with every model
+    tasks = [
+        BinaryClassification(name="score", target=project.target, prediction_probas="score", pos_label=1),
+        BinaryClassification(name="decision", target=project.target, prediction_labels="decision", pos_label=1),
+    ]
+    definition = DataDefinition(numerical_columns=["score", project.target, "decision"], classification=tasks)
+    ranked = [RocAuc(classification_name="score"), LogLoss(classification_name="score")]
+    acted = [metric(classification_name="decision") for metric in (Precision, Recall, F1Score, Accuracy)]
+    means = [MeanValue(column=project.target), MeanValue(column="score")]
+    return _judged(project, period, table, definition, [*ranked, *acted, *means])
+
+
+def _of_classes(project: Project, period: str, joined: pa.Table) -> Any:
+    from evidently import DataDefinition, MulticlassClassification
+    from evidently.metrics import Accuracy, F1Score, Precision, Recall
+
+    table = joined.select([project.target, "decision"])
+    task = MulticlassClassification(name="decision", target=project.target, prediction_labels="decision")
+    definition = DataDefinition(categorical_columns=[project.target, "decision"], classification=[task])
+    metrics = [metric(classification_name="decision") for metric in (Accuracy, F1Score, Precision, Recall)]
+    return _judged(project, period, table, definition, metrics)
+
+
+def _of_numbers(project: Project, period: str, joined: pa.Table) -> Any:
+    from evidently import DataDefinition, Regression
+    from evidently.metrics import MAE, RMSE, MeanError, MeanValue, R2Score
+
+    table = pa.table({project.target: pc.cast(joined[project.target], pa.float64()), "score": joined["score"]})
+    task = Regression(name="score", target=project.target, prediction="score")
+    definition = DataDefinition(numerical_columns=["score", project.target], regression=[task])
+    errors = [metric(regression_name="score") for metric in (MAE, RMSE, R2Score, MeanError)]
+    return _judged(project, period, table, definition, [*errors, MeanValue(column=project.target), MeanValue(column="score")])
+
+
+def _judged(project: Project, period: str, table: pa.Table, definition: Any, metrics: list[Any]) -> Any:
+    from evidently import Dataset, Report
+
+    return Report(metrics, tags=["quality"], metadata={"period": period, "rows": str(table.num_rows)}).run(
+        Dataset.from_pandas(table.to_pandas(), data_definition=definition),
+        timestamp=reports.period_end(project, period),
+        name=f"quality {period}",
+    )
 
 
 def _run(project: Project, period: str, kinds: dict[str, str], reference: pa.Table, current: pa.Table, reference_name: str) -> Any:
@@ -126,15 +157,7 @@ def _dataset(table: pa.Table, kinds: dict[str, str]) -> Any:
 
 def _kinds(project: Project) -> dict[str, str]:
     """The declared columns as Evidently sorts them: numerical or categorical."""
-    kinds = {c: "numerical" if project.columns[c].type in ("float", "int") else "categorical" for c in compared(project)}
-    problems = [
-        f"monitoring.drift: {c} is a timestamp; compare a column derived from it" for c in kinds if project.columns[c].type == "timestamp"
-    ]
-    if len(kinds) > MAX_COLUMNS:
-        problems.append(f"monitoring.drift: {len(kinds)} columns, at most {MAX_COLUMNS} are compared")
-    if problems:
-        raise ConfigInvalid(f"{project.project}.yaml", problems)
-    return kinds
+    return {c: "numerical" if project.columns[c].type in ("float", "int") else "categorical" for c in compared(project)}
 
 
 def _sampled(project: Project, period: str, table: pa.Table, columns: list[str]) -> pa.Table:

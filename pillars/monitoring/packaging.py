@@ -14,7 +14,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import pillars.bundle
-from pillars.bundle.bundle import Bundle
+from pillars.bundle.bundle import Bundle, outputs
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
@@ -91,7 +91,7 @@ def requirements() -> list[str]:
 
 
 def signature(bundle: Bundle) -> ModelSignature:
-    """Doubles and strings in; `score` (double, a probability) and `decision` (boolean) out."""
+    """Doubles and strings in; the columns of `Predictions` out."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
@@ -99,4 +99,4 @@ def signature(bundle: Bundle) -> ModelSignature:
         return [ColSpec(kind, name) for name in names]
 
     inputs = columns("double", bundle.encoder.numeric) + columns("string", bundle.encoder.categorical)
-    return ModelSignature(Schema(inputs), Schema([*columns("double", ["score"]), *columns("boolean", ["decision"])]))
+    return ModelSignature(Schema(inputs), Schema([ColSpec(kind, name) for name, kind in outputs(bundle.task, bundle.classes).items()]))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pillars.config import Project
 from pillars.errors import SourceBroken
+from pillars.targets import is_known, truth
 from pillars.vocabulary import Measure, Scorecard
 
 BLOCK_SECONDS = {"day": 86_400, "hour": 3_600}
@@ -21,20 +22,21 @@ Judge = Callable[[Array, Array, Array], Scorecard]
 
 
 def realized(project: Project, predictions: pa.Table, outcomes: pa.Table, scorecard: Judge) -> Scorecard | None:
-    """Judge predictions by the outcomes known by now; None while no ranking can be judged (no row known, or all alike).
+    """Judge predictions by the outcomes known by now; None while nothing can be judged (no row known, or of two classes only one).
 
-    `scorecard` gets y (0 or 1), p (probability in [0, 1]) and blocks (the number of each row's day, hour or row: they are resampled
-    together), each of shape (known rows,). Rows without an outcome are left out; the measure `coverage` is the known share in [0, 1].
+    `scorecard` gets y (as `truth` gives it), what was scored ((known rows,), of several classes (known rows, classes)) and blocks (the
+    number of each row's day, hour or row: they are resampled together). Rows without an outcome are left out; the measure `coverage` is
+    the known share in [0, 1].
 
     Raises:
         SourceBroken: an outcome came twice, or the predictions lack the time that names their block.
     """
     known = joined(project, predictions, outcomes)
-    y = known[project.target].to_numpy().astype(np.float64)
-    if len(np.unique(y)) < 2:
+    y = truth(project, known[project.target]).astype(np.float64)
+    if len(np.unique(y)) < (2 if project.task == "binary" else 1):
         return None
     coverage = known.num_rows / predictions.num_rows
-    judged = scorecard(y, known["score"].to_numpy().astype(np.float64), _blocks(project, known))
+    judged = scorecard(y, _said(project, known), _blocks(project, known))
     return replace(judged, measures={**judged.measures, "coverage": Measure(coverage, coverage, coverage)})
 
 
@@ -49,8 +51,16 @@ def joined(project: Project, predictions: pa.Table, outcomes: pa.Table) -> pa.Ta
     if target.group_by(key).aggregate([]).num_rows < target.num_rows:
         raise SourceBroken(project.source.name, "of these outcomes", "two outcomes have the same key")
     target = pa.table({c: pc.cast(target[c], predictions.schema.field(c).type) if c in key else target[c] for c in target.column_names})
-    known = predictions.join(target, keys=key, join_type="inner").filter(pc.is_valid(pc.field(project.target)))
+    known = predictions.join(target, keys=key, join_type="inner")
+    known = known.filter(is_known(project, known[project.target]))
     return known.sort_by([(column, "ascending") for column in key])
+
+
+def _said(project: Project, known: pa.Table) -> Array:
+    """What was predicted: scores (rows,), of several classes probabilities (rows, classes)."""
+    if project.task != "multiclass":
+        return known["score"].to_numpy().astype(np.float64)
+    return np.column_stack([known[f"p_{name}"].to_numpy() for name in project.classes])
 
 
 def _blocks(project: Project, known: pa.Table) -> Array:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from pillars.config import Project
+from pillars.config import Project, Task
 from pillars.errors import SourceBroken, UnknownName
 from pillars.periods import FORMS, last_second
 from pillars.stores import Stores, write_atomically
@@ -125,14 +125,23 @@ def _write_project(stores: Stores, project: Project) -> None:
 def _panels(project: Project) -> dict[str, list[Any]]:
     """Trend panels by tab: what moved, and what it cost."""
     drift = project.monitoring.drift
-    quality: dict[str, list[Line]] = {
-        "ROC AUC": [("AUC", "RocAuc", {})],
-        "Log loss": [("log loss", "LogLoss", {})],
-        f"{project.target}: predicted and realized": [
-            ("predicted", "MeanValue", {"column": "score"}),
-            ("realized", "MeanValue", {"column": project.target}),
-        ],
-        "Decisions": [("precision", "Precision", {}), ("recall", "Recall", {})],
+    means: list[Line] = [("predicted", "MeanValue", {"column": "score"}), ("realized", "MeanValue", {"column": project.target})]
+    of_task: dict[Task, dict[str, list[Line]]] = {
+        "binary": {
+            "ROC AUC": [("AUC", "RocAuc", {})],
+            "Log loss": [("log loss", "LogLoss", {})],
+            f"{project.target}: predicted and realized": means,
+            "Decisions": [("precision", "Precision", {}), ("recall", "Recall", {})],
+        },
+        "multiclass": {
+            "Accuracy": [("accuracy", "Accuracy", {})],
+            "Mean over the classes": [("F1", "F1Score", {}), ("precision", "Precision", {}), ("recall", "Recall", {})],
+        },
+        "regression": {
+            "Errors": [("RMSE", "RMSE", {}), ("mean absolute error", "MAE", {"value_type": "mean"})],
+            "R²": [("R²", "R2Score", {})],
+            f"{project.target}: predicted and realized": means,
+        },
     }
     moved: dict[str, list[Line]] = {
         "Share of structural columns that drifted": [("share", "DriftedColumnsCount", {"value_type": "share"})] if drift.structural else [],
@@ -142,7 +151,7 @@ def _panels(project: Project) -> dict[str, list[Any]]:
     }
     return {
         tab: [_panel(project.project, title, lines) for title, lines in panels.items() if lines]
-        for tab, panels in {"Quality": quality, "Drift": moved}.items()
+        for tab, panels in {"Quality": of_task[project.task], "Drift": moved}.items()
     }
 
 

@@ -1,4 +1,4 @@
-"""What a model must beat to be worth its keep: the base rate, and a logistic regression."""
+"""What a model must beat to be worth its keep: what it would say of everybody, and a linear model."""
 
 from __future__ import annotations
 
@@ -10,32 +10,51 @@ from pillars.bundle.encoder import MISSING, Encoder
 from pillars.config import Project
 from pillars.training.rows import Rows, newest
 
-LOGISTIC_ROWS = 20_000  # the newest; more rows did not change its place on the scorecard
+LINEAR_ROWS = 20_000  # the newest; more rows did not change its place on the scorecard
 STEPS = 60  # of the solver at most: a baseline may stop early
 WIDEST = 5.0  # standard deviations; linear models do not bear heavy tails
 
 
-def majority(fit_rows: Rows, rows: int) -> np.ndarray:
-    """The base rate of the fitted rows as everybody's probability, float64, shape (rows,)."""
-    return np.full(rows, float(fit_rows.y.mean()))
+def constant(project: Project, fit_rows: Rows, rows: int) -> np.ndarray:
+    """The same for everybody: base rate (rows,), shares of the classes (rows, classes), or what loses least, mean or median (rows,)."""
+    match project.task:
+        case "multiclass":
+            shares = np.bincount(fit_rows.y.astype(np.int64), minlength=len(project.classes)) / len(fit_rows.y)
+            return np.tile(shares, (rows, 1))
+        case "regression" if project.gate.loss == "absolute_error":
+            return np.full(rows, float(np.median(fit_rows.y)))
+        case _:
+            return np.full(rows, float(fit_rows.y.mean()))
 
 
-def logistic(project: Project, fit_rows: Rows, judged: Rows) -> np.ndarray:
-    """Probabilities of a logistic regression on scaled numbers and one-hot categories, float64, shape (m,), for the m judged rows."""
+def linear(project: Project, fit_rows: Rows, judged: Rows) -> np.ndarray:
+    """Scores of a linear model on scaled numbers and one-hot categories, for the m judged rows, float64.
+
+    A logistic regression: probabilities, shape (m,), of several classes (m, classes). Of numbers: a ridge regression, shape (m,).
+    """
     from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
+    from sklearn.linear_model import LogisticRegression, Ridge
 
-    sample = newest(fit_rows, LOGISTIC_ROWS)
+    sample = newest(fit_rows, LINEAR_ROWS)
     if len(np.unique(sample.y)) < 2:
-        return majority(sample, len(judged.y))
+        return constant(project, sample, len(judged.y))
     features = project.features
     encoder = Encoder.fit(sample.columns, features.numeric, features.categorical, features.min_category_rows)
     learned_on, asked = encoder.encode(sample.columns), encoder.encode(judged.columns)
-    model = LogisticRegression(C=1.0, max_iter=STEPS, tol=1e-3)
+    number = project.task == "regression"
+    model = Ridge(alpha=1.0) if number else LogisticRegression(C=1.0, max_iter=STEPS, tol=1e-3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a baseline may stop early
         model.fit(_linear(encoder, learned_on, learned_on), sample.y)
-    return np.asarray(model.predict_proba(_linear(encoder, asked, learned_on))[:, 1], dtype=np.float64)
+    wide = _linear(encoder, asked, learned_on)
+    if number:
+        return np.asarray(model.predict(wide), dtype=np.float64)
+    told = np.asarray(model.predict_proba(wide), dtype=np.float64)
+    if project.task == "binary":
+        return told[:, 1]
+    every = np.zeros((len(told), len(project.classes)))  # a class that the sample lacks has no chance
+    every[:, model.classes_.astype(np.int64)] = told
+    return every
 
 
 def _linear(encoder: Encoder, encoded: np.ndarray, learned_on: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from pillars.vocabulary import Recipe
 if TYPE_CHECKING:
     from xgboost import QuantileDMatrix
 
-BASE = {"objective": "binary:logistic", "eval_metric": "logloss", "tree_method": "hist", "device": "cpu", "verbosity": 0}
+BASE = {"tree_method": "hist", "device": "cpu", "verbosity": 0}
 KNOWN = {  # parameters of `hist` on the CPU; XGBoost drops others without an error
     *("eta", "learning_rate", "gamma", "min_split_loss", "max_depth", "max_leaves", "grow_policy", "min_child_weight", "max_delta_step"),
     *("subsample", "sampling_method", "colsample_bytree", "colsample_bylevel", "colsample_bynode", "num_parallel_tree", "max_bin"),
@@ -52,6 +52,23 @@ class Ground:
         """float32, shape (n, features)."""
         return self.encoder.encode(self.rows.columns)
 
+    @cached_property
+    def objective(self) -> dict[str, Any]:
+        """What boosters minimize: the task's own loss."""
+        match self.project.task, self.project.gate.loss:
+            case "multiclass", _:
+                return {"objective": "multi:softprob", "eval_metric": "mlogloss", "num_class": len(self.project.classes)}
+            case "regression", "absolute_error":
+                return {"objective": "reg:absoluteerror", "eval_metric": "mae"}
+            case "regression", _:
+                return {"objective": "reg:squarederror", "eval_metric": "rmse"}
+            case _:
+                return {"objective": "binary:logistic", "eval_metric": "logloss"}
+
+    def params(self, recipe: Recipe) -> dict[str, Any]:
+        """What XGBoost is given, less seed and threads."""
+        return {**recipe.params, **self.objective, **BASE}
+
     def matrix(self, recipe: Recipe, threads: int) -> QuantileDMatrix:
         """The rows in the recipe's bins, made once per number of bins."""
         import xgboost
@@ -73,9 +90,9 @@ def fit(on: Ground, recipe: Recipe, threads: int = 1) -> tuple[bytes, ...]:
     boosters = []
     with _refusals_named(recipe):
         matrix = on.matrix(recipe, threads)
-        nthread = _faster(matrix, _params(recipe), threads) if recipe.rounds * recipe.bags >= 20 * PROBE_ROUNDS else 1
+        nthread = _faster(matrix, on.params(recipe), threads) if recipe.rounds * recipe.bags >= 20 * PROBE_ROUNDS else 1
         for bag in range(recipe.bags):
-            booster = xgboost.train({**_params(recipe), "seed": recipe.seed + bag, "nthread": nthread}, matrix, recipe.rounds)
+            booster = xgboost.train({**on.params(recipe), "seed": recipe.seed + bag, "nthread": nthread}, matrix, recipe.rounds)
             boosters.append(bytes(booster.save_raw("ubj")))
     return tuple(boosters)
 
@@ -83,12 +100,12 @@ def fit(on: Ground, recipe: Recipe, threads: int = 1) -> tuple[bytes, ...]:
 def fit_until_stopped(
     on: Ground, valid: np.ndarray, y: np.ndarray, recipe: Recipe, patience: int, threads: int = 1
 ) -> tuple[Recipe, np.ndarray]:
-    """The recipe with the rounds after which `patience` more brought no gain in log loss, and its probabilities there.
+    """The recipe with the rounds after which `patience` more brought no gain in what boosters minimize, and its scores there.
 
     The rounds are a multiple of `LOOK_EVERY`, or the recipe's own where it never stopped.
 
-    `valid`: encoded rows, float32, shape (m, features), with outcomes `y` (m,). Probabilities: float64, shape (m,); those of `fit` with the
-    returned recipe, bit for bit. One booster, whatever the bags.
+    `valid`: encoded rows, float32, shape (m, features), with outcomes `y` (m,). Scores: float64, shape (m,), of several classes
+    (m, classes); those of `fit` with the returned recipe, bit for bit. One booster, whatever the bags.
 
     Raises:
         ConfigInvalid: XGBoost does not know a parameter or refuses its value.
@@ -97,8 +114,8 @@ def fit_until_stopped(
 
     with _refusals_named(recipe):
         matrix = on.matrix(recipe, threads)
-        nthread = _faster(matrix, _params(recipe), threads) if threads > 1 else 1
-        booster = xgboost.Booster({**_params(recipe), "seed": recipe.seed, "nthread": nthread}, [matrix])
+        nthread = _faster(matrix, on.params(recipe), threads) if threads > 1 else 1
+        booster = xgboost.Booster({**on.params(recipe), "seed": recipe.seed, "nthread": nthread}, [matrix])
         margin, best_loss, best_rounds = None, np.inf, 0
         for rounds in range(1, recipe.rounds + 1):
             booster.update(matrix, rounds - 1)
@@ -108,7 +125,7 @@ def fit_until_stopped(
             margin = booster.inplace_predict(
                 valid, iteration_range=seen, predict_type="margin", base_margin=margin, validate_features=False
             )
-            loss = float(np.mean(np.logaddexp(0, margin) - y * margin))
+            loss = _loss(str(on.objective["objective"]), y, margin)
             if loss < best_loss:
                 best_loss, best_rounds = loss, rounds
             elif rounds - best_rounds >= patience:
@@ -117,8 +134,19 @@ def fit_until_stopped(
     return replace(recipe, rounds=best_rounds), scores.astype(np.float64)
 
 
-def _params(recipe: Recipe) -> dict[str, Any]:
-    return {**recipe.params, **BASE}
+def _loss(objective: str, y: np.ndarray, margin: np.ndarray) -> float:
+    """Mean of what the objective minimizes, from margins (m,), of several classes (m, classes)."""
+    match objective:
+        case "multi:softprob":
+            highest = margin.max(axis=1)
+            whole = highest + np.log(np.exp(margin - highest[:, None]).sum(axis=1))
+            return float(np.mean(whole - margin[np.arange(len(y)), y.astype(np.int64)]))
+        case "reg:squarederror":
+            return float(np.mean(np.square(y - margin)))
+        case "reg:absoluteerror":
+            return float(np.mean(np.abs(y - margin)))
+        case _:
+            return float(np.mean(np.logaddexp(0, margin) - y * margin))
 
 
 def _faster(matrix: QuantileDMatrix, params: dict[str, Any], threads: int) -> int:

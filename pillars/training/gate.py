@@ -14,7 +14,7 @@ MIN_BLOCKS = 5  # an interval over fewer blocks is too narrow to believe
 def paired_gain(gate: Gate, y: np.ndarray, champion: np.ndarray, challenger: np.ndarray, blocks: np.ndarray, seed: int) -> Measure:
     """How much lower the challenger's loss is per row, in units of `gate.loss`, with its interval over blocks; above 0 it is better.
 
-    y (0 or 1), both sides' probabilities and blocks have shape (n,), n > 0.
+    y, both sides' scores (as `metrics.losses` takes them) and blocks have n rows, n > 0.
     """
     gain = losses(gate.loss, y, champion) - losses(gate.loss, y, challenger)
     return mean(gain, blocks, seed, gate.resamples)

@@ -1,4 +1,4 @@
-"""Held-out probabilities, kept by what they are a function of: the recipe, the rows fitted on, the rows predicted.
+"""Held-out scores, kept by what they are a function of: the recipe, the rows fitted on, the rows predicted.
 
 This period's twin, fitted through t - 1 and judged on t, is the next one's candidate, so it is found here; and a killed run repeats no fit.
 """
@@ -25,7 +25,7 @@ from pillars.vocabulary import Recipe
 
 @dataclass(frozen=True)
 class HeldOut:
-    """`p`: probabilities of rows that `recipe` was not fitted on, float64, shape (n,), before calibration; `seconds` that the fit took."""
+    """`p`: scores of rows that `recipe` was not fitted on, float64, shape (n,) or (n, classes), uncalibrated; `seconds` of the fit."""
 
     recipe: Recipe
     p: np.ndarray
@@ -44,7 +44,7 @@ def held_out(stores: Stores, on: Ground, judged: Rows, recipe: Recipe, threads: 
         start = time.perf_counter()
         encoded = on.encoder.encode(judged.columns)
         if patience is None:
-            p = booster.probabilities(booster.load(fit(on, recipe, threads)), encoded)
+            p = booster.scores(booster.load(fit(on, recipe, threads)), encoded, len(on.project.classes))
             found = HeldOut(recipe, p, time.perf_counter() - start)
         else:
             stopped, p = fit_until_stopped(on, encoded, judged.y, recipe, patience, threads)
@@ -62,6 +62,8 @@ def keep(stores: Stores, project: Project, found: HeldOut, fitted_on: str, judge
 
 def _path(stores: Stores, project: Project, recipe: Recipe, fitted_on: str, judged: str, patience: int | None) -> Path:
     how = [dict(recipe.params), recipe.rounds, recipe.seed, recipe.bags, patience, project.section_digest("features"), version("xgboost")]
+    if project.task != "binary":
+        how += [project.task, list(project.classes), project.gate.loss]
     return stores.folder("search", project.project, "heldout") / f"{digest([how, fitted_on, judged])[:32]}.npz"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from pillars.bundle.bundle import Bundle
-from pillars.bundle.calibration import apply
+from pillars.bundle.calibration import NONE, apply
 from pillars.config import Project
 from pillars.errors import BundleRefused
 from pillars.stores import Stores, parquet_bytes, write_atomically
@@ -19,7 +19,7 @@ from pillars.training.calibrating import Outlook, chosen, theoretical, threshold
 from pillars.training.fitting import Ground
 from pillars.training.gate import judge_recipe, judge_refresh
 from pillars.training.heldout import HeldOut, held_out, keep
-from pillars.training.metrics import scorecard
+from pillars.training.metrics import card
 from pillars.training.rows import Read, Rows, gather
 from pillars.training.splits import Plan, plan
 from pillars.training.tuning import same
@@ -28,7 +28,7 @@ from pillars.vocabulary import Calibration, Decision, Judged, Recipe, Scorecard,
 
 @dataclass(frozen=True)
 class Side:
-    """One model's probabilities of the judged rows, float64, shape (n,), and the threshold at which it acts."""
+    """One model's scores of the judged rows, float64, shape (n,) or (n, classes), and the threshold at which it acts (binary only)."""
 
     p: np.ndarray
     threshold: float
@@ -58,7 +58,7 @@ def judge(
     ground, judged = Ground(project, gather(read, parts.twin_fit)), gather(read, parts.judge_on)
     defending = recipe_of(champion) if champion else None
     unseen = champion_fitted_through is None or champion_fitted_through < parts.judge_on.periods[0]
-    live = Side(champion.predict(judged.columns).score, champion.threshold) if champion and unseen else None
+    live = Side(champion.scores(judged.columns), champion.threshold) if champion and unseen else None
     if champion:
         _keep_the_live_champion_as_twin(stores, project, champion, ground.rows, judged)
     winner, twin, recipe_decision = _recipe(stores, project, ground, judged, tuned.recipe, defending)
@@ -69,9 +69,10 @@ def judge(
     else:
         refresh_decision = _refresh(project, judged, live, challenger.p, recipe_decision)
     sides = {"challenger": challenger} | ({"champion": live} if live else {})
+    simple, same_for_all = ("linear", "mean") if project.task == "regression" else ("logistic", "majority")
     sides |= {
-        "logistic": Side(baselines.logistic(project, ground.rows, judged), theoretical(project.cost)),
-        "majority": Side(baselines.majority(ground.rows, len(judged.y)), theoretical(project.cost)),
+        simple: Side(baselines.linear(project, ground.rows, judged), theoretical(project.cost)),
+        same_for_all: Side(baselines.constant(project, ground.rows, len(judged.y)), theoretical(project.cost)),
     }
     return Judged(
         project=project.project,
@@ -108,8 +109,9 @@ def _recipe(
         return defending, twin, Decision.refuse(f"the best recipe is the champion's own ({defending.name}): there is nothing to promote")
     twin = held_out(stores, ground, judged, challenging, stores.threads)
     if not defending:
-        base_rate = baselines.majority(ground.rows, len(judged.y))
-        return challenging, twin, judge_recipe(project.gate, rows[0], base_rate, twin.p, rows[1], seed, "the base rate")
+        base = baselines.constant(project, ground.rows, len(judged.y))
+        against = {"binary": "the base rate", "multiclass": "the base rates", "regression": "one number for all"}[project.task]
+        return challenging, twin, judge_recipe(project.gate, rows[0], base, twin.p, rows[1], seed, against)
     other = held_out(stores, ground, judged, defending, stores.threads)
     decision = judge_recipe(project.gate, rows[0], other.p, twin.p, rows[1], seed, f"the champion's recipe ({defending.name})")
     return (challenging, twin, decision) if decision else (defending, other, decision)
@@ -124,7 +126,9 @@ def _refresh(project: Project, judged: Rows, live: Side | None, twin: np.ndarray
 def _learned(
     stores: Stores, project: Project, read: Read, periods: Sequence[str], parts: Plan, recipe: Recipe
 ) -> tuple[Calibration, float]:
-    """Calibration and threshold, from predictions of rows before the judged ones."""
+    """Calibration and threshold, from predictions of rows before the judged ones; a target that is not binary has neither."""
+    if project.task != "binary":
+        return dict(NONE), 0.5
     newest = _outlook(stores, project, read, parts, recipe)
     calibration = chosen(project.gate, _outlooks(stores, project, read, periods, parts, recipe), project.search.seed)
     return calibration, threshold(project.cost, project.gate.min_rows, newest.y, apply(calibration, newest.p))
@@ -150,15 +154,14 @@ def _keep_the_live_champion_as_twin(stores: Stores, project: Project, champion: 
 
 
 def _card(project: Project, until: str, judged: Rows, name: str, side: Side) -> Scorecard:
-    seed, resamples = project.search.seed, project.gate.resamples
-    return scorecard(name, until, judged.y, side.p, judged.blocks, side.threshold, project.cost, seed, resamples)
+    return card(project, name, until, judged.y, side.p, judged.blocks, side.threshold)
 
 
 def _write_predictions(stores: Stores, project: Project, until: str, judged: Rows, sides: dict[str, Side]) -> str:
-    """Key, outcome and every side's probability of the judged rows, named by their content."""
+    """Key, outcome and every side's score of the judged rows (of several classes: a list for each row), named by their content."""
     table = judged.keys.append_column("outcome", pa.array(judged.y))
     for name, side in sides.items():
-        table = table.append_column(f"score_{name}", pa.array(side.p))
+        table = table.append_column(f"score_{name}", pa.array(side.p if side.p.ndim == 1 else list(side.p)))
     content = parquet_bytes(table)
     path = stores.folder("judged", project.project) / f"{until}-{hashlib.sha256(content).hexdigest()[:16]}.parquet"
     write_atomically(path, content)

@@ -1,10 +1,10 @@
-"""Measures of probabilities, each with an interval from a bootstrap over blocks: rows of one day share their luck."""
+"""Measures of what models say, each with an interval from a bootstrap over blocks: rows of one day share their luck."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from pillars.config import Cost
+from pillars.config import Cost, Project
 from pillars.vocabulary import Measure, Scorecard
 
 LEVEL = 0.95
@@ -16,8 +16,20 @@ EPSILON = 1e-15  # probabilities are held this far from 0 and 1 in logarithms, a
 
 
 def losses(loss: str, y: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """Loss of each row, float64, shape (n,): `log_loss` in nats or `brier` (Brier 1950) in [0, 1]. y is 0 or 1, p in [0, 1]."""
+    """Loss of each row, float64, shape (n,).
+
+    Of probabilities: `log_loss` in nats, or `brier` (Brier 1950), in [0, 1] for one of two, in [0, 2] for one of several. y is 0 or 1 and p
+    (n,) in [0, 1]; or y is the place of the class and p (n, classes). Of numbers, y and p (n,): `squared_error`, `absolute_error`.
+    """
     p = np.asarray(p, dtype=np.float64)
+    match loss:
+        case "squared_error":
+            return np.square(p - y)
+        case "absolute_error":
+            return np.abs(p - y)
+    if p.ndim == 2:
+        of_class = p[np.arange(len(y)), np.asarray(y, dtype=np.int64)]
+        return 1 - 2 * of_class + np.square(p).sum(axis=1) if loss == "brier" else -np.log(np.clip(of_class, EPSILON, 1))
     if loss == "brier":
         return np.square(p - y)
     held = np.clip(p, EPSILON, 1 - EPSILON)
@@ -35,6 +47,18 @@ def auc(y: np.ndarray, p: np.ndarray) -> float:
     _, place = np.unique(p, return_inverse=True)
     positives = np.bincount(place, weights=np.asarray(y) > 0.5)
     return float(_auc(positives, np.bincount(place) - positives))
+
+
+def card(project: Project, model: str, rows_of: str, y: np.ndarray, p: np.ndarray, blocks: np.ndarray, threshold: float) -> Scorecard:
+    """The scorecard of the project's kind of target."""
+    seed, resamples = project.search.seed, project.gate.resamples
+    match project.task:
+        case "multiclass":
+            return scorecard_of_classes(model, rows_of, y, p, blocks, seed, resamples)
+        case "regression":
+            return scorecard_of_numbers(model, rows_of, y, p, blocks, seed, resamples)
+        case _:
+            return scorecard(model, rows_of, y, p, blocks, threshold, project.cost, seed, resamples)
 
 
 def scorecard(
@@ -67,6 +91,49 @@ def scorecard(
     return Scorecard(model, rows_of, len(y), positives, measures)
 
 
+def scorecard_of_classes(
+    model: str, rows_of: str, y: np.ndarray, p: np.ndarray, blocks: np.ndarray, seed: int, resamples: int
+) -> Scorecard:
+    """All measures of one model of several classes: log_loss, brier, accuracy, ece of the most probable class.
+
+    y: places of the classes (n,), p: probabilities (n, classes), blocks: int (n,); see `scorecard`.
+    """
+    if len(y) == 0:
+        return Scorecard(model, rows_of, 0, 0, {})
+    group, groups = pooled(blocks, seed)
+    draws = drawn(groups, seed, resamples)
+    right = (p.argmax(axis=1) == np.asarray(y, dtype=np.int64)).astype(np.float64)
+    measures = {name: _mean(losses(name, y, p), group, draws, least=0) for name in ("log_loss", "brier")}
+    measures["accuracy"] = _mean(right, group, draws, least=0, most=1)
+    measures["ece"] = _ece(right, p.max(axis=1), group, draws)
+    return Scorecard(model, rows_of, len(y), 0, measures)
+
+
+def scorecard_of_numbers(
+    model: str, rows_of: str, y: np.ndarray, p: np.ndarray, blocks: np.ndarray, seed: int, resamples: int
+) -> Scorecard:
+    """All measures of one model of a number: squared_error and absolute_error (means), rmse, and r2 (against the mean of these rows).
+
+    y and p: numbers, blocks: int, each (n,); see `scorecard`. r2 is left out where all outcomes are alike.
+    """
+    if len(y) == 0:
+        return Scorecard(model, rows_of, 0, 0, {})
+    group, groups = pooled(blocks, seed)
+    draws = drawn(groups, seed, resamples)
+    y = np.asarray(y, dtype=np.float64)
+    squared = losses("squared_error", y, p)
+    measures = {name: _mean(losses(name, y, p), group, draws, least=0) for name in ("squared_error", "absolute_error")}
+    rows, errors, sums, squares = (np.bincount(group, weights=w) for w in (None, squared, y - y.mean(), np.square(y - y.mean())))
+    drawn_rows = draws @ rows
+    measures["rmse"] = _measure(float(np.sqrt(squared.mean())), np.sqrt((draws @ errors) / drawn_rows), groups, least=0)
+    if y.var() > 0:
+        spread = (draws @ squares) / drawn_rows - np.square((draws @ sums) / drawn_rows)  # of each resample, around its own mean
+        with np.errstate(divide="ignore", invalid="ignore"):
+            resampled = np.where(spread > 0, 1 - (draws @ errors) / drawn_rows / spread, np.nan)
+        measures["r2"] = _measure(float(1 - squared.mean() / y.var()), resampled, groups, most=1)
+    return Scorecard(model, rows_of, len(y), 0, measures)
+
+
 def mean(values: np.ndarray, blocks: np.ndarray, seed: int, resamples: int) -> Measure:
     """Mean of per-row values, shape (n,), with its interval over blocks, n > 0."""
     group, groups = pooled(blocks, seed)
@@ -87,9 +154,9 @@ def drawn(groups: int, seed: int, resamples: int) -> np.ndarray:
     return np.random.default_rng([seed, 2]).multinomial(groups, np.full(groups, 1 / groups), size=resamples).astype(np.float64)
 
 
-def _mean(values: np.ndarray, group: np.ndarray, draws: np.ndarray, least: float = -np.inf) -> Measure:
+def _mean(values: np.ndarray, group: np.ndarray, draws: np.ndarray, least: float = -np.inf, most: float = np.inf) -> Measure:
     rows, sums = np.bincount(group), np.bincount(group, weights=values)
-    return _measure(float(values.mean()), (draws @ sums) / (draws @ rows), draws.shape[1], least)
+    return _measure(float(values.mean()), (draws @ sums) / (draws @ rows), draws.shape[1], least, most)
 
 
 def _ece(y: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray) -> Measure:

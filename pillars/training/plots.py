@@ -16,22 +16,28 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLORS = {"challenger": "#1f6feb", "champion": "#d97706", "logistic": "#6b7280", "majority": "#d1d5db"}
+COLORS = {"challenger": "#1f6feb", "champion": "#d97706"}
+COLORS |= {"logistic": "#6b7280", "linear": "#6b7280", "majority": "#d1d5db", "mean": "#d1d5db"}
 RELIABILITY_BINS = 10
 MOST_BARS = 20
 
 
 def draw(stores: Stores, tuned: Tuned, judged: Judged, bundle: Bundle) -> dict[str, bytes]:
-    """The pictures of one retraining by name: reliability, roc_pr, importance, search."""
+    """The pictures of one retraining by name: importance, search, and how well it says what came; that depends on the kind of target."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(stores.var / judged.path)
     y = table.column("outcome").to_numpy()
     names = [name.removeprefix("score_") for name in table.column_names if name.startswith("score_")]
-    sides = {name: table.column(f"score_{name}").to_numpy() for name in names}
-    return {
-        "reliability": reliability(y, sides, judged.period),
-        "roc_pr": roc_pr(y, sides, judged.period),
+    sides = {name: np.array(table.column(f"score_{name}").to_pylist(), dtype=np.float64) for name in names}
+    match bundle.task:
+        case "multiclass":
+            said = {"confusion": confusion(y, sides["challenger"], bundle.classes, judged.period)}
+        case "regression":
+            said = {"realized": realized(y, sides, judged.period), "errors": errors(y, sides, judged.period)}
+        case _:
+            said = {"reliability": reliability(y, sides, judged.period), "roc_pr": roc_pr(y, sides, judged.period)}
+    return said | {
         "importance": importance(bundle.gains()),
         "search": search_history(tuned.leaderboard),
     }
@@ -63,6 +69,42 @@ def roc_pr(y: np.ndarray, sides: Mapping[str, np.ndarray], rows_of: str) -> byte
             right.plot(recall, precision, label=name, color=COLORS[name])
     _png(figure, left, f"ROC on {rows_of}", "false positive rate", "true positive rate")
     return _png(figure, right, f"Precision and recall on {rows_of}", "recall", "precision")
+
+
+def confusion(y: np.ndarray, p: np.ndarray, classes: Sequence[str], rows_of: str) -> bytes:
+    """Share of each class's rows by the class that was most probable. y: places of the classes (n,), p: (n, classes)."""
+    counts = np.zeros((len(classes), len(classes)))
+    np.add.at(counts, (y.astype(np.int64), p.argmax(axis=1)), 1)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure, (axes,) = _figure(1, 2.5 + 0.5 * len(classes), 2 + 0.5 * len(classes))
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), value in np.ndenumerate(share):
+        axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color="white" if value > 0.5 else "#374151")
+    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
+    axes.set_yticks(range(len(classes)), classes)
+    return _png(figure, axes, f"Classes on {rows_of}", "said", "came true", grid=False)
+
+
+def realized(y: np.ndarray, sides: Mapping[str, np.ndarray], rows_of: str) -> bytes:
+    """Mean outcome over mean score, in bins of equal size: a reliability plot of numbers. y and each side: (n,)."""
+    figure, (axes,) = _figure(1, 5.5, 5)
+    for name, p in sides.items():
+        held = [part for part in np.array_split(np.argsort(p, kind="stable"), RELIABILITY_BINS) if len(part)]
+        axes.plot(
+            [p[part].mean() for part in held], [y[part].mean() for part in held], marker="o", markersize=3, label=name, color=COLORS[name]
+        )
+    axes.axline((float(y.mean()), float(y.mean())), slope=1, color="#9ca3af", linewidth=1, linestyle=":")
+    return _png(figure, axes, f"Said and realized on {rows_of}", "mean score", "mean outcome")
+
+
+def errors(y: np.ndarray, sides: Mapping[str, np.ndarray], rows_of: str) -> bytes:
+    """Share of rows whose absolute error is at most so large. y and each side: (n,)."""
+    figure, (axes,) = _figure(1, 5.5, 5)
+    for name, p in sides.items():
+        off = np.sort(np.abs(p - y))
+        axes.plot(off, np.arange(1, len(off) + 1) / len(off), label=name, color=COLORS[name])
+    axes.set_xlim(0, float(np.quantile(np.abs(sides["challenger"] - y), 0.99)) * 1.5 or None)
+    return _png(figure, axes, f"Absolute errors on {rows_of}", "error at most", "share of rows")
 
 
 def importance(gains: Mapping[str, float]) -> bytes:
@@ -97,9 +139,10 @@ def _figure(panels: int, width: float, height: float) -> tuple[Figure, list[Axes
     return figure, [figure.add_subplot(1, panels, place + 1) for place in range(panels)]
 
 
-def _png(figure: Figure, axes: Axes, title: str, x: str, y: str) -> bytes:
+def _png(figure: Figure, axes: Axes, title: str, x: str, y: str, grid: bool = True) -> bytes:
     axes.set(title=title, xlabel=x, ylabel=y)
-    axes.grid(alpha=0.25)
+    if grid:
+        axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[1]:
         axes.legend(frameon=False, fontsize=8)

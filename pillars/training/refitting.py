@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pillars.bundle.bundle import Bundle, identity, write_bundle
-from pillars.config import Project, digest
+from pillars.bundle.bundle import Bundle, identity, outputs, write_bundle
+from pillars.config import Loss, Project, digest
 from pillars.errors import BundleRefused
 from pillars.stores import Stores
 from pillars.training.fitting import Ground, fit
@@ -18,9 +18,8 @@ from pillars.training.splits import Part, plan
 from pillars.vocabulary import Decision, Judged
 
 GOLDEN_ROWS = 32  # whose scores are kept in the bundle: wherever it is loaded they must come out equal bit for bit
-WIDEST_BIAS = (
-    0.05  # of the mean probability on the newest period, which was fitted on: more means that something broke, not that times changed
-)
+WIDEST_BIAS = 0.05  # of the mean probability on the newest period, which was fitted on: more means that something broke
+WIDEST_SHIFT = 0.25  # of the mean or median number, in standard deviations of the outcomes there
 
 
 def refit(
@@ -35,7 +34,7 @@ def refit(
     """Fit the winner on all periods through `until` and write its bundle.
 
     Returns the bundle's path relative to `var`, its identity (sha256), the period it was fitted through, and whether it passed: golden rows
-    equal bit for bit, every score a number in [0, 1], mean probability near the outcome rate of the newest period. The bundle's lineage is
+    equal bit for bit, every score a number in its range, their mean near that of the newest period's outcomes. The bundle's lineage is
     `lineage` with what the fit depends on; equal inputs give equal bytes, and a bundle that is there already is left as it is.
 
     Raises:
@@ -54,23 +53,34 @@ def refit(
         "fit_periods": list(parts.refit.periods),
         "fit_rows": len(ground.rows.y),
         "fit_digest": ground.rows.digest,
-        "settings": project.section_digest("project", "columns", "features", "split", "target"),
+        "settings": project.section_digest(*project.learning),
     }
     named = digest([identity(boosters), judged.calibration, judged.threshold, origin, schema(project)])[:8]
     path = stores.folder("candidates", project.project) / f"{until}-{named}"
     golden = _golden(newest)
     sha256 = write_bundle(
-        path, project.project, boosters, ground.encoder, judged.calibration, judged.threshold, schema(project), golden, origin
+        path, project.project, boosters, ground.encoder, judged.calibration, decision(project, judged), schema(project), golden, origin
     )
-    return stores.relative(path), sha256, until, _passed(Bundle.load(path, stores.threads), newest)
+    return stores.relative(path), sha256, until, _passed(Bundle.load(path, stores.threads), newest, project.gate.loss)
 
 
 def schema(project: Project) -> dict[str, Any]:
     """What the bundle takes and gives: each input's name and type (`double` or `string`, null allowed), in the order of the features."""
     inputs = [{"name": name, "type": "double"} for name in project.features.numeric]
     inputs += [{"name": name, "type": "string"} for name in project.features.categorical]
-    outputs = [{"name": "score", "type": "double"}, {"name": "decision", "type": "boolean"}]
-    return {"inputs": inputs, "outputs": outputs, "key": list(project.key), "target": project.target}
+    given = [{"name": name, "type": kind} for name, kind in outputs(project.task, project.classes).items()]
+    return {"inputs": inputs, "outputs": given, "key": list(project.key), "target": project.target}
+
+
+def decision(project: Project, judged: Judged) -> dict[str, Any]:
+    """What turns scores into answers, as the bundle keeps it."""
+    match project.task:
+        case "multiclass":
+            return {"task": "multiclass", "classes": list(project.classes)}
+        case "regression":
+            return {"task": "regression"}
+        case _:
+            return {"threshold": float(judged.threshold)}
 
 
 def _golden(newest: Rows) -> dict[str, np.ndarray]:
@@ -79,15 +89,34 @@ def _golden(newest: Rows) -> dict[str, np.ndarray]:
     return dict(subset(newest, places).columns)
 
 
-def _passed(bundle: Bundle, newest: Rows) -> Decision:
+def _passed(bundle: Bundle, newest: Rows, loss: Loss) -> Decision:
     try:
         bundle.check_golden()
     except BundleRefused as err:
         return Decision.refuse(err.problem)
-    scores = bundle.predict(newest.columns).score
-    outside = int((~((scores >= 0) & (scores <= 1))).sum())
+    scores = bundle.scores(newest.columns)
+    if bundle.task == "regression":
+        return _near(loss, scores, newest.y)
+    outside = int((~((scores >= 0) & (scores <= 1))).reshape(len(scores), -1).any(axis=1).sum())
     if outside:
         return Decision.refuse(f"{outside} of {len(scores)} scores are no number in [0, 1]")
-    mean, rate = float(scores.mean()), float(newest.y.mean())
-    reason = f"golden rows equal, {len(scores)} scores in [0, 1], their mean {mean:.4f} for an outcome rate of {rate:.4f}"
+    if bundle.task == "multiclass":
+        rates = np.bincount(newest.y.astype(np.int64), minlength=len(bundle.classes)) / len(newest.y)
+        worst = int(np.abs(scores.mean(axis=0) - rates).argmax())
+        mean, rate, of = float(scores[:, worst].mean()), float(rates[worst]), f" of {bundle.classes[worst]}"
+    else:
+        mean, rate, of = float(scores.mean()), float(newest.y.mean()), ""
+    reason = f"golden rows equal, {len(scores)} scores in [0, 1], their mean {mean:.4f} for an outcome rate{of} of {rate:.4f}"
     return Decision.by(abs(mean - rate) <= WIDEST_BIAS, reason)
+
+
+def _near(loss: Loss, scores: np.ndarray, y: np.ndarray) -> Decision:
+    """Whether a regression's numbers lie where the newest period's do: by the mean, or the median where absolute errors count."""
+    if lost := int((~np.isfinite(scores)).sum()):
+        return Decision.refuse(f"{lost} of {len(scores)} scores are no finite number")
+    name, of = ("median", np.median) if loss == "absolute_error" else ("mean", np.mean)
+    said, came, spread = float(of(scores)), float(of(y)), float(y.std())
+    reason = (
+        f"golden rows equal, {len(scores)} finite scores, their {name} {said:.6g}, that of the outcomes {came:.6g} (deviation {spread:.4g})"
+    )
+    return Decision.by(abs(said - came) <= WIDEST_SHIFT * spread + 1e-6 * abs(came), reason)

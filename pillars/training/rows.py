@@ -27,7 +27,7 @@ class Labelled(Protocol):
 
     @property
     def y(self) -> np.ndarray:
-        """float32, shape (n,), 0 or 1."""
+        """Shape (n,): float32 0 or 1 (binary), float32 places among the classes (multiclass), float64 (regression)."""
 
     @property
     def blocks(self) -> np.ndarray:

@@ -192,13 +192,13 @@ def test_a_bundle_is_held_to_what_is_on_record(written: Path) -> None:
 
 def test_another_bundle_is_never_written_over(written: Path) -> None:
     with pytest.raises(BundleRefused, match="never changed"):
-        write_some_bundle(written, threshold=0.6)
+        write_some_bundle(written, decision={"threshold": 0.6})
     assert Bundle.load(written).threshold == 0.4
 
 
 def test_identity_is_of_the_boosters_in_their_order_only(tmp_path: Path) -> None:
-    first = write_some_bundle(tmp_path / "a", threshold=0.1)
-    assert write_some_bundle(tmp_path / "b", threshold=0.9) == first
+    first = write_some_bundle(tmp_path / "a", decision={"threshold": 0.1})
+    assert write_some_bundle(tmp_path / "b", decision={"threshold": 0.9}) == first
     assert Bundle.load(tmp_path / "a").digest != Bundle.load(tmp_path / "b").digest
     assert write_some_bundle(tmp_path / "c", boosters=some_boosters()[1][::-1]) != first
 

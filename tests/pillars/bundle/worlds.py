@@ -41,7 +41,7 @@ def write_some_bundle(path: Path, **changes: Any) -> str:
         "boosters": boosters,
         "encoder": encoder,
         "calibration": {"kind": "sigmoid", "a": 0.9, "b": 0.1},
-        "threshold": 0.4,
+        "decision": {"threshold": 0.4},
         "schema": {"inputs": [{"name": "distance", "type": "double"}]},
         "golden": golden,
         "lineage": LINEAGE,

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pillars.data.profiling import is_key, looks_like_a_key, looks_personal, profile, telling
+from pillars.data.profiling import TELLING, is_key, looks_like_a_key, looks_personal, profile, telling
 
 
 def seen(*values: object, name: str = "a", type_: pa.DataType | None = None) -> dict[str, object]:
@@ -118,7 +118,7 @@ class TestTelling:
     y = np.arange(400) % 2
 
     def of(self, values: pa.Array) -> float:
-        return telling(pa.chunked_array([values]), self.y)
+        return telling(pa.chunked_array([values]), self.y, "binary")
 
     def test_a_copy_of_the_outcome_tells_all(self) -> None:
         assert self.of(pa.array(self.y.astype(float))) == 1.0
@@ -137,4 +137,41 @@ class TestTelling:
         assert self.of(pa.array([f"row {i}" for i in range(400)])) < 0.6
 
     def test_of_one_class_there_is_nothing_to_tell(self) -> None:
-        assert telling(pa.chunked_array([pa.array([1.0, 2.0])]), np.array([1, 1])) == 0.5
+        assert telling(pa.chunked_array([pa.array([1.0, 2.0])]), np.array([1, 1]), "binary") == 0.0
+
+
+class TestTellingOneOfSeveral:
+    y = np.arange(600) % 3
+
+    def of(self, values: pa.Array) -> float:
+        return telling(pa.chunked_array([values]), self.y, "multiclass")
+
+    def test_a_copy_of_the_class_tells_all_in_any_order(self) -> None:
+        assert self.of(pa.array([("b", "c", "a")[y] for y in self.y])) == 1.0
+        assert self.of(pa.array([(0.1, 9.0, -3.0)[y] for y in self.y])) == 1.0
+        assert self.of(pa.array([(None, 1.0, 2.0)[y] for y in self.y])) == 1.0, "a gap is a value"
+
+    def test_one_class_alone_spares_part_of_the_errors(self) -> None:
+        assert 0.4 < self.of(pa.array([float(y == 2) for y in self.y])) < 0.6
+
+    def test_chance_tells_nothing(self) -> None:
+        draw = np.random.default_rng(0)
+        assert abs(self.of(pa.array(draw.random(600)))) < 0.1
+        assert self.of(pa.array([f"row {i}" for i in range(600)])) <= 0
+
+
+class TestTellingANumber:
+    y = np.random.default_rng(0).normal(size=2000)
+
+    def of(self, values: pa.Array) -> float:
+        return telling(pa.chunked_array([values]), self.y, "regression")
+
+    def test_any_function_of_the_number_tells_it(self) -> None:
+        for told in (self.y, -3 * self.y + 1, np.exp(self.y), np.round(self.y, 1)):
+            assert self.of(pa.array(told)) >= TELLING["regression"][0]
+
+    def test_half_of_it_tells_half(self) -> None:
+        noise = np.random.default_rng(1).normal(size=2000)
+        assert 0.3 < self.of(pa.array(self.y + noise)) < 0.6
+        assert self.of(pa.array(noise)) < 0.1
+        assert self.of(pa.array([f"row {i}" for i in range(2000)])) < 0.1

@@ -153,8 +153,8 @@ def test_numbers_as_classes(tmp_path: Path) -> None:
     ("wishes", "message"),
     [
         pytest.param({"target": "churn"}, "churn.*no such column; it has customer_id, asked on, plan", id="no such target"),
-        pytest.param({"target": "plan"}, "plan.*it has 3 values .*; a binary target has two", id="three classes"),
-        pytest.param({"target": "usage"}, r"usage.*it has \d+ values .*; a binary target has two", id="a number"),
+        pytest.param({"target": "plan", "task": "binary"}, "plan.*it has 3 values .*; a binary target has two", id="three classes"),
+        pytest.param({"target": "usage", "task": "binary"}, r"usage.*it has \d+ values .*; a binary target has two", id="a number"),
         pytest.param({"target": "left", "time": "plan"}, "plan.*it is no time", id="no time"),
         pytest.param({"target": "left", "key": ("plan",)}, "plan.*does not name rows: 897 of 900 rows have the values", id="no key"),
         pytest.param({"target": "left", "key": ("usage",)}, "usage.*does not name rows", id="a key with gaps"),
@@ -214,3 +214,42 @@ def test_a_dialect_is_read_off_the_file(tmp_path: Path, encoding: str, separator
 def test_a_file_of_one_column_has_the_usual_dialect(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("left\nyes\nno\n")
     assert sniff(tmp_path / "a.csv", "a.csv") == Csv()
+
+
+def test_several_classes_are_named_and_checked(tmp_path: Path) -> None:
+    project = loaded(tmp_path, proposed(customers(), target="plan", key=("customer_id",)))
+    assert project.task == "multiclass"
+    assert set(project.classes) == {"basic", "plus", "pro"}
+    assert project.columns["plan"].type == "category"
+    assert project.gate.loss == "log_loss"
+    checks = [e for e in project.expectations.suite if e.kwargs.get("column") == "plan"]
+    assert [(e.type, e.severity) for e in checks] == [("expect_column_values_to_be_in_set", "warning")]
+
+
+def test_a_number_has_margins_in_its_own_units(tmp_path: Path) -> None:
+    project = loaded(tmp_path, proposed(customers(), target="usage", key=("customer_id",)))
+    assert (project.task, project.gate.loss) == ("regression", "squared_error")
+    assert 1 < project.gate.margin < 5, "a thousandth and a half of a variance near 1800"
+    assert project.gate.refresh_margin == pytest.approx(5 * project.gate.margin, rel=0.1)
+
+
+def test_a_file_that_is_sorted_by_a_number_or_its_classes_is_drawn_by_chance(tmp_path: Path) -> None:
+    made = customers()
+    for target in ("usage", "plan"):
+        order = sorted(
+            range(N), key=lambda i: (made[target][i] is None, float(made[target][i] or 0) if target == "usage" else made[target][i])
+        )
+        found = proposed({name: [values[i] for i in order] for name, values in made.items()}, target=target, key=("customer_id",))
+        assert loaded(tmp_path, found).source.batches.shuffled == N
+        assert any(f"sorted by {target}" in warning for warning in found.warnings)
+
+
+def test_of_many_columns_those_that_tell_most_are_watched(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    y = draw.random(N) < 0.4
+    wide = {f"x{i:02}": [f"{v:.4f}" for v in draw.normal(size=N) + (y if i >= 15 else 0)] for i in range(30)}
+    project = loaded(tmp_path, proposed({**wide, "y": ["yes" if one else "no" for one in y]}, target="y"))
+    watched = project.monitoring.drift.structural
+    assert len(watched) == 20
+    assert set(watched) >= {f"x{i:02}" for i in range(15, 30)}
+    assert len(project.features.numeric) == 30

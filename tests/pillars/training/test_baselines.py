@@ -11,14 +11,14 @@ JANUARY, FEBRUARY = (gathered(PROJECT, month, rows=1500) for month in ("2013-01"
 
 
 def test_the_majority_says_the_base_rate_for_everybody() -> None:
-    assert baselines.majority(JANUARY, 3).tolist() == [JANUARY.y.mean()] * 3
+    assert baselines.constant(PROJECT, JANUARY, 3).tolist() == [JANUARY.y.mean()] * 3
 
 
 def test_the_logistic_regression_beats_the_base_rate() -> None:
-    p = baselines.logistic(PROJECT, JANUARY, FEBRUARY)
+    p = baselines.linear(PROJECT, JANUARY, FEBRUARY)
     assert ((p > 0) & (p < 1)).all()
     assert auc(FEBRUARY.y, p) > 0.7
-    majority = baselines.majority(JANUARY, len(FEBRUARY.y))
+    majority = baselines.constant(PROJECT, JANUARY, len(FEBRUARY.y))
     assert losses("log_loss", FEBRUARY.y, p).mean() < losses("log_loss", FEBRUARY.y, majority).mean()
 
 
@@ -26,7 +26,7 @@ def test_the_logistic_regression_bears_columns_without_values_and_huge_ones() ->
     empty = {**JANUARY.columns, "wind": np.full(len(JANUARY.y), np.nan), "load": np.full(len(JANUARY.y), 7.0)}
     huge = {**FEBRUARY.columns, "load": np.full(len(FEBRUARY.y), 1e300)}
     learned = subset(JANUARY, np.arange(len(JANUARY.y)))
-    p = baselines.logistic(
+    p = baselines.linear(
         PROJECT,
         type(learned)(learned.keys, empty, learned.y, learned.blocks, ""),
         type(learned)(FEBRUARY.keys, huge, FEBRUARY.y, FEBRUARY.blocks, ""),
@@ -36,8 +36,8 @@ def test_the_logistic_regression_bears_columns_without_values_and_huge_ones() ->
 
 def test_one_class_gives_the_base_rate() -> None:
     on_time = subset(JANUARY, np.flatnonzero(JANUARY.y == 0))
-    assert baselines.logistic(PROJECT, on_time, FEBRUARY).tolist() == [0.0] * len(FEBRUARY.y)
+    assert baselines.linear(PROJECT, on_time, FEBRUARY).tolist() == [0.0] * len(FEBRUARY.y)
 
 
 def test_the_same_rows_give_the_same_scores() -> None:
-    assert np.array_equal(baselines.logistic(PROJECT, JANUARY, FEBRUARY), baselines.logistic(PROJECT, JANUARY, FEBRUARY))
+    assert np.array_equal(baselines.linear(PROJECT, JANUARY, FEBRUARY), baselines.linear(PROJECT, JANUARY, FEBRUARY))

@@ -57,7 +57,7 @@ def test_early_stopping_ends_where_a_plain_fit_of_as_many_rounds_gives_the_same_
     eager = replace(RECIPE, rounds=200, params={**RECIPE.params, "eta": 0.5})
     stopped, scores = fit_until_stopped(ground, valid, FEBRUARY.y, eager, patience=5)
     assert 1 <= stopped.rounds < 200
-    assert np.array_equal(booster.probabilities(booster.load(fit(ground, stopped)), valid), scores)
+    assert np.array_equal(booster.scores(booster.load(fit(ground, stopped)), valid), scores)
 
 
 @pytest.mark.parametrize(
@@ -75,5 +75,5 @@ def test_parameters_that_xgboost_would_refuse_or_ignore_are_named(params: dict[s
 def test_a_single_class_is_fitted_and_scores_stay_probabilities() -> None:
     on_time = subset(JANUARY, np.flatnonzero(JANUARY.y == 0))
     ground = Ground(PROJECT, on_time)
-    scores = booster.probabilities(booster.load(fit(ground, RECIPE)), ground.encoded)
+    scores = booster.scores(booster.load(fit(ground, RECIPE)), ground.encoded)
     assert ((scores >= 0) & (scores < 0.01)).all()

@@ -126,3 +126,55 @@ def test_certain_probabilities_keep_the_log_loss_finite() -> None:
 def test_a_card_survives_json() -> None:
     text = json.dumps(asdict(card(*rows())), allow_nan=False)
     assert json.loads(text)["measures"].keys() == {"log_loss", "brier", "auc", "cost", "ece"}
+
+
+def classified(count: int = 2000, days: int = 20, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Classes of three, probabilities (n, 3), and days."""
+    random = np.random.default_rng(seed)
+    p = random.dirichlet([1.0, 2.0, 0.5], count)
+    y = (random.random(count)[:, None] > np.cumsum(p, axis=1)[:, :2]).sum(axis=1)
+    return y.astype(np.float32), p, np.sort(random.integers(0, days, count))
+
+
+def test_values_of_several_classes_are_those_of_scikit_learn() -> None:
+    from sklearn.metrics import accuracy_score, log_loss
+
+    y, p, blocks = classified()
+    found = metrics.scorecard_of_classes("challenger", "2013-04", y, p, blocks, 0, 300).measures
+    assert list(found) == ["log_loss", "brier", "accuracy", "ece"]
+    assert found["log_loss"].value == pytest.approx(log_loss(y, p))
+    assert found["brier"].value == pytest.approx(np.square(p - np.eye(3)[y.astype(int)]).sum(axis=1).mean())
+    assert found["accuracy"].value == pytest.approx(accuracy_score(y, p.argmax(axis=1)))
+    assert all(m.low <= m.value <= m.high for m in found.values())
+
+
+def test_several_classes_of_one_row_or_none_are_judged() -> None:
+    y, p, blocks = classified(1)
+    assert metrics.scorecard_of_classes("challenger", "2013-04", y, p, blocks, 0, 300).measures["log_loss"].value > 0
+    assert metrics.scorecard_of_classes("challenger", "2013-04", y[:0], p[:0], blocks[:0], 0, 300).measures == {}
+
+
+def test_a_class_that_had_no_chance_costs_much_and_not_infinitely() -> None:
+    assert metrics.losses("log_loss", np.array([1.0]), np.array([[1.0, 0.0, 0.0]])) == pytest.approx(-np.log(1e-15))
+
+
+def test_values_of_numbers_are_those_of_scikit_learn() -> None:
+    from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
+
+    random = np.random.default_rng(0)
+    y = random.gamma(2.0, 100.0, 2000)
+    p, blocks = y + random.normal(scale=80, size=2000), np.sort(random.integers(0, 20, 2000))
+    found = metrics.scorecard_of_numbers("challenger", "2013-04", y, p, blocks, 0, 300).measures
+    assert found["squared_error"].value == pytest.approx(mean_squared_error(y, p))
+    assert found["absolute_error"].value == pytest.approx(mean_absolute_error(y, p))
+    assert found["rmse"].value == pytest.approx(mean_squared_error(y, p) ** 0.5)
+    assert found["r2"].value == pytest.approx(r2_score(y, p))
+    assert all(m.low < m.value < m.high for m in found.values())
+    assert found["rmse"].low == pytest.approx(found["squared_error"].low ** 0.5, rel=0.01)
+
+
+def test_numbers_that_are_all_alike_have_no_explained_share() -> None:
+    found = metrics.scorecard_of_numbers("challenger", "2013-04", np.full(9, 2.0), np.full(9, 3.0), np.arange(9), 0, 300).measures
+    assert "r2" not in found
+    assert found["rmse"].value == 1.0
+    assert metrics.scorecard_of_numbers("challenger", "2013-04", np.array([]), np.array([]), np.array([]), 0, 300).measures == {}

@@ -81,8 +81,6 @@ def test_scores_far_from_the_outcome_rate_are_refused(stores: Stores) -> None:
 
 
 def test_scores_that_are_no_number_are_refused(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pillars.bundle.bundle import Predictions
-
     bundle = released(stores, PROJECT, READ, "2013-03")
     from pillars.training import refitting
     from pillars.training.rows import gather
@@ -90,8 +88,8 @@ def test_scores_that_are_no_number_are_refused(stores: Stores, monkeypatch: pyte
 
     rows = gather(READ, Part(("2013-03",)))
     monkeypatch.setattr(Bundle, "check_golden", lambda self: None)
-    monkeypatch.setattr(Bundle, "predict", lambda self, columns: Predictions(np.full(len(rows.y), np.nan), np.zeros(len(rows.y), bool)))
-    decision = refitting._passed(bundle, rows)
+    monkeypatch.setattr(Bundle, "scores", lambda self, columns: np.full(len(rows.y), np.nan))
+    decision = refitting._passed(bundle, rows, "log_loss")
     assert decision.outcome == "refuse"
     assert "no number" in decision.reason
 
