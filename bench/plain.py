@@ -174,7 +174,7 @@ def quality(desk: Desk, period: str, predictions: pa.Table) -> Scorecard | None:
     """How good the predictions turned out to be: Evidently's report, and measures with their intervals."""
     project, outcomes, champion = desk.project, desk.tables["outcomes"][period], desk.champion
     assert champion
-    evidently.classification(desk.stores, project, period, performance.joined(project, predictions, outcomes))
+    evidently.quality(desk.stores, project, period, performance.joined(project, predictions, outcomes))
 
     def card(y: np.ndarray, p: np.ndarray, blocks: np.ndarray) -> Scorecard:
         bootstrap = project.search.seed, project.gate.resamples

@@ -61,8 +61,10 @@ def test_a_project_that_is_there_is_not_replaced_without_being_asked(root: Path,
     [
         pytest.param("none.csv", None, ["--target", "y"], 6, "none.csv: cannot be read (No such file or directory)", id="no file"),
         pytest.param("empty.csv", "", ["--target", "y"], 4, "it is empty: not even a header is in it", id="empty"),
-        pytest.param("header.csv", "x,y\n", ["--target", "y"], 2, "column y: it has 0 values", id="header alone"),
-        pytest.param("three.csv", "x,y\n1,a\n2,b\n3,c\n", ["--target", "y"], 2, "a binary target has two", id="three classes"),
+        pytest.param("header.csv", "x,y\n", ["--target", "y"], 2, "column y: it has no value", id="header alone"),
+        pytest.param(
+            "three.csv", "x,y\n1,a\n2,b\n3,c\n", ["--target", "y", "--task", "binary"], 2, "a binary target has two", id="three classes"
+        ),
         pytest.param("typo.csv", "x,y\n1,a\n2,b\n", ["--target", "Y"], 2, "column Y: the file has no such column; it has x, y", id="typo"),
         pytest.param("odd.csv", "x,y\n1,a\n2\n", ["--target", "y"], 4, "its header names 2 columns, but row 2 has 1", id="cut off"),
         pytest.param("a.json", "{}", ["--target", "y"], 4, "it ends neither in one of .csv", id="another kind"),
