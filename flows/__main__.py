@@ -285,6 +285,45 @@ def source(project: str, period: str | None, as_json: bool) -> None:
     sys.exit(data_commands.source(project, period, as_json))
 
 
+@data.group()
+def quarantine() -> None:
+    """Rows that were set aside with their reasons, and batches that were rejected whole."""
+
+
+@quarantine.command("list")
+@PROJECT
+@JSON
+def quarantine_list(project: str, as_json: bool) -> None:
+    """What is set aside now, period by period, and why."""
+    from flows import data_commands
+
+    data_commands.quarantine_list(project, as_json=as_json)
+
+
+@quarantine.command("show")
+@PROJECT
+@click.argument("period")
+@click.option("--rows", "most", type=click.IntRange(min=1), default=20, show_default=True, help="Rows that are shown at most.")
+@JSON
+def quarantine_show(project: str, period: str, most: int, as_json: bool) -> None:
+    """Rows of one period that are set aside, as they came, with their reasons."""
+    from flows import data_commands
+
+    data_commands.quarantine_show(project, period, most, as_json=as_json)
+
+
+@quarantine.command("replay")
+@PROJECT
+@click.argument("period", required=False)
+@CONTINUE
+@JSON
+def quarantine_replay(project: str, period: str | None, accept_changes: bool, as_json: bool) -> None:
+    """Check what is set aside by the rules of today: what passes joins the data set as a revision of its period."""
+    from flows import data_commands
+
+    data_commands.quarantine_replay(project, period, accept_changes=accept_changes, as_json=as_json)
+
+
 def _agreed(question: str) -> bool:
     try:
         return click.confirm(question, err=True)

@@ -15,6 +15,7 @@ from pillars.errors import ConfigInvalid, PillarsError, UnknownName
 from pillars.stores import Stores, write_atomically
 
 if TYPE_CHECKING:
+    from pillars.answers.quarantined import Held
     from pillars.config import Project
     from pillars.data.comparison import Change
 
@@ -125,6 +126,75 @@ def _tell(change: Change) -> None:
         click.echo(f"    {moved.column}: {moved.rows:,} values differ; distance of its distributions {moved.distance:.4f}")
     if change.keys:
         click.echo(f"    such as {'; '.join(change.keys)}")
+
+
+def quarantine_list(project: str, *, as_json: bool) -> None:
+    """Print what is set aside now, a line per period and one per reason."""
+    from pillars.answers import quarantined
+
+    stores, opened = _opened(project)
+    known = quarantined.held(stores, opened.project)
+    if as_json:
+        click.echo(json.dumps([_plain(what) for what in known], indent=2))
+        return
+    if not known:
+        click.echo("nothing is set aside")
+    for what in known:
+        click.echo(f"{what.period}  {what.rows:,} rows{', the whole batch' if what.rejected else ''}  var/{what.path}")
+        for reason, rows in what.reasons.items():
+            click.echo(f"    {rows:,}  {reason}")
+
+
+def quarantine_show(project: str, period: str, most: int, *, as_json: bool) -> None:
+    """Print rows of a period that are set aside. Raises: UnknownName."""
+    from pillars.answers import quarantined
+
+    stores, opened = _opened(project)
+    (what,) = quarantined.held(stores, opened.project, period)
+    table = quarantined.rows(stores, what)
+    shown = table.slice(0, most).to_pylist()
+    if as_json:
+        click.echo(json.dumps(_plain(what) | {"held": shown}, indent=2, default=str))
+        return
+    click.echo(f"{what.period}: {min(most, table.num_rows):,} of {table.num_rows:,} rows  var/{what.path}")
+    if what.rejected:
+        click.echo(f"the batch was rejected: {next(iter(what.reasons))}")
+    for row in shown:
+        why = row.pop("reasons", None)
+        click.echo(f"\n  {'; '.join(why)}" if why else "")
+        for name, value in row.items():
+            click.echo(f"    {name}  {value}")
+
+
+def quarantine_replay(project: str, period: str | None, *, accept_changes: bool, as_json: bool) -> None:
+    """Check again what is set aside, and print what came of it. Raises: UnknownName, ConfigChanged."""
+    from pillars.answers import quarantined
+
+    stores, opened = _opened(project)
+    before = {what.period: what for what in quarantined.held(stores, opened.project, period)}
+    batches = terminal.perform("readmit", {"project": opened.project, "period": period, "accept_changes": accept_changes})
+    told = [
+        {
+            "period": batch.period,
+            "taken": bool(batch.decision),
+            "rows": batch.rows,
+            "set aside before": before[batch.period].rows,
+            "set aside now": batch.quarantined if batch.decision else batch.rows,
+            "reason": batch.decision.reason,
+        }
+        for batch in batches
+    ]
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+        return
+    if not told:
+        click.echo("nothing to check again: all that is set aside was checked by the rules of today")
+    for one in told:
+        click.echo(f"{one['period']}: {one['set aside before']:,} rows were set aside, {one['set aside now']:,} are now; {one['reason']}")
+
+
+def _plain(what: Held) -> dict[str, Any]:
+    return {name: value for name, value in asdict(what).items() if name != "collected"}
 
 
 def _opened(project: str) -> tuple[Stores, Project]:

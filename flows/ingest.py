@@ -11,21 +11,23 @@ from tasks.opened import open_project
 
 
 @flow(name="ingest", flow_run_name="{project} {period}")
-def ingest(project: str, period: str, again: bool = False) -> Batch:
+def ingest(project: str, period: str, again: bool = False, kept: bool = False) -> Batch:
     """Take one period of the source into the data set.
 
     Args:
         project: name of the YAML in configs/
         period: a period of the source, e.g. 2013-02
         again: check and publish even when these bytes are on record (fills an empty cache or remote)
+        kept: check what was collected of it last, without asking the source
     """
     opened = open_project(project)
-    collected = data.collect(opened.stores, opened.config, opened.source, period)
+    before = opened.past.collected(period) if kept else None
+    collected = before or data.collect(opened.stores, opened.config, opened.source, period)
     inputs: dict[str, Json] = {
         "period": period,
         "rows": collected.rows_sha256,
         "outcomes": collected.outcomes_sha256,
-        "rules": opened.config.section_digest("columns", "expectations"),
+        "rules": opened.rules,
     }
     newest = opened.past.latest("ingest", period)
     unchanged = newest is not None and {**newest.inputs, "replaces": None} == {**inputs, "replaces": None}

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from pillars import config, project_file
 from pillars.answers.history import facts_of, outcome_of
 from pillars.data import collection, versions
+from pillars.data.cleaning import RULES
 from pillars.deployment import traffic
 from pillars.errors import ConfigChanged, UnknownName
 from pillars.monitoring.ledger import Entry, Ledger
@@ -38,6 +39,11 @@ class Opened:
     def name(self) -> str:
         """The project's name."""
         return self.config.project
+
+    @property
+    def rules(self) -> str:
+        """Digest of what batches are checked by."""
+        return self.config.section_digest(*RULES)
 
     @property
     def past(self) -> Past:

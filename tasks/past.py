@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pillars.answers.history import facts_of
 from pillars.errors import UnknownName
 from pillars.monitoring.ledger import Entry, Ledger
-from pillars.vocabulary import Batch, Candidate, DataVersion, Json, ModelVersion, Promotion, Rollout, Scorecard, Verdict
+from pillars.vocabulary import Batch, Candidate, Collected, DataVersion, Json, ModelVersion, Promotion, Rollout, Scorecard, Verdict
 
 TRAFFIC = ("deploy", "rollback")  # decisions that change it
 
@@ -38,6 +38,11 @@ class Past:
         if version is None:
             raise UnknownName("ingested period", period, self.periods("ingest", "accept"))
         return version
+
+    def collected(self, period: str) -> Collected | None:
+        """What was kept of the source when the period was ingested last; None where that is not on record."""
+        entry = self.latest("ingest", period)
+        return facts_of(entry, Batch).collected if entry else None
 
     def newest(self) -> str:
         """The newest ingested period.

@@ -23,6 +23,8 @@ from pillars.errors import SourceBroken
 from pillars.stores import Stores, write_atomically
 from pillars.vocabulary import Check, Collected, Decision, Prepared, Validation
 
+RULES = ("columns", "expectations")  # sections of the YAML that a batch is checked by
+
 
 def prepare(stores: Stores, project: Project, collected: Collected) -> Prepared:
     """Check a collected batch, judge it, and write what is kept (sorted by key), what is quarantined with its reasons, and the page.
@@ -51,7 +53,8 @@ def prepare(stores: Stores, project: Project, collected: Collected) -> Prepared:
         masks["outcomes"].update(lonely)
     validation = Validation(project.project, collected.period, rows.num_rows, int(bad.sum()), checks, decision)
     validation = replace(validation, page=validation_page.write_page(stores, validation))
-    name = f"{project.project}/{collected.period}-{_digest(project, collected)}"
+    rules = project.section_digest(*RULES)
+    name = prepared_name(project.project, collected.period, collected.rows_sha256, collected.outcomes_sha256, rules)
     if not decision:
         return _write_rejected(stores, collected, validation, name)
     return _write_prepared(stores, project, collected, validation, name, {"rows": rows, "outcomes": outcomes}, came, masks)
@@ -176,10 +179,9 @@ def _say(check: Check) -> str:
     return f"{what} could not run ({check.detail})" if check.status == "could_not_run" else f"{what} failed{seen}"
 
 
-def _digest(project: Project, collected: Collected) -> str:
-    """What a prepared batch follows from, as 16 hex characters."""
-    parts = [collected.rows_sha256, collected.outcomes_sha256, project.section_digest("columns", "expectations")]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+def prepared_name(project: str, period: str, rows_sha256: str, outcomes_sha256: str | None, rules: str) -> str:
+    """What the files of a prepared batch are named by: the project, the period, and 16 hex characters of what it follows from."""
+    return f"{project}/{period}-{hashlib.sha256(json.dumps([rows_sha256, outcomes_sha256, rules]).encode()).hexdigest()[:16]}"
 
 
 def _write_rejected(stores: Stores, collected: Collected, validation: Validation, name: str) -> Prepared:

@@ -89,6 +89,8 @@ def realized(y: np.ndarray, sides: Mapping[str, np.ndarray], rows_of: str) -> by
     """Mean outcome over mean score, in bins of equal size: a reliability plot of numbers. y and each side: (n,)."""
     figure, (axes,) = _figure(1, 5.5, 5)
     for name, p in sides.items():
+        if not np.ptp(p):
+            continue  # one number for all rows has no bins
         held = [part for part in np.array_split(np.argsort(p, kind="stable"), RELIABILITY_BINS) if len(part)]
         axes.plot(
             [p[part].mean() for part in held], [y[part].mean() for part in held], marker="o", markersize=3, label=name, color=COLORS[name]

@@ -10,6 +10,7 @@ import pytest
 from pillars.deployment import traffic
 from pillars.monitoring.ledger import Ledger
 from pillars.stores import Stores
+from tests.clone import CHECKOUT
 from tests.docs.clones import run
 from tests.docs.pages import page
 from tests.small import write_tiny
@@ -28,9 +29,21 @@ def applied(original: str, change: str) -> str:
     return original
 
 
+def changed(change: str) -> str:
+    """The one file that the page's change is about."""
+    (path,) = re.findall(r"^\+\+\+ b/(\S+)", change, flags=re.MULTILINE)
+    return str(path)
+
+
 def test_the_change_is_as_short_as_the_title_says():
     (change,) = PAGE.blocks("diff")
     assert 0 < len(re.findall(r"^[+-](?![+-]{2})", change, flags=re.MULTILINE)) <= LINES
+
+
+def test_the_change_fits_the_code_as_it_is():
+    (change,) = PAGE.blocks("diff")
+    original = (CHECKOUT / changed(change)).read_text()
+    assert applied(original, change) != original
 
 
 @pytest.mark.flow
@@ -43,7 +56,7 @@ def test_the_changed_step_decides_the_next_period_and_leaves_finished_ones(clone
     write_tiny(clone, slices)
     run(clone, "flows", verb, "small", "2013-01")
 
-    file = clone / re.findall(r"^\+\+\+ b/(\S+)", change, flags=re.MULTILINE)[0]
+    file = clone / changed(change)
     file.write_text(applied(file.read_text(), change))
     run(clone, "flows", verb, "small")
 

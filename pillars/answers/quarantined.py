@@ -1,0 +1,79 @@
+"""What was set aside, period by period, and why: rows in quarantine, and batches that were rejected whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+from pillars.answers.history import facts_of
+from pillars.data.cleaning import prepared_name
+from pillars.data.parquet import read_parquet
+from pillars.errors import StoreUnavailable, UnknownName
+from pillars.monitoring.ledger import Entry, Ledger
+from pillars.stores import Stores
+from pillars.vocabulary import Batch, Collected
+
+
+@dataclass(frozen=True)
+class Held:
+    """One period's newest batch with rows that are not in the data set.
+
+    `rules` is the digest of the columns and expectations that it was checked by; `path` is relative to `var`: a Parquet file of the rows
+    with their reasons, or the folder of a batch that was `rejected`. `reasons`: rows by reason, most first; of a rejected batch one, with
+    all its rows. `collected` is what was kept of the source; None in records of earlier releases.
+    """
+
+    project: str
+    period: str
+    rejected: bool
+    rows: int
+    reasons: dict[str, int]
+    path: str
+    rules: str
+    collected: Collected | None
+
+
+def held(stores: Stores, project: str, period: str | None = None) -> tuple[Held, ...]:
+    """All that is set aside now, oldest period first; of one period where it is named.
+
+    Raises:
+        UnknownName: nothing of the named period is set aside.
+        StoreUnavailable: a file with rows in quarantine is not there.
+        DataCorrupt: such a file is no Parquet file.
+    """
+    newest = {str(entry.inputs["period"]): entry for entry in Ledger(stores).entries(project, "ingest")}
+    found = {name: facts_of(entry, Batch) for name, entry in sorted(newest.items())}
+    aside = [name for name, batch in found.items() if not batch.decision or batch.quarantined]
+    if period is not None and period not in aside:
+        raise UnknownName("period with rows in quarantine", period, aside)
+    return tuple(_held(stores, newest[name], found[name]) for name in aside if period in (None, name))
+
+
+def rows(stores: Stores, what: Held) -> pa.Table:
+    """The rows that are set aside, as they came: those in quarantine with `quarantined_from` and `reasons` (list of text).
+
+    Raises:
+        StoreUnavailable: the file is not there.
+        DataCorrupt: it is no Parquet file.
+    """
+    path = f"{what.path}/rows.parquet" if what.rejected else what.path
+    try:
+        content = (stores.var / path).read_bytes()
+    except OSError as err:
+        raise StoreUnavailable.refused(path, err, "Nothing was changed; `pillars ingest` of the period makes it again.", "read") from err
+    return read_parquet(content, path)
+
+
+def _held(stores: Stores, entry: Entry, batch: Batch) -> Held:
+    came, rules = [entry.inputs[name] for name in ("rows", "outcomes")], str(entry.inputs["rules"])
+    if not batch.decision:
+        what = Held(batch.project, batch.period, True, 0, {}, batch.kept_at, rules, batch.collected)
+        count = rows(stores, what).num_rows
+        return replace(what, rows=count, reasons={entry.reason: count})
+    name = prepared_name(batch.project, batch.period, str(came[0]), None if came[1] is None else str(came[1]), rules)
+    what = Held(batch.project, batch.period, False, 0, {}, f"quarantine/{name}.parquet", rules, batch.collected)
+    table = rows(stores, what)
+    counts = Counter(reason for reasons in table["reasons"].to_pylist() for reason in reasons)
+    return replace(what, rows=table.num_rows, reasons=dict(counts.most_common()))
