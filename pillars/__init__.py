@@ -4,7 +4,8 @@ pillars    data, development, training, deployment, monitoring: one each; its `_
 bundle     bundle: a model as it is released, as training makes it and everything else reads it
 answers    answers: what joins the pillars: status, closing table, the story's page
 words      vocabulary, errors: the values that all speak, and what can go wrong
-settings   config, project_file, stores, keys: what a YAML may say, how it is read, where things live, the installation's key
+settings   config, config_data, project_file: what a YAML may say, of its data and the rest, how it is read
+places     stores, keys: where things live, the installation's key
 shared     periods, targets, tracking: names of periods and their times, what came true as numbers, MLflow as all who use it find it
 
 Each tool is met in few places, and those call themselves doors: `grep -rn " door" pillars`.

@@ -1,4 +1,4 @@
-"""What a `configs/<project>.yaml` may say, as frozen, typed values; `project_file` reads it."""
+"""What a `configs/<project>.yaml` may say, as frozen, typed values; `project_file` reads it. What it says of its data: `config_data`."""
 
 from __future__ import annotations
 
@@ -8,21 +8,16 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-Role = Literal["key", "time", "entity", "protected", "feature", "outcome", "known_later", "info"]
-ColumnType = Literal["float", "int", "category", "text", "timestamp", "bool"]
-Every = Literal["hour", "day", "week", "month", "quarter", "year"]
-Share = Annotated[float, Field(ge=0, le=1)]
+from pillars.config_data import MODULE, Column, ColumnType, Expectations, Role, Section, Share, Source
+
 NAME = r"^[a-z][a-z0-9_-]{0,40}$"
-MODULE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"  # relative names have no package to start from
 CRON = r"^(@[a-z]+|\S+(\s+\S+){4})$"
 CRON_NAMES = ("@hourly", "@midnight", "@daily", "@weekly", "@monthly", "@yearly", "@annually")
-VARIABLE = r"[A-Z][A-Z0-9_]{0,80}"
-HTTP = r"https?://[^\s/]+(/\S*)?"
 SHAPES = {  # what a pattern asks for, in words
     NAME: "small letters, digits, - and _, a letter first, 41 at most",
     MODULE: "the full name of a module, such as projects.flights",
@@ -31,193 +26,12 @@ SHAPES = {  # what a pattern asks for, in words
 SETTLED = ("description", "schedule")  # sections that may change freely: no result depends on them
 
 
-class Section(BaseModel):
-    """Base of every section: unknown keys refused, values frozen, numbers finite."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Csv(Section):
-    """How CSV files are written. Every value is read as text first; its column says what it means."""
-
-    separator: str = Field(default=",", min_length=1, max_length=1, description="character between values")
-    quote: str = Field(default='"', min_length=1, max_length=1, description="character around values that hold a separator")
-    encoding: str = Field(default="utf-8", description="encoding of the files, as Python names it: utf-8, latin-1, cp1252, utf-16")
-    nulls: tuple[str, ...] = Field(default=("", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null"), description="texts that mean: no value")
-    skip: int = Field(default=0, ge=0, description="lines before the header")
-
-    @field_validator("encoding")
-    @classmethod
-    def known_encoding(cls, encoding: str) -> str:
-        """Refuse an encoding that Python does not have."""
-        try:
-            "a".encode(encoding)
-        except (LookupError, UnicodeError):
-            raise ValueError(f"there is no text encoding {encoding!r:.40}") from None
-        return encoding
-
-
-class Batches(Section):
-    """How the rows of a file or query become periods."""
-
-    by: Literal["time", "rows", "file"] = Field(
-        default="time",
-        description="time: by the column with that role; rows: blocks in their order; file: one period a file, of its name",
-    )
-    every: Every = Field(default="month", description="by time: what a period is; they are named 2013-02, 2013-W05, 2013-Q1 ...")
-    size: int = Field(default=10_000, ge=1, description="by rows: rows of a period")
-    shuffled: int | None = Field(
-        default=None,
-        ge=1,
-        description="by rows: how many rows a sorted file has that is complete; its blocks are drawn by chance, always the same",
-    )
-    hold_newest: bool = Field(default=False, description="leave the newest period out until a later one has begun: the file still grows")
-
-
-class Sql(Section):
-    """Queries. The database's address is a secret: it comes from the environment."""
-
-    url_from: str = Field(description="environment variable that holds the SQLAlchemy URL, e.g. SHOP_DB")
-    rows: str = Field(
-        min_length=1, description="query of the rows, or of everything; may name :period, and its :start and :end (not included)"
-    )
-    outcomes: str | None = Field(default=None, description="query of keys and outcomes; by default they are columns of the rows' query")
-    periods: str | None = Field(
-        default=None, description="query whose first column names the periods, oldest first; by default all rows are read and cut"
-    )
-
-    @field_validator("url_from")
-    @classmethod
-    def no_address(cls, name: str) -> str:
-        """Refuse what is no variable's name, without repeating it: it may be an address with its password."""
-        if not re.fullmatch(VARIABLE, name):
-            raise ValueError("it must be the name of an environment variable (capitals, digits, _), never the address itself")
-        return name
-
-
-class Http(Section):
-    """Files behind http(s)."""
-
-    url: str = Field(description="address; with {period} in it, one file per period")
-    periods: tuple[str, ...] = Field(default=(), description="with {period}: the periods there are, oldest first")
-    sha256: dict[str, str] = Field(default={}, description="checksum of the file of a period, or of `all`; another file is refused")
-    attempts: int = Field(default=5, ge=1, le=20, description="tries before the server counts as unreachable; each waits twice as long")
-    timeout_s: float = Field(default=30.0, gt=0, description="seconds that the server may be silent")
-
-    @field_validator("url")
-    @classmethod
-    def no_login(cls, url: str) -> str:
-        """Refuse a password, without repeating it."""
-        if not re.fullmatch(HTTP, url):
-            raise ValueError("it must be an address that begins with http:// or https://")
-        if re.match(r"\w+://[^/?#]*@", url):
-            raise ValueError("it holds a user or password, and YAML files are committed: take them out, and put them into ~/.netrc")
-        return url
-
-
-class Source(Section):
-    """Where rows and outcomes come from: exactly one of python, file, sql and http."""
-
-    python: str | None = Field(
-        default=None,
-        pattern=MODULE,
-        description="module whose source() has periods(), rows(period) and outcomes(period), e.g. projects.flights",
-    )
-    options: dict[str, JsonValue] = Field(default={}, description="python: keyword arguments of its source(), e.g. horizon_min: 60")
-    file: str | None = Field(
-        default=None, min_length=1, description="CSV or Parquet, relative to the project's folder; inbox/*.csv takes all that fit"
-    )
-    sql: Sql | None = Field(default=None, description="queries")
-    http: Http | None = Field(default=None, description="files behind http(s)")
-    csv: Csv = Field(default=Csv(), description="how CSV files are written")
-    batches: Batches = Field(default=Batches(), description="how rows become periods")
-    row_number: str | None = Field(
-        default=None, description="name for the row's number within its file or query, where the data have no key of their own"
-    )
-    licence: str = Field(default="", description="licence or legal basis of the data; kept with each batch")
-    outcome_lag: int = Field(default=0, ge=0, description="periods between rows and the arrival of their outcomes")
-
-    @model_validator(mode="after")
-    def one_kind(self) -> Source:
-        """Refuse none or several."""
-        given = [kind for kind in ("python", "file", "sql", "http") if getattr(self, kind) is not None]
-        if len(given) != 1:
-            raise ValueError(f"name one of python, file, sql and http{f', not {len(given)}: ' + ', '.join(given) if given else ''}")
-        if self.options and self.python is None:
-            raise ValueError("options are those of a python source")
-        if self.http and ("{period}" in self.http.url) != bool(self.http.periods):
-            raise ValueError("http: {period} in url and the list of periods belong together")
-        if self.batches.by == "file" and self.file is None:
-            raise ValueError("batches: by file needs files")
-        if self.sql and (self.batches.by == "rows" or self.row_number) and not re.search(r"\border\s+by\b", self.sql.rows, re.IGNORECASE):
-            raise ValueError("sql: rows needs ORDER BY where rows are numbered or cut into blocks: a database has no order of its own")
-        return self
-
-    @property
-    def name(self) -> str:
-        """What errors and records call it, without anybody's password."""
-        if self.sql:
-            return f"sql {self.sql.url_from}"
-        if self.http:
-            return self.http.url.partition("?")[0]  # what follows may be a token
-        return self.python or f"file {self.file}"
-
-
-class Column(Section):
-    """One column of the rows or outcomes."""
-
-    type: ColumnType = Field(description="float, int, category, text, timestamp (without a zone) or bool")
-    role: tuple[Role, ...] = Field(default=("info",), description="key, time, entity, protected, feature, outcome, known_later, info")
-    nullable: bool = Field(default=True, description="whether nulls are allowed")
-    format: str | None = Field(default=None, description="text to timestamp, as strptime: %d.%m.%Y; by default ISO 8601")
-    decimal: Literal[".", ","] = Field(default=".", description="text to number: its decimal mark; the other one may group thousands")
-    true_as: tuple[str, ...] = Field(default=(), description="values that mean true; by default true, yes, t, y, 1")
-    false_as: tuple[str, ...] = Field(default=(), description="values that mean false; by default false, no, f, n, 0")
-    description: str = Field(default="", description="what the column means, with its unit")
-
-    @field_validator("format")
-    @classmethod
-    def known_directives(cls, form: str | None) -> str | None:
-        """Refuse what Arrow reads in another way than Python, or not at all."""
-        if odd := sorted(set(re.findall(r"%(.)", form or "")) - set("YmdHMSybBjIp%")):
-            raise ValueError(f"%{odd[0]} cannot be read; there are %Y %y %m %b %B %d %j %H %I %p %M %S")
-        return form
-
-
 class Features(Section):
     """What the model sees, in this order."""
 
     numeric: tuple[str, ...] = Field(description="columns used as numbers")
     categorical: tuple[str, ...] = Field(default=(), description="columns used as categories")
     min_category_rows: int = Field(default=50, ge=1, description="rarer categories share one code with unseen ones")
-
-
-class Expectation(Section):
-    """One Great Expectations check, free of ids."""
-
-    type: str = Field(description="the expectation's name, e.g. expect_column_values_to_be_between")
-    kwargs: dict[str, JsonValue] = Field(default={}, description="its arguments, as Great Expectations names them")
-    severity: Literal["critical", "warning", "info"] = Field(default="critical", description="critical rejects the batch")
-    quarantine: bool = Field(default=False, description="rows that fail go to quarantine; the batch stays within its budget")
-    table: Literal["rows", "outcomes"] = Field(default="rows", description="which table is checked")
-    note: str = Field(default="", description="why")
-
-
-class Expectations(Section):
-    """What a batch must be. Schema, types, nulls and the key are checked from `columns`; these come on top."""
-
-    min_rows: int = Field(default=1, ge=1, description="a batch with fewer rows is rejected: most checks hold on no rows")
-    max_rows: int | None = Field(default=None, description="a batch with more rows is rejected")
-    quarantine_budget: Share = Field(default=0.01, description="largest share of rows in quarantine; above it the batch is rejected whole")
-    freshness: bool = Field(default=True, description="every row's time must lie in its period")
-    suite: tuple[Expectation, ...] = Field(default=(), description="the checks")
-
-    @model_validator(mode="after")
-    def limits_fit(self) -> Expectations:
-        """Refuse limits that no batch can keep."""
-        if self.max_rows is not None and self.max_rows < self.min_rows:
-            raise ValueError(f"max_rows {self.max_rows} is below min_rows {self.min_rows}")
-        return self
 
 
 class Split(Section):
@@ -418,7 +232,7 @@ class Project(Section):
         if not self.key:
             problems.append("columns: one or more columns need role key")
         problems += self._time_problems()
-        problems += self._name_problems() + self._drift_problems()
+        problems += self._name_problems() + self._drift_problems() + self._repair_problems()
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -438,6 +252,27 @@ class Project(Section):
                 problems.append(f"monitoring.drift: {name} is a timestamp; compare a column derived from it")
         if len(named) > MOST_COMPARED:
             problems.append(f"monitoring.drift: {len(named)} columns, at most {MOST_COMPARED} are compared")
+        return problems
+
+    def _repair_problems(self) -> list[str]:
+        """Columns that repairs look at beside their own."""
+        problems = []
+        for name, column in self.columns.items():
+            if (repair := column.repair) is None or repair.convert is None:
+                continue
+            by, of = repair.convert.by, f"columns.{name}.repair.convert"
+            beside = self.row_columns if name in self.row_columns else self.outcome_columns
+            if by not in self.columns:
+                problems.append(f"{of}: {by} is not declared under columns{nearest(by, self.columns)}")
+            elif by not in beside or self.columns[by].type not in ("category", "text") or "protected" in self.columns[by].role:
+                problems.append(f"{of}: {by} must be a category or text of the same table, and not protected")
+        if (said := self.expectations.duplicates) and said.of is not None:
+            if said.of not in self.columns:
+                problems.append(f"expectations.duplicates: {said.of} is not declared under columns{nearest(said.of, self.columns)}")
+            elif self.columns[said.of].type not in ("float", "int", "timestamp"):
+                problems.append(
+                    f"expectations.duplicates: {said.of} is a {self.columns[said.of].type}; a number or timestamp is greater or less"
+                )
         return problems
 
     def _task_problems(self) -> list[str]:

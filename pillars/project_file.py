@@ -10,7 +10,8 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
-from pillars.config import SHAPES, Project, Section, nearest
+from pillars.config import SHAPES, Project, nearest
+from pillars.config_data import Section
 from pillars.errors import ConfigInvalid, StoreUnavailable, UnknownName
 
 NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)

@@ -91,8 +91,22 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Treatment:
+    """What a declared rule did: `rows` whose value of `column` it changed, flagged (`outliers`), or set aside (`duplicates`)."""
+
+    table: Literal["rows", "outcomes"]
+    column: str
+    rule: str
+    rows: int
+    detail: str
+
+
+@dataclass(frozen=True)
 class Validation:
-    """A batch held against its expectations. `decision` is over the batch, row by row failures go to quarantine."""
+    """A batch held against its expectations. `decision` is over the batch, row by row failures go to quarantine.
+
+    `treatments` were done before; `repaired` counts rows with one repair or more.
+    """
 
     project: str
     period: str
@@ -101,6 +115,8 @@ class Validation:
     checks: tuple[Check, ...]
     decision: Decision
     page: str = ""  # path of the HTML page, relative to `var`
+    treatments: tuple[Treatment, ...] = ()
+    repaired: int = 0
 
 
 @dataclass(frozen=True)
@@ -117,6 +133,7 @@ class Prepared:
     quarantine_path: str  # empty when no row was quarantined
     kept_at: str  # where a rejected batch is kept whole; empty when accepted
     validation: Validation
+    flagged_path: str = ""  # keys and values of the outliers; empty when there are none, or no rule
 
 
 @dataclass(frozen=True)
@@ -146,6 +163,8 @@ class Batch:
     page: str = ""
     kept_at: str = ""
     collected: Collected | None = None  # what the source gave; None in records of earlier releases
+    repaired: int = 0  # rows that a declared rule put right
+    quarantine_path: str = ""  # of rows and outcomes that were set aside, relative to `var`; empty when there are none
 
 
 @dataclass(frozen=True)

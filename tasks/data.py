@@ -29,4 +29,6 @@ def publish(opened: Opened, collected: Collected, prepared: Prepared) -> Batch:
         page=checked.page,
         kept_at=prepared.kept_at,
         collected=collected,
+        repaired=checked.repaired,
+        quarantine_path=prepared.quarantine_path,
     )

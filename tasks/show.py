@@ -22,7 +22,7 @@ def validation(checked: Validation) -> None:
         }
         for c in sorted(checked.checks, key=lambda c: c.status == "passed")
     ]
-    counts = f"Rows {checked.rows}, quarantined {checked.quarantined}."
+    counts = f"Rows {checked.rows}, quarantined {checked.quarantined}, repaired {checked.repaired}."
     head = f"{SAID[checked.decision.outcome]}: {checked.decision.reason}. {counts} Page: `var/{checked.page}`"
     create_table_artifact(rows, key=_key("validation", checked.project), description=head)
 

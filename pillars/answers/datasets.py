@@ -30,6 +30,7 @@ class Dataset:
     periods: tuple[str, ...]
     source: str
     quarantined: dict[str, int]  # rows by period, where there are any
+    repaired: dict[str, int]  # the same of rows that a declared rule put right
     models: tuple[str, ...]
     candidates: tuple[str, ...]
     scored: tuple[str, ...]  # periods that were scored from it
@@ -84,6 +85,7 @@ def _dataset(stores: Stores, version: DataVersion, made: int, told: History) -> 
         periods=version.periods,
         source=versions.source(stores, version),
         quarantined={b.period: b.quarantined for b in batches if b.quarantined},
+        repaired={b.period: b.repaired for b in batches if b.repaired},
         models=tuple(f"v{number}" for number, model in sorted(told.versions().items()) if model.data_version == version.id),
         candidates=tuple(c.period for c in told.chapters if c.candidate and c.candidate.data_version == version.id),
         scored=tuple(c.period for c in told.chapters if c.scored and c.scored.rows and c.scored.data_version == version.id),

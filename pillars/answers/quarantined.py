@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from pillars.answers.history import facts_of
-from pillars.data.cleaning import prepared_name
 from pillars.data.parquet import read_parquet
 from pillars.errors import StoreUnavailable, UnknownName
 from pillars.monitoring.ledger import Entry, Ledger
@@ -45,7 +44,7 @@ def held(stores: Stores, project: str, period: str | None = None) -> tuple[Held,
     """
     newest = {str(entry.inputs["period"]): entry for entry in Ledger(stores).entries(project, "ingest")}
     found = {name: facts_of(entry, Batch) for name, entry in sorted(newest.items())}
-    aside = [name for name, batch in found.items() if not batch.decision or batch.quarantined]
+    aside = [name for name, batch in found.items() if not batch.decision or batch.quarantine_path]
     if period is not None and period not in aside:
         raise UnknownName("period with rows in quarantine", period, aside)
     return tuple(_held(stores, newest[name], found[name]) for name in aside if period in (None, name))
@@ -67,13 +66,12 @@ def rows(stores: Stores, what: Held) -> pa.Table:
 
 
 def _held(stores: Stores, entry: Entry, batch: Batch) -> Held:
-    came, rules = [entry.inputs[name] for name in ("rows", "outcomes")], str(entry.inputs["rules"])
+    rules = str(entry.inputs["rules"])
     if not batch.decision:
         what = Held(batch.project, batch.period, True, 0, {}, batch.kept_at, rules, batch.collected)
         count = rows(stores, what).num_rows
         return replace(what, rows=count, reasons={entry.reason: count})
-    name = prepared_name(batch.project, batch.period, str(came[0]), None if came[1] is None else str(came[1]), rules)
-    what = Held(batch.project, batch.period, False, 0, {}, f"quarantine/{name}.parquet", rules, batch.collected)
+    what = Held(batch.project, batch.period, False, 0, {}, batch.quarantine_path, rules, batch.collected)
     table = rows(stores, what)
     counts = Counter(reason for reasons in table["reasons"].to_pylist() for reason in reasons)
     return replace(what, rows=table.num_rows, reasons=dict(counts.most_common()))

@@ -3,7 +3,8 @@
 collection   source, contract, collection: a source opened (`sources/` has those that need no code), held to its promises, kept in `raw/`
 beginning    dialect, profiling, aim, proposal: how a file is written, its columns, what is asked of it, a first YAML (`pillars init`)
 validation   suite, validation, validation_page, hollow: the checks, Great Expectations, its page, columns that came empty
-cleaning     parsing, schema, cleaning, quarantine: text read as declared, types, the judged batch, rows that are set aside
+repair       parsing, schema, repairing: text read as declared, types, declared repairs, winners of a key, outliers
+cleaning     cleaning, quarantine: the judged batch, rows that are set aside
 versions     versions, comparison, record, branch, pinned: data versions, two side by side, `data.dvc`, their git branch, the pin
 storage      objects, parquet: DVC's cache and remote, tables as files
 privacy      privacy: protected columns as keyed pseudonyms

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pillars.config import Column, Loss, Task
+from pillars.config import Loss, Task
+from pillars.config_data import Column
 from pillars.data.parsing import values_of, words_of
 from pillars.data.profiling import Profile, Seen
 from pillars.errors import ColumnUnfit

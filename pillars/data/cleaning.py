@@ -14,20 +14,21 @@ from pillars.config import Project
 from pillars.data import validation_page
 from pillars.data.collection import read_collected
 from pillars.data.parquet import joined, write_parquet
-from pillars.data.parsing import parse
-from pillars.data.quarantine import ORPHAN, failing, split, unmatched
+from pillars.data.parsing import Unread, parse
+from pillars.data.quarantine import BEATEN, ORPHAN, failing, split, unmatched, with_reason
+from pillars.data.repairing import losers, outliers, repair
 from pillars.data.schema import alike, conform
 from pillars.data.suite import Kind
 from pillars.data.validation import Masks, validate
 from pillars.errors import SourceBroken
 from pillars.stores import Stores, write_atomically
-from pillars.vocabulary import Check, Collected, Decision, Prepared, Validation
+from pillars.vocabulary import Check, Collected, Decision, Prepared, Treatment, Validation
 
 RULES = ("columns", "expectations")  # sections of the YAML that a batch is checked by
 
 
 def prepare(stores: Stores, project: Project, collected: Collected) -> Prepared:
-    """Check a collected batch, judge it, and write what is kept (sorted by key), what is quarantined with its reasons, and the page.
+    """Repair, check and judge a collected batch; write what is kept (sorted by key), what is set aside with its reasons, and the page.
 
     A pure function of the collected bytes and the project's columns and expectations: written again, all files are the same.
     A batch that is refused is kept whole under `rejected/`.
@@ -37,27 +38,41 @@ def prepare(stores: Stores, project: Project, collected: Collected) -> Prepared:
         ConfigInvalid: an expectation that Great Expectations does not know.
     """
     came = _read(stores, project, collected)
-    read = {kind: _typed(project, kind, table) for kind, table in came.items()}
-    rows, outcomes = read["rows"].table, read["outcomes"].table if "outcomes" in read else None
+    ready = {kind: _ready(project, kind, table) for kind, table in came.items()}
+    rows, outcomes = ready["rows"].table, ready["outcomes"].table if "outcomes" in ready else None
     if outcomes is not None:
         outcomes = alike(outcomes, rows, project.key)
     checks, masks = validate(project, collected.period, rows, outcomes, collected.outcomes_period)
-    for kind, typed in read.items():
-        masks[kind].update(typed.unread)
-        checks += _unread(kind, typed)
+    for kind, made in ready.items():
+        for unread in made.unread:
+            masks[kind][unread.reason] = masks[kind].get(unread.reason, unread.rows) | unread.rows
+        checks += _unread(kind, made)
     bad = failing(masks["rows"], rows.num_rows)
     decision = judge(project, checks, masks, rows, outcomes)
     if decision and outcomes is not None and collected.outcomes_period == collected.period:
         lonely = unmatched(project.key, rows, bad, outcomes)
         decision = judge(project, checks, {**masks, "outcomes": {**masks["outcomes"], ORPHAN: lonely[ORPHAN]}}, rows, outcomes)
         masks["outcomes"].update(lonely)
-    validation = Validation(project.project, collected.period, rows.num_rows, int(bad.sum()), checks, decision)
+    repaired = int((ready["rows"].changed & ~bad).sum())
+    if repaired and decision:
+        decision = replace(decision, reason=f"{decision.reason}; {repaired:,} rows repaired")
+    validation = Validation(
+        project=project.project,
+        period=collected.period,
+        rows=rows.num_rows,
+        quarantined=int(bad.sum()),
+        checks=checks,
+        decision=decision,
+        treatments=tuple(treatment for made in ready.values() for treatment in made.treatments),
+        repaired=repaired,
+    )
     validation = replace(validation, page=validation_page.write_page(stores, validation))
-    rules = project.section_digest(*RULES)
-    name = prepared_name(project.project, collected.period, collected.rows_sha256, collected.outcomes_sha256, rules)
+    name = f"{project.project}/{collected.period}-{_digest(project, collected)}"
     if not decision:
         return _write_rejected(stores, collected, validation, name)
-    return _write_prepared(stores, project, collected, validation, name, {"rows": rows, "outcomes": outcomes}, came, masks)
+    if outcomes is not None:
+        ready["outcomes"] = replace(ready["outcomes"], table=outcomes)
+    return _write_prepared(stores, project, collected, validation, name, ready, masks)
 
 
 def judge(project: Project, checks: tuple[Check, ...], masks: Masks, rows: pa.Table, outcomes: pa.Table | None) -> Decision:
@@ -88,11 +103,19 @@ def _first(said: list[str], most: int) -> str:
 
 
 @dataclass(frozen=True)
-class _Typed:
-    """A table in its declared types, and which rows (n,) hold a value that cannot be read, by reason."""
+class _Ready:
+    """A table of n rows, ready to be checked: in its declared types, repaired, one row per key where a winner is declared.
+
+    `came` are the same rows as they came, `changed` (n,) those that were repaired, `beaten` those that lost to another of their key.
+    """
 
     table: pa.Table
-    unread: dict[str, np.ndarray]
+    came: pa.Table
+    unread: tuple[Unread, ...]
+    changed: np.ndarray
+    treatments: tuple[Treatment, ...]
+    beaten: pa.Table
+    flagged: pa.Table
 
 
 def _read(stores: Stores, project: Project, collected: Collected) -> dict[Kind, pa.Table]:
@@ -103,31 +126,44 @@ def _read(stores: Stores, project: Project, collected: Collected) -> dict[Kind, 
     return came
 
 
-def _typed(project: Project, kind: Kind, table: pa.Table) -> _Typed:
+def _ready(project: Project, kind: Kind, came: pa.Table) -> _Ready:
     """Code gives types, which are held to what is declared; files and queries give what they have, which is read as declared."""
-    unread: dict[str, np.ndarray] = {}
+    unread: tuple[Unread, ...] = ()
+    table = came
     if project.source.python is None:
         table, unread = parse(project, table)
-    return _Typed(conform(project, table, project.row_columns if kind == "rows" else project.outcome_columns), unread)
+    table = conform(project, table, project.row_columns if kind == "rows" else project.outcome_columns)
+    if project.source.python is not None:
+        came = table
+    repaired = repair(project, kind, table)
+    unread, table, changed, treatments = unread + repaired.unread, repaired.table, repaired.changed, repaired.treatments
+    beaten = came.slice(0, 0)
+    if rule := project.expectations.duplicates:
+        lost = losers(rule, project.key, table)
+        said = f"{rule.keep} {rule.of}" if rule.of else rule.keep
+        treatments += (Treatment(kind, ", ".join(project.key), "duplicates", int(lost.sum()), f"the {said} of a key is kept"),)
+        stays = pa.array(~lost)
+        beaten, came, table, changed = came.filter(pa.array(lost)), came.filter(stays), table.filter(stays), changed[~lost]
+        unread = tuple(one for each in unread if (one := replace(each, rows=each.rows[~lost])).rows.any())
+    far, flagged = outliers(project, kind, table)
+    return _Ready(table, came, unread, changed, treatments + far, beaten, flagged)
 
 
-def _unread(kind: Kind, typed: _Typed) -> tuple[Check, ...]:
+def _unread(kind: Kind, ready: _Ready) -> tuple[Check, ...]:
     """What cannot be read, as checks beside the others."""
-    table, where = typed.table, "" if kind == "rows" else "outcomes: "
     return tuple(
         Check(
             expectation="values_can_be_read",
-            column=where + reason.partition(" is no ")[0],
+            column=("" if kind == "rows" else "outcomes: ") + one.column,
             severity="critical",
             quarantine=True,
             status="failed",
-            unexpected=int(mask.sum()),
-            unexpected_share=_mean(mask),
+            unexpected=int(one.rows.sum()),
+            unexpected_share=_mean(one.rows),
             observed="",
-            detail=reason,
+            detail=one.reason,
         )
-        for reason, mask in typed.unread.items()
-        if table.num_rows
+        for one in ready.unread
     )
 
 
@@ -179,9 +215,10 @@ def _say(check: Check) -> str:
     return f"{what} could not run ({check.detail})" if check.status == "could_not_run" else f"{what} failed{seen}"
 
 
-def prepared_name(project: str, period: str, rows_sha256: str, outcomes_sha256: str | None, rules: str) -> str:
-    """What the files of a prepared batch are named by: the project, the period, and 16 hex characters of what it follows from."""
-    return f"{project}/{period}-{hashlib.sha256(json.dumps([rows_sha256, outcomes_sha256, rules]).encode()).hexdigest()[:16]}"
+def _digest(project: Project, collected: Collected) -> str:
+    """What a prepared batch follows from, as 16 hex characters."""
+    parts = [collected.rows_sha256, collected.outcomes_sha256, project.section_digest(*RULES)]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def _write_rejected(stores: Stores, collected: Collected, validation: Validation, name: str) -> Prepared:
@@ -210,8 +247,7 @@ def _write_prepared(
     collected: Collected,
     validation: Validation,
     name: str,
-    tables: dict[Kind, pa.Table | None],
-    came: Mapping[Kind, pa.Table],
+    ready: Mapping[Kind, _Ready],
     masks: Masks,
 ) -> Prepared:
     """Write kept rows and outcomes, and what is set aside.
@@ -221,12 +257,14 @@ def _write_prepared(
     """
     kept: dict[str, int] = {}
     aside: list[pa.Table] = []
-    for kind, mask in masks.items():
-        if (table := tables[kind]) is not None:
-            good, bad = split(kind, table, mask, table if project.source.python else came[kind])
-            write_parquet(stores.var / f"staging/{name}/{kind}.parquet", good.sort_by([(k, "ascending") for k in project.key]))
-            kept[kind] = good.num_rows
-            aside.append(bad)
+    for kind, made in ready.items():
+        good, bad = split(kind, made.table, masks[kind], made.came)
+        write_parquet(stores.var / f"staging/{name}/{kind}.parquet", good.sort_by([(k, "ascending") for k in project.key]))
+        kept[kind] = good.num_rows
+        aside += [bad, with_reason(kind, made.beaten, BEATEN)]
+    flagged = [made.flagged for made in ready.values() if made.flagged.num_rows]
+    if flagged:
+        write_parquet(stores.var / f"flagged/{name}.parquet", joined(flagged))
     quarantined = joined([part for part in aside if part.num_rows] or aside[:1])
     if collected.rows + collected.outcomes != sum(kept.values()) + quarantined.num_rows:
         books = f"{collected.rows} rows and {collected.outcomes} outcomes came in, {kept} were kept, {quarantined.num_rows} set aside"
@@ -244,4 +282,5 @@ def _write_prepared(
         quarantine_path=f"quarantine/{name}.parquet" if quarantined.num_rows else "",
         kept_at="",
         validation=validation,
+        flagged_path=f"flagged/{name}.parquet" if flagged else "",
     )

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pillars.config import Project
 from pillars.data.parquet import parquet_bytes
-from pillars.data.parsing import parse
+from pillars.data.parsing import Unread, parse
 from pillars.data.schema import conform, conforms
 from pillars.data.source import FAULTS, Source, ask, periods
 from pillars.errors import PillarsError
@@ -76,13 +75,13 @@ def _refused(source: Source) -> str:
 
 def _tables(project: Project, source: Source, period: str, given: list[Tables]) -> str:
     rows, outcomes = ask(project, source, "rows", period), ask(project, source, "outcomes", period)
-    unread: dict[str, np.ndarray] = {}
+    unread: tuple[Unread, ...] = ()
     if project.source.python is None:
         rows, unread = parse(project, rows)
         outcomes, more = parse(project, outcomes)
-        unread |= more
+        unread += more
     given.append((conform(project, rows, project.row_columns), conform(project, outcomes, project.outcome_columns)))
-    return "; ".join(f"{reason} in {int(mask.sum())} of {len(mask)} rows" for reason, mask in unread.items())
+    return "; ".join(f"{one.reason} in {int(one.rows.sum())} of {len(one.rows)} rows" for one in unread)
 
 
 def _columns(project: Project, period: str, rows: pa.Table, outcomes: pa.Table) -> Iterator[str]:

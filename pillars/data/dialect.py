@@ -6,7 +6,7 @@ import csv
 import io
 from pathlib import Path
 
-from pillars.config import Csv
+from pillars.config_data import Csv
 from pillars.data.sources.tables import COLUMNAR, PACKED, unpacked
 from pillars.errors import StoreUnavailable
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pillars.config import Column, Project
+from pillars.config import Project
+from pillars.config_data import Column
 from pillars.data.schema import conforms, doubles, stored_type
 
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
@@ -22,15 +24,21 @@ TRUE, FALSE = ("true", "yes", "t", "y", "1"), ("false", "no", "f", "n", "0")  # 
 EXACT = 2**53  # whole floats up to here are the integer that was meant
 
 
-def parse(project: Project, table: pa.Table) -> tuple[pa.Table, dict[str, np.ndarray]]:
-    """`table` with each declared column in its declared type, and which rows hold a value that cannot be read, by reason.
+@dataclass(frozen=True)
+class Unread:
+    """Rows (n,) whose value of a column cannot be read as declared, bool, and why."""
+
+    column: str
+    reason: str
+    rows: np.ndarray
+
+
+def parse(project: Project, table: pa.Table) -> tuple[pa.Table, tuple[Unread, ...]]:
+    """`table`, in its order, with each declared column in its declared type, and which rows hold a value that cannot be read.
 
     Such a value becomes null here; its row belongs into quarantine as it came. Protected and undeclared columns stay as they are.
-
-    Returns:
-        The table, in its order, and masks of bool (rows,).
     """
-    unread: dict[str, np.ndarray] = {}
+    unread: list[Unread] = []
     for at, name in enumerate(table.column_names):
         column = project.columns.get(name)
         if column is None:
@@ -42,9 +50,9 @@ def parse(project: Project, table: pa.Table) -> tuple[pa.Table, dict[str, np.nda
             blank = _blank(given)
             mask = pc.and_(lost, pc.invert(blank)).to_numpy(zero_copy_only=False)
             if mask.any():
-                unread[f"{name} is no {column.type}"] = mask
+                unread.append(Unread(name, f"{name} is no {column.type}", mask))
         table = table.set_column(at, name, values)
-    return table, unread
+    return table, tuple(unread)
 
 
 def values_of(column: Column, given: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pillars.config import Column, ColumnType, Task
+from pillars.config import Task
+from pillars.config_data import Column, ColumnType
 from pillars.data.parsing import FALSE, TRUE, values_of
 
 SAMPLE = 50_000  # rows that guesses about values look at; counts are over all

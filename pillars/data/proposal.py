@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pillars.config import MOST_COMPARED, Batches, Csv, Every, Task
+from pillars.config import MOST_COMPARED, Task
+from pillars.config_data import Batches, Csv, Every
 from pillars.data.aim import LOSS, Aim, aim_at, look_at
 from pillars.data.parsing import FALSE, TRUE
 from pillars.data.profiling import TELLING, Profile, Seen, is_key, looks_like_a_key, looks_personal, telling

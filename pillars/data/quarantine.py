@@ -7,6 +7,7 @@ import pyarrow as pa
 
 ORPHAN = "no such row"  # an outcome without a row: a fault of the outcomes
 UNWANTED = "its row is in quarantine"  # an outcome that only follows its row
+BEATEN = "another row of its key is kept"  # by the declared rule: no fault of the batch
 
 
 def failing(masks: dict[str, np.ndarray], rows: int) -> np.ndarray:
@@ -22,9 +23,17 @@ def split(kind: str, table: pa.Table, masks: dict[str, np.ndarray], came: pa.Tab
     bad = failing(masks, table.num_rows)
     at = np.flatnonzero(bad)
     reasons = [[reason for reason, mask in masks.items() if mask[i]] for i in at]
-    aside = came.take(pa.array(at, pa.int64()))
-    aside = aside.append_column("quarantined_from", pa.array([kind] * len(at), pa.string()))
-    return table.filter(pa.array(~bad)), aside.append_column("reasons", pa.array(reasons, pa.list_(pa.string())))
+    return table.filter(pa.array(~bad)), _aside(kind, came.take(pa.array(at, pa.int64())), reasons)
+
+
+def with_reason(kind: str, rows: pa.Table, reason: str) -> pa.Table:
+    """Rows that are all set aside for one reason, as `split` has them."""
+    return _aside(kind, rows, [[reason]] * rows.num_rows)
+
+
+def _aside(kind: str, rows: pa.Table, reasons: list[list[str]]) -> pa.Table:
+    rows = rows.append_column("quarantined_from", pa.array([kind] * rows.num_rows, pa.string()))
+    return rows.append_column("reasons", pa.array(reasons, pa.list_(pa.string())))
 
 
 def unmatched(key: tuple[str, ...], rows: pa.Table, bad: np.ndarray, outcomes: pa.Table) -> dict[str, np.ndarray]:

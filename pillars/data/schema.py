@@ -5,7 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pillars.config import Column, Project
+from pillars.config import Project
+from pillars.config_data import Column
 
 ARROW = {
     "float": pa.float64(),

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from pillars.config import Column, Expectation, Project
+from pillars.config import Project
+from pillars.config_data import Column, Expectation
 from pillars.errors import ConfigInvalid
 from pillars.periods import span
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from pillars.config import Expectation, Project
+from pillars.config import Project
+from pillars.config_data import Expectation
 from pillars.data.hollow import hollow
 from pillars.data.schema import conform, conforms
 from pillars.data.suite import Kind, expectations

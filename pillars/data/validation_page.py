@@ -6,6 +6,17 @@ from pillars.stores import Stores, write_atomically
 from pillars.vocabulary import Check, Validation
 
 WORDS = {"failed": "failed", "could_not_run": "could not run", "quarantined": "quarantined", "passed": "passed"}  # worst first
+DID = {
+    "null_as": "read as no value",
+    "trim": "blanks taken away",
+    "case": "case",
+    "values": "spelling",
+    "convert": "unit",
+    "clip": "clipped",
+    "fill": "filled",
+    "duplicates": "set aside for another row of its key",
+    "outliers": "flagged as an outlier, kept",
+}
 WEIGHT = {"critical": 0, "warning": 1, "info": 2}
 
 
@@ -24,7 +35,7 @@ def page(validation: Validation) -> str:
     return (
         Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
         .from_string(TEMPLATE)
-        .render(v=validation, checks=checks, tally=_tally(validation.checks), word=_word, words=WORDS, percent=_percent)
+        .render(did=DID, v=validation, checks=checks, tally=_tally(validation.checks), word=_word, words=WORDS, percent=_percent)
     )
 
 
@@ -58,6 +69,7 @@ TEMPLATE = """<!doctype html>
 body { margin: 0; background: var(--ground); color: var(--ink); font: 15px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
 main { max-width: 1120px; margin: 0 auto; padding: 32px 20px 64px; }
 h1 { font-size: 24px; margin: 0 0 16px; font-weight: 650; }
+h2 { font-size: 17px; margin: 28px 0 12px; font-weight: 600; }
 h1 small { color: var(--soft); font-weight: 400; font-size: 16px; margin-left: 8px; }
 .verdict { background: var(--card); border: 1px solid var(--line); border-left: 5px solid var(--tone); border-radius: 8px;
   padding: 14px 18px; overflow-wrap: anywhere; }
@@ -88,6 +100,9 @@ code { font: 13px ui-monospace, "DejaVu Sans Mono", monospace; }
 <section class="figures">
 <div><strong>{{ "{:,}".format(v.rows) }}</strong><span>rows</span></div>
 <div><strong>{{ "{:,}".format(v.quarantined) }}</strong><span>rows failing a row check</span></div>
+{% if v.treatments %}
+<div><strong>{{ "{:,}".format(v.repaired) }}</strong><span>rows repaired</span></div>
+{% endif %}
 {% for word, count in tally.items() %}
 <div><strong{% if count and word != "passed" %} style="color: var(--{{ word }})"{% endif %}>{{ count }}</strong>
 <span>checks {{ "with rows to quarantine" if word == "quarantined" else words[word] }}</span></div>
@@ -109,6 +124,20 @@ code { font: 13px ui-monospace, "DejaVu Sans Mono", monospace; }
 </tbody>
 </table>
 </div>
+{% if v.treatments %}
+<h2>What declared rules did before</h2>
+<div class="scroll">
+<table>
+<thead><tr><th>rule</th><th>column</th><th class="n">rows</th><th>as declared</th></tr></thead>
+<tbody>
+{% for t in v.treatments %}
+<tr><td>{{ did[t.rule] }}</td><td>{{ "outcomes: " if t.table == "outcomes" }}{{ t.column }}</td>
+<td class="n">{{ "{:,}".format(t.rows) }}</td><td>{{ t.detail }}</td></tr>
+{% endfor %}
+</tbody>
+</table>
+</div>
+{% endif %}
 </main>
 </body>
 </html>

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pillars.config import Column, Source
+from pillars.config_data import Column, Source
 
 PAGE = Path(__file__).parents[2] / "docs" / "sources.md"
 BLOCKS = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)]

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pillars.config import Batches, Every, Project
+from pillars.config import Project
+from pillars.config_data import Batches, Every
 from pillars.data.parsing import values_of
 from pillars.errors import SourceBroken
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from pillars import periods
-from pillars.config import Csv, Project
+from pillars.config import Project
+from pillars.config_data import Csv
 from pillars.data.parquet import joined
 from pillars.data.sources.cutting import cut, numbered, without_newest
 from pillars.data.sources.roles import Roles

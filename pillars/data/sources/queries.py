@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pillars.config import Project, Sql
+from pillars.config import Project
+from pillars.config_data import Sql
 from pillars.data.parquet import joined
 from pillars.data.schema import doubles
 from pillars.data.sources.cutting import cut, numbered, without_newest

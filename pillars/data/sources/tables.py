@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv as pc_csv
 import pyarrow.parquet as pq
 
-from pillars.config import Csv
+from pillars.config_data import Csv
 from pillars.errors import SourceBroken, StoreUnavailable
 
 ARROW = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from pillars.config import Http, Project
+from pillars.config import Project
+from pillars.config_data import Http
 from pillars.data.sources.cutting import cut, numbered, without_newest
 from pillars.data.sources.fetching import Remote
 from pillars.data.sources.roles import Roles

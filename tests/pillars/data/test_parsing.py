@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pillars.config import Column
+from pillars.config_data import Column
 from pillars.data.parsing import parse, values_of
 from pillars.data.schema import doubles
 from tests.pillars.data.batches import CANARY, project
@@ -145,7 +145,7 @@ def test_rows_with_unreadable_values_are_named_by_column_and_protected_ones_are_
     table = pa.table({"weight_kg": ["1.5", "heavy", " ", None], "stops": ["1", "2", "x", "4"], "person": [CANARY, "1", None, "x"]})
     found, unread = parse(project(), table)
     assert found["weight_kg"].to_pylist() == [1.5, None, None, None]
-    assert {reason: mask.tolist() for reason, mask in unread.items()} == {
+    assert {one.reason: one.rows.tolist() for one in unread} == {
         "weight_kg is no float": [False, True, False, False],
         "stops is no int": [False, False, True, False],
     }

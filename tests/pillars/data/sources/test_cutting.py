@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pillars.config import Every
+from pillars.config_data import Every
 from pillars.data.sources.cutting import cut, names_of, numbered
 from pillars.errors import SourceBroken
 from pillars.periods import last_second, span

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pillars.config import Csv
+from pillars.config_data import Csv
 from pillars.data.sources.tables import read_table
 from pillars.errors import SourceBroken, StoreUnavailable
 
