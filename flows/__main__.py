@@ -276,6 +276,40 @@ def diff(project: str, old: str | None, new: str, as_json: bool) -> None:
 
 @data.command()
 @PROJECT
+@click.argument("version", default="newest")
+@click.option("--to", type=click.Path(file_okay=False, path_type=Path), help="Folder for the files (var/checkouts/... if not named).")
+@click.option("--verify", is_flag=True, help="First hash both copies of every file, and mend a bad one from the other.")
+@JSON
+def checkout(project: str, version: str, to: Path | None, verify: bool, as_json: bool) -> None:
+    """Write the files of a data version into a folder."""
+    from flows import data_commands
+
+    data_commands.checkout(project, version, to, verify=verify, as_json=as_json)
+
+
+@data.command()
+@PROJECT
+@click.argument("version", default="newest")
+@JSON
+def audit(project: str, version: str, as_json: bool) -> None:
+    """Hold a data version against the rules of today, and both copies of its files against their hashes; exit 1 when one does not hold."""
+    from flows import data_commands
+
+    sys.exit(data_commands.audit(project, version, as_json))
+
+
+@data.command()
+@PROJECT
+@JSON
+def revisions(project: str, as_json: bool) -> None:
+    """Periods that came again with other rows, and which models and predictions rest on the rows they had before."""
+    from flows import data_commands
+
+    data_commands.revisions(project, as_json=as_json)
+
+
+@data.command()
+@PROJECT
 @click.argument("period", required=False)
 @JSON
 def source(project: str, period: str | None, as_json: bool) -> None:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flows import terminal
-from pillars.errors import ConfigInvalid, PillarsError, UnknownName
+from pillars.errors import ConfigInvalid, DataCorrupt, PillarsError, UnknownName
 from pillars.stores import Stores, write_atomically
 
 if TYPE_CHECKING:
     from pillars.answers.quarantined import Held
     from pillars.config import Project
     from pillars.data.comparison import Change
+    from pillars.data.objects import Damage
 
 
 def init(file: Path, name: str | None, wishes: dict[str, Any], *, force: bool, as_json: bool) -> None:
@@ -126,6 +127,65 @@ def _tell(change: Change) -> None:
         click.echo(f"    {moved.column}: {moved.rows:,} values differ; distance of its distributions {moved.distance:.4f}")
     if change.keys:
         click.echo(f"    such as {'; '.join(change.keys)}")
+
+
+def checkout(project: str, version: str, to: Path | None, *, verify: bool, as_json: bool) -> None:
+    """Write a version's files. Raises: UnknownName, DataCorrupt, StoreUnavailable."""
+    from pillars import answers
+    from pillars.data import versions
+
+    stores, opened = _opened(project)
+    chosen = answers.resolve(stores, opened, version)
+    damage = versions.verify(stores, chosen) if verify else ()
+    if lost := next((one for one in damage if not one.mended), None):
+        raise DataCorrupt(lost.name, lost.md5, lost.found or "no file")
+    folder = to or stores.folder("checkouts", opened.project, chosen.id[:12])
+    paths = versions.checkout(stores, chosen, folder)
+    if as_json:
+        told = {"project": opened.project, "version": chosen.id, "files": [str(path) for path in paths]}
+        click.echo(json.dumps(told | {"damage": [asdict(one) for one in damage]}, indent=2))
+        return
+    for one in damage:
+        click.echo(_damaged(one))
+    checked = f"; {2 * len(paths) + 2} copies hashed, {len(damage)} bad" if verify else ""
+    click.echo(f"{chosen.id}: {len(paths)} files, {chosen.size_bytes:,} bytes in {folder}{checked}")
+
+
+def audit(project: str, version: str, as_json: bool) -> int:
+    """Print what does not hold; 0 when all does, else 1. Raises: UnknownName, DataCorrupt."""
+    _, opened = _opened(project)
+    found = terminal.perform("audit", {"project": opened.project, "version": version})
+    if as_json:
+        click.echo(json.dumps(asdict(found), indent=2))
+    else:
+        for one in found.damage:
+            click.echo(_damaged(one))
+        for each in found.periods:
+            holds = "holds " if each.period not in found.refused else "BROKEN"
+            click.echo(f"{holds}  {each.period}  {each.decision.reason}  var/{each.page}")
+    return 0 if found.sound else 1
+
+
+def revisions(project: str, *, as_json: bool) -> None:
+    """Print the revisions, two lines each."""
+    from pillars.answers.revisions import revisions
+
+    stores, opened = _opened(project)
+    found = revisions(stores, opened)
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in found], indent=2))
+        return
+    if not found:
+        click.echo("no period came again with other rows")
+    for one in found:
+        click.echo(f"{one.period}  {one.at[:19]}  {one.rows_before:,} -> {one.rows:,} rows  {one.old[:12]} -> {one.new[:12]}")
+        click.echo(f"    fitted on the former rows: {', '.join(one.models) or 'no model'}")
+        click.echo(f"    predicted from them: {', '.join(f'var/{path}' for path in one.predictions) or 'nothing'}")
+
+
+def _damaged(one: Damage) -> str:
+    state = f"mended from the {'remote' if one.place == 'cache' else 'cache'}" if one.mended else "lost in both copies"
+    return f"{one.name} on the {one.place} {'had other bytes' if one.found else 'was not there'}; {state}"
 
 
 def quarantine_list(project: str, *, as_json: bool) -> None:

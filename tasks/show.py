@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from pillars.data.auditing import Audit
 from pillars.vocabulary import Candidate, Decision, Rollout, Scorecard, Scored, Tuned, Validation, Verdict
 
 SAID = {"accept": "accepted", "refuse": "refused", "inconclusive": "inconclusive"}
@@ -25,6 +26,24 @@ def validation(checked: Validation) -> None:
     counts = f"Rows {checked.rows}, quarantined {checked.quarantined}, repaired {checked.repaired}."
     head = f"{SAID[checked.decision.outcome]}: {checked.decision.reason}. {counts} Page: `var/{checked.page}`"
     create_table_artifact(rows, key=_key("validation", checked.project), description=head)
+
+
+def audit(found: Audit) -> None:
+    """A line per period, and what was wrong with the copies."""
+    rows = [
+        {
+            "period": each.period,
+            "today": SAID[each.decision.outcome],
+            "rows": each.rows,
+            "would be set aside": each.quarantined,
+            "reason": each.decision.reason,
+            "page": f"var/{each.page}",
+        }
+        for each in found.periods
+    ]
+    copies = "; ".join(f"{one.name} {'was mended' if one.mended else 'is lost'} ({one.place})" for one in found.damage)
+    head = f"Data version {found.version}: {len(found.refused)} of {len(rows)} periods do not hold to the rules of today. {copies}"
+    create_table_artifact(rows, key=_key("audit", found.project), description=head)
 
 
 def leaderboard(tuned: Tuned) -> None:

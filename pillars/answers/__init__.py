@@ -3,7 +3,8 @@
 status    standing: where a project stands, whether anything is stale or broken (`pillars status`)
 table     closing: one line per period, at the end of a run
 page      story, charts: `var/report/index.html`, its charts
-data      datasets, quarantined: a data version and all that came of it (`pillars data show`); what was set aside and why
+data      datasets, revisions: a data version and all that came of it (`pillars data show`), periods that came again
+aside     quarantined: what was set aside and why
 ledger    history: what it says of a project, read back as values
 """
 

@@ -5,7 +5,8 @@ beginning    dialect, profiling, aim, proposal: how a file is written, its colum
 validation   suite, validation, validation_page, hollow: the checks, Great Expectations, its page, columns that came empty
 repair       parsing, schema, repairing: text read as declared, types, declared repairs, winners of a key, outliers
 cleaning     cleaning, quarantine: the judged batch, rows that are set aside
-versions     versions, comparison, record, branch, pinned: data versions, two side by side, `data.dvc`, their git branch, the pin
+versions     versions, record, branch, pinned: data versions, `data.dvc`, their git branch, the pin
+looking      auditing, comparison: a version held against the rules of today, two versions side by side
 storage      objects, parquet: DVC's cache and remote, tables as files
 privacy      privacy: protected columns as keyed pseudonyms
 """

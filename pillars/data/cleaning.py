@@ -42,17 +42,9 @@ def prepare(stores: Stores, project: Project, collected: Collected) -> Prepared:
     rows, outcomes = ready["rows"].table, ready["outcomes"].table if "outcomes" in ready else None
     if outcomes is not None:
         outcomes = alike(outcomes, rows, project.key)
-    checks, masks = validate(project, collected.period, rows, outcomes, collected.outcomes_period)
-    for kind, made in ready.items():
-        for unread in made.unread:
-            masks[kind][unread.reason] = masks[kind].get(unread.reason, unread.rows) | unread.rows
-        checks += _unread(kind, made)
+    unread = {kind: made.unread for kind, made in ready.items()}
+    checks, masks, decision = _examine(project, collected.period, rows, outcomes, collected.outcomes_period, unread)
     bad = failing(masks["rows"], rows.num_rows)
-    decision = judge(project, checks, masks, rows, outcomes)
-    if decision and outcomes is not None and collected.outcomes_period == collected.period:
-        lonely = unmatched(project.key, rows, bad, outcomes)
-        decision = judge(project, checks, {**masks, "outcomes": {**masks["outcomes"], ORPHAN: lonely[ORPHAN]}}, rows, outcomes)
-        masks["outcomes"].update(lonely)
     repaired = int((ready["rows"].changed & ~bad).sum())
     if repaired and decision:
         decision = replace(decision, reason=f"{decision.reason}; {repaired:,} rows repaired")
@@ -73,6 +65,42 @@ def prepare(stores: Stores, project: Project, collected: Collected) -> Prepared:
     if outcomes is not None:
         ready["outcomes"] = replace(ready["outcomes"], table=outcomes)
     return _write_prepared(stores, project, collected, validation, name, ready, masks)
+
+
+def examine(project: Project, period: str, rows: pa.Table, outcomes: pa.Table | None) -> Validation:
+    """Hold a period of the data set, and its own outcomes, against the checks of today. Nothing is written.
+
+    Raises:
+        ConfigInvalid: an expectation that Great Expectations does not know.
+    """
+    rows = conform(project, rows, project.row_columns)
+    if outcomes is not None:
+        outcomes = alike(conform(project, outcomes, project.outcome_columns), rows, project.key)
+    checks, masks, decision = _examine(project, period, rows, outcomes, period, {})
+    bad = int(failing(masks["rows"], rows.num_rows).sum())
+    return Validation(project.project, period, rows.num_rows, bad, checks, decision)
+
+
+def _examine(
+    project: Project,
+    period: str,
+    rows: pa.Table,
+    outcomes: pa.Table | None,
+    outcomes_period: str | None,
+    unread: Mapping[Kind, tuple[Unread, ...]],
+) -> tuple[tuple[Check, ...], Masks, Decision]:
+    """All checks of a batch, which rows go to quarantine for which reason, and the verdict over it."""
+    checks, masks = validate(project, period, rows, outcomes, outcomes_period)
+    for kind, found in unread.items():
+        for one in found:
+            masks[kind][one.reason] = masks[kind].get(one.reason, one.rows) | one.rows
+        checks += _unread(kind, found)
+    decision = judge(project, checks, masks, rows, outcomes)
+    if decision and outcomes is not None and outcomes_period == period:
+        lonely = unmatched(project.key, rows, failing(masks["rows"], rows.num_rows), outcomes)
+        decision = judge(project, checks, {**masks, "outcomes": {**masks["outcomes"], ORPHAN: lonely[ORPHAN]}}, rows, outcomes)
+        masks["outcomes"].update(lonely)
+    return checks, masks, decision
 
 
 def judge(project: Project, checks: tuple[Check, ...], masks: Masks, rows: pa.Table, outcomes: pa.Table | None) -> Decision:
@@ -149,7 +177,7 @@ def _ready(project: Project, kind: Kind, came: pa.Table) -> _Ready:
     return _Ready(table, came, unread, changed, treatments + far, beaten, flagged)
 
 
-def _unread(kind: Kind, ready: _Ready) -> tuple[Check, ...]:
+def _unread(kind: Kind, unread: tuple[Unread, ...]) -> tuple[Check, ...]:
     """What cannot be read, as checks beside the others."""
     return tuple(
         Check(
@@ -163,7 +191,7 @@ def _unread(kind: Kind, ready: _Ready) -> tuple[Check, ...]:
             observed="",
             detail=one.reason,
         )
-        for one in ready.unread
+        for one in unread
     )
 
 

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pillars.errors import DataCorrupt, StoreUnavailable
 from pillars.stores import Stores, locked, user_name, without_password, write_atomically
@@ -128,6 +128,54 @@ def load(stores: Stores, project: str, md5: str, name: str) -> bytes:
     if found != md5:
         raise DataCorrupt(name, md5, found)
     return content
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One copy of a file that has not the bytes it is named by. `found` is their md5, empty where there is none."""
+
+    name: str
+    md5: str
+    place: Literal["cache", "remote"]
+    found: str
+    mended: bool  # from the other copy
+
+
+def verify(stores: Stores, project: str, names: Mapping[str, str]) -> tuple[Damage, ...]:
+    """Hash both copies of each file (name to md5), in the cache and on the remote; a bad one is made again from the good one.
+
+    A file that the cache lacks is fetched, and no damage. Call it while nobody is `writing`; it is, itself.
+
+    Raises:
+        StoreUnavailable: a disk or the remote refuses.
+        Busy: somebody else has been writing for five minutes.
+    """
+    found: list[Damage] = []
+    with writing(stores, project), _open(stores, project) as places:
+        known = set(places.remote.oids_exist(sorted(names.values())))
+        for name, md5 in names.items():
+            seen = {"cache": md5_of(_cached(stores, md5)), "remote": _md5_at(places.remote, md5) if md5 in known else ""}
+            good = [place for place, its in seen.items() if its == md5.removesuffix(".dir")]
+            for place, its in seen.items():
+                if place in good:
+                    continue
+                if good:
+                    source, target = (places.remote, places.cache) if place == "cache" else (places.cache, places.remote)
+                    if its:
+                        target.fs.remove(target.oid_to_path(md5))
+                    _transfer(source, target, {md5})
+                if its or place == "remote" or not good:
+                    found.append(Damage(name, md5, "cache" if place == "cache" else "remote", its, bool(good)))
+    return tuple(found)
+
+
+def _md5_at(place: Any, md5: str) -> str:
+    """md5 (hex) of an object's bytes, wherever it lies."""
+    found = hashlib.md5(usedforsecurity=False)
+    with place.fs.open(place.oid_to_path(md5), "rb") as handle:
+        while chunk := handle.read(CHUNK):
+            found.update(chunk)
+    return found.hexdigest()
 
 
 def _cached(stores: Stores, md5: str) -> Path:

@@ -20,9 +20,9 @@ DID = {
 WEIGHT = {"critical": 0, "warning": 1, "info": 2}
 
 
-def write_page(stores: Stores, validation: Validation) -> str:
+def write_page(stores: Stores, validation: Validation, name: str = "validation") -> str:
     """Write the page under `reports/`; its path, relative to `var`."""
-    path = f"reports/{validation.project}/{validation.period}/validation.html"
+    path = f"reports/{validation.project}/{validation.period}/{name}.html"
     write_atomically(stores.var / path, page(validation).encode())
     return path
 

@@ -18,7 +18,7 @@ from pillars.data import branch, objects
 from pillars.data.parquet import read_parquet
 from pillars.data.record import File, Record, differences, kind_of, message, parse, path_of, period_of, render, with_files, without_parent
 from pillars.errors import Busy, SourceBroken, StoreUnavailable, UnknownName
-from pillars.stores import Stores
+from pillars.stores import Stores, write_atomically
 from pillars.vocabulary import DataVersion, Prepared
 
 ATTEMPTS = 20  # commits lost to others in a row before we give up; others are clones of one repository, for a project has one writer
@@ -115,9 +115,46 @@ def contents(stores: Stores, version: DataVersion) -> dict[str, str]:
     return {p: " ".join(f"{kind_of(path)} {f.md5}" for path, f in sorted(files.items()) if period_of(path) == p) for p in version.periods}
 
 
+def with_outcomes(stores: Stores, version: DataVersion) -> tuple[str, ...]:
+    """Periods of a version that have outcomes, sorted. Raises: StoreUnavailable."""
+    return tuple(sorted(period_of(path) for path in _recorded(stores, version).files if kind_of(path) == "outcomes"))
+
+
 def source(stores: Stores, version: DataVersion) -> str:
     """Where a version's newest batch came from. Raises: StoreUnavailable."""
     return _recorded(stores, version).source
+
+
+def checkout(stores: Stores, version: DataVersion, folder: Path) -> tuple[Path, ...]:
+    """Write a version's files into a folder, each hashed on its way; those that are there already with their bytes stay as they are.
+
+    Returns:
+        The paths of all of them.
+
+    Raises:
+        DataCorrupt: neither cache nor remote has a file's bytes.
+        StoreUnavailable: other bytes lie where a file belongs, or a disk or the remote refuses.
+    """
+    paths = []
+    files = _recorded(stores, version).files
+    if strange := [path for path, f in files.items() if objects.md5_of(folder / path) not in ("", f.md5)]:
+        remedy = "Nothing was written. Name an empty folder, or take the file away."
+        raise StoreUnavailable(str(folder / strange[0]), "is there already, with other bytes than this version's", remedy)
+    for path, f in files.items():
+        if objects.md5_of(folder / path) != f.md5:
+            write_atomically(folder / path, objects.load(stores, version.project, f.md5, path))
+        paths.append(folder / path)
+    return tuple(paths)
+
+
+def verify(stores: Stores, version: DataVersion) -> tuple[objects.Damage, ...]:
+    """Both copies of all of a version's files, as `objects.verify`, its listing among them.
+
+    Raises:
+        StoreUnavailable: the version's commit is gone, or the remote does not answer.
+    """
+    files = _recorded(stores, version).files
+    return objects.verify(stores, version.project, {path: f.md5 for path, f in files.items()} | {"listing": version.id})
 
 
 def changes(stores: Stores, old: DataVersion | None, new: DataVersion) -> dict[str, str]:

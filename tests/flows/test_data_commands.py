@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
 from tests.bad_input.door import say
+from tests.small import enter
 
 
 def test_a_version_says_what_came_of_it(replayed: Path) -> None:
@@ -43,3 +49,27 @@ def test_what_is_not_there_is_named(replayed: Path) -> None:
         assert (said.exit_code, said.out) == (2, "")
         assert said.err.startswith("pillars: no ")
     assert say("data", "diff", "small", first, first).exit_code == 0
+
+
+def test_a_corrected_month_names_the_models_and_predictions_that_rest_on_what_it_was(
+    two_periods: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = shutil.copytree(two_periods, tmp_path / "project", symlinks=True)
+    enter(root, monkeypatch)
+    for period in ("2013-01", "2013-02"):  # one row of each less
+        for kind in ("rows", "outcomes"):
+            file = root / "slice" / f"{kind}-{period}.parquet"
+            table = pq.read_table(file)
+            pq.write_table(table.filter(pa.array([False] + [True] * (table.num_rows - 1))), file)
+        assert say("ingest", "small", period).exit_code == 0
+    first, second = json.loads(say("data", "revisions", "small", "--json").out)
+    assert (first["period"], first["rows_before"] - first["rows"]) == ("2013-01", 1)
+    assert "v1" in first["models"], "fitted on January"
+    assert first["predictions"] == [], "nobody predicted January"
+    assert second["period"] == "2013-02"
+    assert "v1" not in second["models"], "fitted before February was known"
+    (predictions,) = second["predictions"]
+    assert (root / "var" / predictions).is_file()
+    said = say("data", "revisions", "small").out
+    assert f"predicted from them: var/{predictions}" in said
+    assert "fitted on the former rows: v1" in said
