@@ -24,7 +24,7 @@ from tests.waiting import wait_until
 __all__ = ["replayed", "slices", "small", "two_periods"]
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port nobody listens on, below the range from which the system serves outgoing connections."""
     while True:
         port = random.SystemRandom().randint(20_000, 30_000)
@@ -36,7 +36,7 @@ def _free_port() -> int:
 # Set here and not in a fixture: Prefect reads its settings when it is imported, which collecting the tests may do.
 _OWNER = os.getpid()
 _SESSION = Path(tempfile.mkdtemp(prefix="pillars-tests-"))
-_PORT = _free_port()
+_PORT = free_port()
 for _name in [n for n in os.environ if n.startswith(("PREFECT_", "PILLARS_", "MLFLOW_", "DVC_", "GIT_"))]:
     del os.environ[_name]
 os.environ |= project_settings(CHECKOUT) | {

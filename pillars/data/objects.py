@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import sqlite3
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -51,7 +52,9 @@ def remote_url(stores: Stores) -> str:
 
 def remote_config(stores: Stores) -> str:
     """The part of `.dvc/config` that names the remote. DVC must verify what it downloads: it does not by default."""
-    return f"['remote \"local\"']\n    url = {_quoted(remote_url(stores))}\n    verify = true\n"
+    url = remote_url(stores)
+    patience = "    connect_timeout = 10\n    read_timeout = 60\n" if url.startswith("s3://") else ""  # S3's client waits a minute, five times
+    return f"['remote \"local\"']\n    url = {_quoted(url)}\n    verify = true\n{patience}"
 
 
 def md5_of(path: Path) -> str:
@@ -78,8 +81,8 @@ def lost(stores: Stores, project: str, md5s: Iterable[str]) -> set[str]:
 def store(stores: Stores, project: str, listing: Mapping[str, str], new: Mapping[str, Path], without: Collection[str] = ()) -> str:
     """Put `new` files (md5 to path) into the cache, then the whole `listing` (path in `data/` to md5) on the remote.
 
-    After it every object of the listing is on the remote; on a folder each was hashed there, 3 s a gigabyte of it. Objects
-    `without` are known to be lost: then the others are stored, and the listing itself is not. Call it while `writing`.
+    After it every object of the listing is on the remote; on a folder each was hashed there, 3 s a gigabyte of it, elsewhere each that
+    was sent. Objects `without` are known to be lost: then the others are stored, and the listing itself is not. Call it while `writing`.
 
     Returns:
         DVC's id of the listing.
@@ -164,7 +167,7 @@ def verify(stores: Stores, project: str, names: Mapping[str, str]) -> tuple[Dama
                     if its:
                         target.fs.remove(target.oid_to_path(md5))
                     _transfer(source, target, {md5})
-                if its or place == "remote" or not good:
+                if its or place == "remote":
                     found.append(Damage(name, md5, "cache" if place == "cache" else "remote", its, bool(good)))
     return tuple(found)
 
@@ -201,9 +204,15 @@ def _open(stores: Stores, project: str) -> Iterator[Places]:
     try:
         with Repo(str(area.parent)) as repo:
             yield Places(repo.cache.local, repo.cloud.get_remote_odb())
-    except (DvcException, ObjectDBError, OSError, ImportError, sqlite3.Error) as err:
+    except (DvcException, ObjectDBError, OSError, ImportError, sqlite3.Error, *_of_s3()) as err:
         # ImportError: a remote whose extra (dvc-s3) is not installed; sqlite3: DVC's own state, on a full disk
         raise StoreUnavailable("DVC", without_password(" ".join(str(err).split()))[:300] or type(err).__name__, REMEDY) from err
+
+
+def _of_s3() -> tuple[type[Exception], ...]:
+    """What S3's client raises that is no OSError (nobody answers, no credentials), where it was imported."""
+    raised = sys.modules.get("botocore.exceptions")
+    return (raised.BotoCoreError, raised.ClientError) if raised else ()
 
 
 def _config(stores: Stores) -> str:
@@ -227,10 +236,19 @@ def _send(stores: Stores, places: Places, md5s: Collection[str]) -> None:
     _drop_rotten(places.cache, missing)
     _transfer(places.cache, places.remote, missing)
     _drop_rotten(places.remote, missing)
-    if absent := missing - set(places.remote.oids_exist(sorted(missing))):
+    there = set(places.remote.oids_exist(sorted(missing)))
+    if absent := missing - {md5 for md5 in there if _arrived(places.remote, md5)}:
         raise StoreUnavailable(
             without_password(remote_url(stores)), f"lacks {', '.join(sorted(absent)[:3])} after they were sent there", REMEDY
         )
+
+
+def _arrived(place: Any, md5: str) -> bool:
+    """Whether an object that was sent has its bytes. S3 tells the md5 of what came in one part; else they are read back."""
+    if place.fs.protocol == "local":
+        return True  # it was hashed
+    named = md5.removesuffix(".dir")
+    return str(place.fs.info(place.oid_to_path(md5)).get("ETag", "")).strip('"') == named or _md5_at(place, md5) == named
 
 
 def _transfer(source: Any, target: Any, md5s: Collection[str]) -> None:
