@@ -8,7 +8,8 @@ from pillars import project_file
 from pillars.answers import resolve
 from pillars.data.auditing import Audit
 from pillars.stores import Stores
-from tasks import data, show
+from tasks import audit as looking
+from tasks import show
 
 
 @flow(name="audit", flow_run_name="{project} {version}")
@@ -26,8 +27,8 @@ def audit(project: str, version: str = "newest") -> Audit:
     stores = Stores()
     opened = project_file.load(stores.config_file(project))
     chosen = resolve(stores, opened, version)
-    damage = data.verify(stores, chosen)
-    periods = tuple(data.examine(stores, opened, chosen, period) for period in chosen.periods)
+    damage = looking.verify(stores, chosen)
+    periods = tuple(looking.examine(stores, opened, chosen, period) for period in chosen.periods)
     found = Audit(opened.project, chosen.id, damage, periods)
     show.audit(found)
     return found

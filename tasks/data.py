@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from pillars.data import auditing, cleaning, collection, versions
+from pillars.data import cleaning, collection, versions
 from pillars.vocabulary import Batch, Collected, Prepared
 from tasks.opened import Opened
 from tasks.policy import step
 
 collect = step("collect batch", retries=2)(collection.collect)
 check = step("check and clean")(cleaning.prepare)
-verify = step("verify both copies", retries=2)(versions.verify)
-examine = step("check again", retries=2)(auditing.examine)
 
 
 @step("publish data version", retries=2)
