@@ -53,9 +53,8 @@ def remote_url(stores: Stores) -> str:
 def remote_config(stores: Stores) -> str:
     """The part of `.dvc/config` that names the remote. DVC must verify what it downloads: it does not by default."""
     url = remote_url(stores)
-    patience = (
-        "    connect_timeout = 10\n    read_timeout = 60\n" if url.startswith("s3://") else ""
-    )  # S3's client waits a minute, five times
+    # S3's client waits a minute, five times
+    patience = "    connect_timeout = 10\n    read_timeout = 60\n" if url.startswith("s3://") else ""
     return f"['remote \"local\"']\n    url = {_quoted(url)}\n    verify = true\n{patience}"
 
 
