@@ -320,6 +320,24 @@ def source(project: str, period: str | None, as_json: bool) -> None:
 
 
 @data.group()
+def expectations() -> None:
+    """What a batch must be, and what past batches say it could be held to."""
+
+
+@expectations.command("propose")
+@PROJECT
+@click.option("--over", type=click.IntRange(min=6), default=12, show_default=True, help="Batches that the limits of statistics rest on.")
+@click.option("--k", type=click.FloatRange(min=1, max=8), default=4.0, show_default=True, help="Their width, in standard deviations.")
+@click.option("--write", is_flag=True, help="Put them into the YAML; comments and your own checks stay.")
+@JSON
+def expectations_propose(project: str, over: int, k: float, write: bool, as_json: bool) -> None:
+    """Propose bounds from accepted batches: the diff of the YAML, and which past batches each bound would have failed."""
+    from flows import expectation_commands
+
+    expectation_commands.propose(project, over, k, write=write, as_json=as_json)
+
+
+@data.group()
 def quarantine() -> None:
     """Rows that were set aside with their reasons, and batches that were rejected whole."""
 

@@ -76,12 +76,23 @@ def source(project: str, period: str | None, as_json: bool) -> int:
 
 
 def show(project: str, version: str, *, every: bool, as_json: bool) -> None:
-    """Print one data version, or a line for each."""
+    """Print one data version with the groups of rows of its newest period, or a line for each version."""
     from pillars import answers
+    from pillars.data import coverage
 
     stores, opened = _opened(project)
     if not every:
-        terminal.show(answers.dataset(stores, opened, version), as_json)
+        found = answers.dataset(stores, opened, version)
+        if not opened.expectations.coverage.segments:
+            terminal.show(found, as_json)
+            return
+        covered = coverage.report(stores, opened, answers.resolve(stores, opened, version), found.periods[-1])
+        if as_json:
+            click.echo(json.dumps(asdict(found) | {"coverage": asdict(covered)}, indent=2))
+            return
+        terminal.show(found, as_json)
+        for state in ("missing", "new", "no_claim"):
+            click.echo(f"  groups of {covered.period}, {state.replace('_', ' ')}: {', '.join(covered.of(state)) or 'none'}")
         return
     known = answers.datasets(stores, opened)
     if as_json:

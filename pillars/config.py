@@ -232,7 +232,7 @@ class Project(Section):
         if not self.key:
             problems.append("columns: one or more columns need role key")
         problems += self._time_problems()
-        problems += self._name_problems() + self._drift_problems() + self._repair_problems()
+        problems += self._name_problems() + self._drift_problems() + self._repair_problems() + self._coverage_problems()
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -252,6 +252,18 @@ class Project(Section):
                 problems.append(f"monitoring.drift: {name} is a timestamp; compare a column derived from it")
         if len(named) > MOST_COMPARED:
             problems.append(f"monitoring.drift: {len(named)} columns, at most {MOST_COMPARED} are compared")
+        return problems
+
+    def _coverage_problems(self) -> list[str]:
+        """Columns whose values are no groups of rows, or must not be shown."""
+        problems, where = [], "expectations.coverage"
+        for name in self.expectations.coverage.segments:
+            if name not in self.columns:
+                problems.append(f"{where}: {name} is not declared under columns{nearest(name, self.columns)}")
+            elif "protected" in self.columns[name].role:
+                problems.append(f"{where}: {name} is protected, and a report would show its values")
+            elif self.columns[name].type in ("float", "timestamp") or name not in self.row_columns:
+                problems.append(f"{where}: {name} must be a category, text, int or bool of the rows")
         return problems
 
     def _repair_problems(self) -> list[str]:

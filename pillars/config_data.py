@@ -293,6 +293,13 @@ class Duplicates(Section):
         return self
 
 
+class Coverage(Section):
+    """Which groups of rows every batch is looked through for: a group that stops coming fails no row."""
+
+    segments: tuple[str, ...] = Field(default=(), description="columns whose values are the groups, e.g. [origin, carrier]")
+    floor: int = Field(default=30, ge=1, description="rows that make a group: with fewer expected or seen nothing is said of it")
+
+
 class Expectations(Section):
     """What a batch must be. Schema, types, nulls and the key are checked from `columns`; these come on top."""
 
@@ -303,6 +310,7 @@ class Expectations(Section):
         default=None, description="which of several rows of one key is kept; by default the first, and the others count to the budget"
     )
     freshness: bool = Field(default=True, description="every row's time must lie in its period")
+    coverage: Coverage = Field(default=Coverage(), description="groups of rows reported of every batch; nothing is decided by them")
     suite: tuple[Expectation, ...] = Field(default=(), description="the checks")
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from pillars.data import cleaning, collection, versions
+from pillars.data import cleaning, collection, coverage, validation_page, versions
 from pillars.vocabulary import Batch, Collected, Prepared
 from tasks.opened import Opened
 from tasks.policy import step
@@ -18,6 +18,10 @@ def publish(opened: Opened, collected: Collected, prepared: Prepared) -> Batch:
     """The batch as a part of the data set; one that was refused makes no version."""
     checked = prepared.validation
     version = versions.publish(opened.stores, opened.config, prepared, datetime.now(UTC)) if checked.decision else None
+    if version is not None and opened.config.expectations.coverage.segments:
+        covered = coverage.report(opened.stores, opened.config, version, prepared.period)
+        coverage.write(opened.stores, covered)
+        validation_page.write_page(opened.stores, checked, covered=covered)
     return Batch(
         project=prepared.project,
         period=prepared.period,

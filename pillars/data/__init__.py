@@ -3,6 +3,8 @@
 collection   source, contract, collection: a source opened (`sources/` has those that need no code), held to its promises, kept in `raw/`
 beginning    dialect, profiling, aim, proposal: how a file is written, its columns, what is asked of it, a first YAML (`pillars init`)
 validation   suite, validation, validation_page, hollow: the checks, Great Expectations, its page, columns that came empty
+groups       custom, coverage: expectations that a project brings itself, declared groups of rows present or missing
+proposing    figures, expecting, backtest, suite_text: what batches looked like, bounds from it, tried on them, put into the YAML
 repair       parsing, schema, repairing: text read as declared, types, declared repairs, winners of a key, outliers
 cleaning     cleaning, quarantine: the judged batch, rows that are set aside
 versions     versions, record, branch, pinned: data versions, `data.dvc`, their git branch, the pin

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from pillars.config import Project
 from pillars.config_data import Expectation
+from pillars.data import custom
 from pillars.data.hollow import hollow
 from pillars.data.schema import conform, conforms
 from pillars.data.suite import Kind, expectations
@@ -98,15 +99,37 @@ def _results(project: Project, asked: Sequence[Expectation], frame: pd.DataFrame
 
 def _built(project: Project, expectation: Expectation, number: int) -> Any:
     from great_expectations.exceptions import GreatExpectationsError
-    from great_expectations.expectations.registry import get_expectation_impl
 
     try:
-        kind = get_expectation_impl(expectation.type)
+        kind = _kind(project, expectation.type)
         return kind(**expectation.kwargs, severity=expectation.severity, meta={"number": number})
     except (GreatExpectationsError, ValueError, TypeError) as err:
         said = "; ".join(" ".join(line.split()) for line in str(err).splitlines()[1:] or [str(err)])
         problem = f"expectations.suite: {expectation.type}({_columns(expectation)}): {said}"
         raise ConfigInvalid(f"{project.project}.yaml", [problem]) from err
+
+
+def _kind(project: Project, name: str) -> Any:
+    """Great Expectations' class of a type, or the project's own. That is registered each time, for two projects may use one name."""
+    from great_expectations.exceptions import ExpectationNotFoundError
+    from great_expectations.expectations.registry import get_expectation_impl, register_expectation
+
+    try:
+        if (known := get_expectation_impl(name)).__module__.startswith("great_expectations."):
+            return known
+    except ExpectationNotFoundError:
+        pass
+    if (own := custom.find(project, name)) is None:
+        raise ExpectationNotFoundError(f"{name} not found")
+    register_expectation(own)
+    return own
+
+
+def _is_own(name: str) -> bool:
+    """Whether an expectation that was built is none of Great Expectations' own."""
+    from great_expectations.expectations.registry import get_expectation_impl
+
+    return not get_expectation_impl(name).__module__.startswith("great_expectations.")
 
 
 def _mask(expectation: Expectation, result: Any, frame: pd.DataFrame) -> np.ndarray | None:
@@ -155,7 +178,11 @@ def _columns(expectation: Expectation) -> str:
 
 
 def _protected(project: Project, expectation: Expectation) -> bool:
-    """Whether any argument names a protected column; that it is one of the table's says nothing."""
+    """Whether any argument names a protected column; that it is one of the table's says nothing. A project's own expectation may look
+    at columns that no argument names.
+    """
+    if project.of("protected") and _is_own(expectation.type):
+        return True
     text = str({k: v for k, v in expectation.kwargs.items() if k != "column_set"})
     return any(name in text for name in project.of("protected"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pillars.data.coverage import Covered
 from pillars.stores import Stores, write_atomically
 from pillars.vocabulary import Check, Validation
 
@@ -17,25 +18,36 @@ DID = {
     "duplicates": "set aside for another row of its key",
     "outliers": "flagged as an outlier, kept",
 }
+STATES = {"present": "present", "missing": "missing", "new": "new", "no_claim": "too few rows for a claim"}
 WEIGHT = {"critical": 0, "warning": 1, "info": 2}
 
 
-def write_page(stores: Stores, validation: Validation, name: str = "validation") -> str:
+def write_page(stores: Stores, validation: Validation, name: str = "validation", covered: Covered | None = None) -> str:
     """Write the page under `reports/`; its path, relative to `var`."""
     path = f"reports/{validation.project}/{validation.period}/{name}.html"
-    write_atomically(stores.var / path, page(validation).encode())
+    write_atomically(stores.var / path, page(validation, covered).encode())
     return path
 
 
-def page(validation: Validation) -> str:
-    """The page: verdict first, what failed above what held."""
+def page(validation: Validation, covered: Covered | None = None) -> str:
+    """The page: verdict first, what failed above what held, then the declared groups of rows where they were counted."""
     from jinja2 import Environment
 
     checks = sorted(validation.checks, key=lambda c: (list(WORDS).index(_word(c)), WEIGHT[c.severity]))
     return (
         Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
         .from_string(TEMPLATE)
-        .render(did=DID, v=validation, checks=checks, tally=_tally(validation.checks), word=_word, words=WORDS, percent=_percent)
+        .render(
+            did=DID,
+            v=validation,
+            covered=covered,
+            states=STATES,
+            checks=checks,
+            tally=_tally(validation.checks),
+            word=_word,
+            words=WORDS,
+            percent=_percent,
+        )
     )
 
 
@@ -133,6 +145,24 @@ code { font: 13px ui-monospace, "DejaVu Sans Mono", monospace; }
 {% for t in v.treatments %}
 <tr><td>{{ did[t.rule] }}</td><td>{{ "outcomes: " if t.table == "outcomes" }}{{ t.column }}</td>
 <td class="n">{{ "{:,}".format(t.rows) }}</td><td>{{ t.detail }}</td></tr>
+{% endfor %}
+</tbody>
+</table>
+</div>
+{% endif %}
+{% if covered %}
+<h2>Groups of rows, against {{ covered.against | join(", ") or "no earlier period with outcomes" }}</h2>
+<p>Nothing is said of a group with fewer than {{ covered.floor }} rows, seen and expected.</p>
+<div class="scroll">
+<table>
+<thead><tr><th>result</th><th>group</th><th class="n">rows</th><th class="n">share</th>
+<th class="n">rows to train on</th><th class="n">their share</th></tr></thead>
+<tbody>
+{% for s in covered.segments %}
+<tr style="--tone: var(--{{ {"present": "passed", "missing": "failed", "new": "quarantined", "no_claim": "soft"}[s.state] }})">
+<td><span class="mark">{{ states[s.state] }}</span></td>
+<td>{{ s.column }}: {{ s.value }}</td><td class="n">{{ "{:,}".format(s.rows) }}</td><td class="n">{{ percent(s.share) if s.rows }}</td>
+<td class="n">{{ "{:,}".format(s.population) }}</td><td class="n">{{ percent(s.population_share) if s.population }}</td></tr>
 {% endfor %}
 </tbody>
 </table>
