@@ -220,8 +220,8 @@ class Project(Section):
                 problems.append(f"features: {name} is not declared under columns{nearest(name, self.columns)}")
             elif {"outcome", "known_later"} & set(column.role):
                 problems.append(f"features: {name} is known only after the prediction moment")
-            elif "protected" in column.role:
-                problems.append(f"features: {name} is protected")
+            elif column.personal:
+                problems.append(f"features: {name} is personal, and only its pseudonyms are kept")
         if "outcome" not in self.columns.get(self.target, Column(type="bool")).role:
             problems.append(f"target: {self.target} must be a column with role outcome{nearest(self.target, self.of('outcome'))}")
         else:
@@ -248,6 +248,8 @@ class Project(Section):
         for name in named:
             if name not in self.columns:
                 problems.append(f"monitoring.drift: {name} is not declared under columns{nearest(name, self.columns)}")
+            elif self.columns[name].confidential:
+                problems.append(f"monitoring.drift: {name} is personal or sensitive, and a report would show its values")
             elif self.columns[name].type == "timestamp":
                 problems.append(f"monitoring.drift: {name} is a timestamp; compare a column derived from it")
         if len(named) > MOST_COMPARED:
@@ -260,8 +262,8 @@ class Project(Section):
         for name in self.expectations.coverage.segments:
             if name not in self.columns:
                 problems.append(f"{where}: {name} is not declared under columns{nearest(name, self.columns)}")
-            elif "protected" in self.columns[name].role:
-                problems.append(f"{where}: {name} is protected, and a report would show its values")
+            elif self.columns[name].confidential:
+                problems.append(f"{where}: {name} is personal or sensitive, and a report would show its values")
             elif self.columns[name].type in ("float", "timestamp") or name not in self.row_columns:
                 problems.append(f"{where}: {name} must be a category, text, int or bool of the rows")
         return problems
@@ -276,8 +278,8 @@ class Project(Section):
             beside = self.row_columns if name in self.row_columns else self.outcome_columns
             if by not in self.columns:
                 problems.append(f"{of}: {by} is not declared under columns{nearest(by, self.columns)}")
-            elif by not in beside or self.columns[by].type not in ("category", "text") or "protected" in self.columns[by].role:
-                problems.append(f"{of}: {by} must be a category or text of the same table, and not protected")
+            elif by not in beside or self.columns[by].type not in ("category", "text") or self.columns[by].personal:
+                problems.append(f"{of}: {by} must be a category or text of the same table, and not personal")
         if (said := self.expectations.duplicates) and said.of is not None:
             if said.of not in self.columns:
                 problems.append(f"expectations.duplicates: {said.of} is not declared under columns{nearest(said.of, self.columns)}")
@@ -305,8 +307,8 @@ class Project(Section):
     def _time_problems(self) -> list[str]:
         """Why rows cannot be placed in time as the YAML says. Blocks of rows need no time; then rows are blocks of their own."""
         named, timeless = self.of("time"), self.source.python is None and self.source.batches.by != "time"
-        if [n for n in named if "protected" in self.columns[n].role]:
-            return [f"columns: {named[0]} is the time, and protected: the names of periods would tell it"]
+        if [n for n in named if self.columns[n].confidential]:
+            return [f"columns: {named[0]} is the time, and personal or sensitive: the names of periods would tell it"]
         if len(named) == 1 or (timeless and not named and self.split.block == "row"):
             return []
         if timeless and not named:
@@ -316,6 +318,16 @@ class Project(Section):
     def of(self, role: Role) -> tuple[str, ...]:
         """Names of the columns that have `role`, in the order of the file."""
         return tuple(name for name, column in self.columns.items() if role in column.role)
+
+    @property
+    def personal(self) -> tuple[str, ...]:
+        """Columns of which only pseudonyms are kept."""
+        return tuple(name for name, column in self.columns.items() if column.personal)
+
+    @property
+    def confidential(self) -> tuple[str, ...]:
+        """Columns that nothing for people may show, personal ones among them. Where there is one, what came in is sealed."""
+        return tuple(name for name, column in self.columns.items() if column.confidential)
 
     @property
     def key(self) -> tuple[str, ...]:

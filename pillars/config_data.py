@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, m
 
 Role = Literal["key", "time", "entity", "protected", "feature", "outcome", "known_later", "info"]
 ColumnType = Literal["float", "int", "category", "text", "timestamp", "bool"]
+Class = Literal["public", "internal", "personal", "sensitive"]
 Every = Literal["hour", "day", "week", "month", "quarter", "year"]
 Share = Annotated[float, Field(ge=0, le=1)]
 MODULE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"  # relative names have no package to start from
@@ -19,7 +20,7 @@ HTTP = r"https?://[^\s/]+(/\S*)?"
 class Section(BaseModel):
     """Base of every section: unknown keys refused, values frozen, numbers finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_by_name=True, serialize_by_alias=True)
 
 
 class Csv(Section):
@@ -209,7 +210,14 @@ class Column(Section):
     """One column of the rows or outcomes."""
 
     type: ColumnType = Field(description="float, int, category, text, timestamp (without a zone) or bool")
-    role: tuple[Role, ...] = Field(default=("info",), description="key, time, entity, protected, feature, outcome, known_later, info")
+    role: tuple[Role, ...] = Field(
+        default=("info",), description="key, time, entity, protected (the same as class: personal), feature, outcome, known_later, info"
+    )
+    class_: Class = Field(
+        default="internal",
+        alias="class",
+        description="public, internal; personal: leaves ingest only as a keyed pseudonym; sensitive: never shown, and sealed as it came",
+    )
     nullable: bool = Field(default=True, description="whether nulls are allowed")
     format: str | None = Field(default=None, description="text to timestamp, as strptime: %d.%m.%Y; by default ISO 8601")
     decimal: Literal[".", ","] = Field(default=".", description="text to number: its decimal mark; the other one may group thousands")
@@ -235,8 +243,8 @@ class Column(Section):
             raise ValueError(f"outliers: a {self.type} has none, only float and int")
         if self.repair is None:
             return self
-        if "protected" in self.role:
-            raise ValueError("repair: the column is protected, so its values are pseudonyms before anything else reads them")
+        if self.personal:
+            raise ValueError("repair: the column is personal, so its values are pseudonyms before anything else reads them")
         named = set(self.repair.rules)
         if odd := [r for r in TEXT_RULES if r in named and not text] + [r for r in NUMBER_RULES if r in named and not number]:
             raise ValueError(
@@ -250,6 +258,16 @@ class Column(Section):
         if self.repair.fill is not None and {"key", "time", "outcome", "known_later"} & set(self.role):
             raise ValueError("repair.fill: what names a row, or came true, is not made up")
         return self
+
+    @property
+    def personal(self) -> bool:
+        """Whether its values leave ingest only as pseudonyms: they are text then, whatever its type says."""
+        return self.class_ == "personal" or "protected" in self.role
+
+    @property
+    def confidential(self) -> bool:
+        """Whether its values, or their pseudonyms, are never shown in a report, an error or a log."""
+        return self.personal or self.class_ == "sensitive"
 
     def _holds(self, value: bool | float | str) -> bool:
         """Whether a value of the YAML can be one of this column."""

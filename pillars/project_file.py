@@ -134,7 +134,7 @@ def _known_keys(loc: tuple[Any, ...]) -> list[str]:
             model.model_fields[part].annotation if isinstance(part, str) and _is_section(model) and part in model.model_fields else model
         )
         model = annotation if annotation is not model else next((a for a in get_args(model) if _is_section(a)), model)
-    return list(model.model_fields) if _is_section(model) else []
+    return [field.alias or name for name, field in model.model_fields.items()] if _is_section(model) else []
 
 
 def _is_section(model: Any) -> bool:

@@ -159,9 +159,9 @@ def user_name() -> str:
         return str(os.getuid())
 
 
-def write_atomically(path: Path, content: bytes, drafts: Path | None = None) -> None:
+def write_atomically(path: Path, content: bytes, drafts: Path | None = None, *, private: bool = False) -> None:
     """Replace `path` as a whole: a reader sees the old bytes or the new, never a part. Drafted in `drafts`, a folder of the same
-    disk, where given: beside `path` somebody may watch for files that appear.
+    disk, where given: beside `path` somebody may watch for files that appear. Where `private`, only its owner can read it.
 
     Raises:
         StoreUnavailable: the disk refuses; the old content is intact.
@@ -171,7 +171,7 @@ def write_atomically(path: Path, content: bytes, drafts: Path | None = None) -> 
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = (drafts or path.parent) / path.name
         sweep_drafts(aside)
-        draft, handle = _begin_draft(aside)
+        draft, handle = _begin_draft(aside, 0o600 if private else 0o666)
         with handle:  # until the draft has its name, its lock says that somebody is at it
             handle.write(content)
             handle.flush()
@@ -192,11 +192,11 @@ def sweep_drafts(path: Path) -> None:
             draft.unlink()
 
 
-def _begin_draft(path: Path) -> tuple[Path, BinaryIO]:
+def _begin_draft(path: Path, mode: int) -> tuple[Path, BinaryIO]:
     """A new, empty, locked file beside `path`."""
     while True:
         draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        handle = draft.open("xb")
+        handle = os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb")
         with suppress(BlockingIOError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(handle.fileno()).st_nlink:

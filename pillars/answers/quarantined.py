@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from pillars.answers.history import facts_of
+from pillars.data import sealing
 from pillars.data.parquet import read_parquet
-from pillars.errors import StoreUnavailable, UnknownName
+from pillars.errors import UnknownName
 from pillars.monitoring.ledger import Entry, Ledger
 from pillars.stores import Stores
 from pillars.vocabulary import Batch, Collected
@@ -54,15 +55,11 @@ def rows(stores: Stores, what: Held) -> pa.Table:
     """The rows that are set aside, as they came: those in quarantine with `quarantined_from` and `reasons` (list of text).
 
     Raises:
-        StoreUnavailable: the file is not there.
-        DataCorrupt: it is no Parquet file.
+        StoreUnavailable: the file is not there, or its key is not on the ring.
+        DataCorrupt: it was changed.
     """
     path = f"{what.path}/rows.parquet" if what.rejected else what.path
-    try:
-        content = (stores.var / path).read_bytes()
-    except OSError as err:
-        raise StoreUnavailable.refused(path, err, "Nothing was changed; `pillars ingest` of the period makes it again.", "read") from err
-    return read_parquet(content, path)
+    return read_parquet(sealing.read(stores, path), path)
 
 
 def _held(stores: Stores, entry: Entry, batch: Batch) -> Held:

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from pillars.config import Project
-from pillars.data import validation_page
+from pillars.data import sealing, validation_page
 from pillars.data.collection import read_collected
-from pillars.data.parquet import joined, write_parquet
+from pillars.data.parquet import joined, parquet_bytes, write_parquet
 from pillars.data.parsing import Unread, parse
 from pillars.data.quarantine import BEATEN, ORPHAN, failing, split, unmatched, with_reason
 from pillars.data.repairing import losers, outliers, repair
@@ -21,7 +21,7 @@ from pillars.data.schema import alike, conform
 from pillars.data.suite import Kind
 from pillars.data.validation import Masks, validate
 from pillars.errors import SourceBroken
-from pillars.stores import Stores, write_atomically
+from pillars.stores import Stores
 from pillars.vocabulary import Check, Collected, Decision, Prepared, Treatment, Validation
 
 RULES = ("columns", "expectations")  # sections of the YAML that a batch is checked by
@@ -61,7 +61,7 @@ def prepare(stores: Stores, project: Project, collected: Collected) -> Prepared:
     validation = replace(validation, page=validation_page.write_page(stores, validation))
     name = f"{project.project}/{collected.period}-{_digest(project, collected)}"
     if not decision:
-        return _write_rejected(stores, collected, validation, name)
+        return _write_rejected(stores, project, collected, validation, name)
     if outcomes is not None:
         ready["outcomes"] = replace(ready["outcomes"], table=outcomes)
     return _write_prepared(stores, project, collected, validation, name, ready, masks)
@@ -249,12 +249,12 @@ def _digest(project: Project, collected: Collected) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-def _write_rejected(stores: Stores, collected: Collected, validation: Validation, name: str) -> Prepared:
+def _write_rejected(stores: Stores, project: Project, collected: Collected, validation: Validation, name: str) -> Prepared:
     """Keep the batch whole, as it was collected, with the reason beside it."""
     for kind, path in (("rows", collected.rows_path), ("outcomes", collected.outcomes_path)):
         if path:
-            write_atomically(stores.var / f"rejected/{name}/{kind}.parquet", (stores.var / path).read_bytes())
-    write_atomically(stores.var / f"rejected/{name}/reason.txt", f"{validation.decision.reason}\n".encode())
+            sealing.write(stores, f"rejected/{name}/{kind}.parquet", sealing.read(stores, path), seal=bool(project.confidential))
+    sealing.write(stores, f"rejected/{name}/reason.txt", f"{validation.decision.reason}\n".encode(), seal=False)
     return Prepared(
         project=collected.project,
         period=collected.period,
@@ -292,13 +292,13 @@ def _write_prepared(
         aside += [bad, with_reason(kind, made.beaten, BEATEN)]
     flagged = [made.flagged for made in ready.values() if made.flagged.num_rows]
     if flagged:
-        write_parquet(stores.var / f"flagged/{name}.parquet", joined(flagged))
+        sealing.write(stores, f"flagged/{name}.parquet", parquet_bytes(joined(flagged)), seal=bool(project.confidential))
     quarantined = joined([part for part in aside if part.num_rows] or aside[:1])
     if collected.rows + collected.outcomes != sum(kept.values()) + quarantined.num_rows:
         books = f"{collected.rows} rows and {collected.outcomes} outcomes came in, {kept} were kept, {quarantined.num_rows} set aside"
         raise SourceBroken(project.source.name, collected.period, books)
     if quarantined.num_rows:
-        write_parquet(stores.var / f"quarantine/{name}.parquet", quarantined)
+        sealing.write(stores, f"quarantine/{name}.parquet", parquet_bytes(quarantined), seal=bool(project.confidential))
     return Prepared(
         project=project.project,
         period=collected.period,

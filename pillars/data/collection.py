@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pillars.config import Project
+from pillars.data import sealing
 from pillars.data.parquet import parquet_bytes, read_parquet
 from pillars.data.parsing import values_of
 from pillars.data.privacy import protect
 from pillars.data.source import Source, ask, cause, open_source, periods, said
 from pillars.errors import DataCorrupt, SourceBroken, UnknownName
-from pillars.stores import Stores, write_atomically
+from pillars.stores import Stores
 from pillars.vocabulary import Collected
 
 __all__ = ["Source", "collect", "open_source", "periods", "read_collected"]
@@ -61,14 +61,16 @@ def collect(stores: Stores, project: Project, source: Source, period: str) -> Co
 
 
 def read_collected(stores: Stores, path: str, sha256: str) -> pa.Table:
-    """A raw table, its bytes checked against the hash that was taken when it was collected.
+    """A raw table, opened where it is sealed, its bytes checked against the hash that was taken when it was collected.
 
     Raises:
-        DataCorrupt: the bytes have changed.
-        StoreUnavailable: the file is not there.
+        DataCorrupt: the bytes have changed, or the file is not there.
+        StoreUnavailable: it cannot be read, or its key is not on the ring.
     """
-    file = stores.var / path
-    content = file.read_bytes() if file.is_file() else b""
+    try:
+        content = sealing.read(stores, path) if (stores.var / path).is_file() else b""
+    except DataCorrupt as err:
+        raise DataCorrupt(path, sha256, "a seal that does not hold") from err
     found = hashlib.sha256(content).hexdigest() if content else "no file"
     if found != sha256:
         raise DataCorrupt(path, sha256, found)
@@ -99,18 +101,18 @@ def _write_raw(stores: Stores, project: Project, period: str, kind: str, content
     if content is None:
         return None, None
     sha = hashlib.sha256(content).hexdigest()
-    path = Path("raw", project.project, period, f"{kind}-{sha[:16]}.parquet")
-    write_atomically(stores.var / path, content)
-    return path.as_posix(), sha
+    path = f"raw/{project.project}/{period}/{kind}-{sha[:16]}.parquet"
+    sealing.write(stores, path, content, seal=bool(project.confidential))
+    return path, sha
 
 
 def _refuse_strangers(project: Project, period: str, rows: pa.Table) -> None:
-    """Keep what no declared column is in off the disk where columns are protected: of a file without a header, values would be names.
+    """Keep what no declared column is in off the disk where columns are confidential: of a file without a header, values would be names.
 
     Raises:
         SourceBroken: there is no declared column at all.
     """
-    if project.of("protected") and rows.num_columns and not set(rows.column_names) & set(project.columns):
+    if project.confidential and rows.num_columns and not set(rows.column_names) & set(project.columns):
         raise SourceBroken(project.source.name, period, "none of its columns is a declared one; has it a header?")
 
 

@@ -46,7 +46,7 @@ class Change:
     changed: int = 0
     columns: tuple[Moved, ...] = ()
     schema: tuple[str, ...] = ()  # what is another column, or another type
-    keys: tuple[str, ...] = ()  # of the first rows that differ; empty where the key is protected
+    keys: tuple[str, ...] = ()  # of the first rows that differ; empty where the key is confidential
 
 
 def compare(stores: Stores, project: Project, old: DataVersion, new: DataVersion) -> tuple[Change, ...]:
@@ -100,7 +100,7 @@ def _change(project: Project, period: str, kind: str, before: pa.Table, after: p
         int(changed.sum()),
         tuple(sorted((m for m in moved if m.rows or m.distance), key=lambda m: (-m.rows, -m.distance, m.column))),
         tuple(_schema(before.schema, after.schema)),
-        () if set(key) & set(project.of("protected")) else tuple(odd[:SHOWN]),
+        () if set(key) & set(project.confidential) else tuple(odd[:SHOWN]),
     )
 
 

@@ -95,7 +95,7 @@ def _columns(project: Project, period: str, rows: pa.Table, outcomes: pa.Table) 
 def _types(project: Project, period: str, rows: pa.Table, outcomes: pa.Table) -> Iterator[str]:
     for field in {f.name: f for f in (*rows.schema, *outcomes.schema)}.values():
         column = project.columns.get(field.name)
-        if column is not None and "protected" not in column.role and not conforms(field.type, column):
+        if column is not None and not column.personal and not conforms(field.type, column):
             yield f"{field.name} is {field.type}, declared {column.type}"
 
 

@@ -43,7 +43,7 @@ class Past:
 def look(project: Project, kind: Kind, period: str, table: pa.Table) -> Past:
     """The figures of a batch's rows or outcomes."""
     names = project.row_columns if kind == "rows" else tuple(n for n in project.outcome_columns if n not in project.key)
-    seen = [n for n in names if n in table.column_names and "protected" not in project.columns[n].role]
+    seen = [n for n in names if n in table.column_names and not project.columns[n].confidential]
     return Past(period, table.num_rows, {n: _figures(project.columns[n].type, table[n]) for n in seen} if table.num_rows else {})
 
 

@@ -46,7 +46,7 @@ def parse(project: Project, table: pa.Table) -> tuple[pa.Table, tuple[Unread, ..
         given = table.column(name)
         values = values_of(column, given)
         lost = pc.and_(given.is_valid(), values.is_null())
-        if "protected" not in column.role and pc.any(lost, min_count=0).as_py():
+        if not column.personal and pc.any(lost, min_count=0).as_py():
             blank = _blank(given)
             mask = pc.and_(lost, pc.invert(blank)).to_numpy(zero_copy_only=False)
             if mask.any():
@@ -65,7 +65,7 @@ def values_of(column: Column, given: pa.ChunkedArray) -> pa.ChunkedArray:
         return given
     if pa.types.is_null(given.type):
         return given.cast(stored_type(column) or pa.timestamp("us"))
-    reader = READERS["text" if "protected" in column.role else column.type]
+    reader = READERS["text" if column.personal else column.type]
     return pa.chunked_array([reader(column, chunk) for chunk in given.chunks], stored_type(column) or pa.timestamp("us"))
 
 

@@ -17,7 +17,7 @@ def protect(project: Project, table: pa.Table, key: bytes) -> pa.Table:
     """
     for name in table.column_names:
         column = project.columns.get(name)
-        if column is None or "protected" in column.role:
+        if column is None or column.personal:
             at = table.schema.get_field_index(name)
             table = table.set_column(at, name, pseudonyms(table.column(at), name, key))
     return table

@@ -42,7 +42,7 @@ def alike(outcomes: pa.Table, rows: pa.Table, key: tuple[str, ...]) -> pa.Table:
 
 def stored_type(column: Column) -> pa.DataType | None:
     """Arrow type of a declared column in the data set; None where any timestamp will do."""
-    return pa.string() if "protected" in column.role else ARROW.get(column.type)
+    return pa.string() if column.personal else ARROW.get(column.type)
 
 
 def conforms(kind: pa.DataType, column: Column) -> bool:

@@ -163,12 +163,12 @@ def _fault(project: Project, period: str, call: str, err: BaseException, failed:
 
 
 def said(project: Project, err: BaseException) -> str:
-    """An exception in a line; its text can quote a row, so it is left out where columns are protected, or could be."""
-    if project.of("protected"):
+    """An exception in a line; its text can quote a row, so it is left out where columns are personal or sensitive."""
+    if project.confidential:
         return type(err).__name__
     return f"{type(err).__name__}: {' '.join(str(err).split())[:SAID]}"
 
 
 def cause(project: Project, err: BaseException) -> BaseException | None:
-    """What to chain: nothing where columns are protected, for a traceback is logged with its causes."""
-    return None if project.of("protected") else err
+    """What to chain: nothing where columns are personal or sensitive, for a traceback is logged with its causes."""
+    return None if project.confidential else err

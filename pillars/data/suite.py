@@ -65,7 +65,7 @@ def _volume(project: Project, kind: Kind) -> Expectation:
 
 
 def _typed(name: str, column: Column) -> Expectation:
-    kind = "text" if "protected" in column.role else column.type
+    kind = "text" if column.personal else column.type
     kwargs: dict[str, JsonValue] = {"column": name, "type_list": list(PANDAS_TYPES[kind])}
     return Expectation(type="expect_column_values_to_be_in_type_list", kwargs=kwargs, note=f"declared {kind}")
 

@@ -181,10 +181,10 @@ def _protected(project: Project, expectation: Expectation) -> bool:
     """Whether any argument names a protected column; that it is one of the table's says nothing. A project's own expectation may look
     at columns that no argument names.
     """
-    if project.of("protected") and _is_own(expectation.type):
+    if project.confidential and _is_own(expectation.type):
         return True
     text = str({k: v for k, v in expectation.kwargs.items() if k != "column_set"})
-    return any(name in text for name in project.of("protected"))
+    return any(name in text for name in project.confidential)
 
 
 def _exception(info: Mapping[str, Any]) -> str:

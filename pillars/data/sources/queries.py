@@ -151,8 +151,8 @@ class Queries:
         return engine
 
     def _said(self, err: BaseException) -> str:
-        """A database's complaint in a line; it can quote a value, so it is left out where columns are protected."""
-        return type(err).__name__ if self._project.of("protected") else " ".join(str(err).split())[:200]
+        """A database's complaint in a line; it can quote a value, so it is left out where columns are personal or sensitive."""
+        return type(err).__name__ if self._project.confidential else " ".join(str(err).split())[:200]
 
 
 def _moment(at: datetime, dialect: str) -> datetime | str:

@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from pillars.config import Project
+from pillars.data import sealing
 from pillars.data.collection import collect
-from pillars.data.parquet import write_parquet
+from pillars.data.parquet import read_parquet, write_parquet
 from pillars.stores import Stores
 from pillars.vocabulary import Collected, Decision, Prepared, Validation
 
@@ -124,6 +125,12 @@ def prepared(stores: Stores, period: str, seed: int = 0, n: int = 40, with_outco
         kept_at="",
         validation=Validation("parcels", period, n, 0, (), Decision.accept("not checked")),
     )
+
+
+def table_at(stores: Stores, path: str | None) -> pa.Table:
+    """The table in a file that a step has written."""
+    assert path
+    return read_parquet(sealing.read(stores, path), path)
 
 
 def git(root: Path, *arguments: str) -> str:

@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 
 from pillars.config import Project
 from pillars.data.cleaning import judge, prepare
-from pillars.data.parquet import read_parquet
 from pillars.data.versions import publish
 from pillars.errors import DataCorrupt
 from pillars.stores import Stores
 from pillars.vocabulary import Check, Prepared
-from tests.pillars.data.batches import CANARY, NOW, SUITE, changed, collected, outcomes, project, rows
+from tests.pillars.data.batches import CANARY, NOW, SUITE, changed, collected, outcomes, project, rows, table_at
 
 GOOD = rows("2013-01")
 
@@ -26,11 +25,6 @@ GOOD = rows("2013-01")
 def clean(stores: Stores, table: pa.Table, results: pa.Table | None = None, config: Project | None = None) -> Prepared:
     config = config or project()
     return prepare(stores, config, collected(stores, config, table, results))
-
-
-def table_at(stores: Stores, path: str | None) -> pa.Table:
-    assert path
-    return read_parquet(stores.var / path)
 
 
 def files(stores: Stores) -> dict[str, bytes]:
@@ -124,7 +118,7 @@ def test_a_bad_batch_is_refused_and_kept_whole(stores: Stores, table: pa.Table, 
     assert not found.validation.decision
     assert reason in found.validation.decision.reason
     assert (found.rows_path, found.rows, found.outcomes_path) == ("", 0, None)
-    kept = read_parquet(stores.var / found.kept_at / "rows.parquet")
+    kept = table_at(stores, f"{found.kept_at}/rows.parquet")
     assert (kept.num_rows, kept.column_names) == (table.num_rows, table.column_names)
     assert not (stores.var / "staging").exists()
 
@@ -241,8 +235,8 @@ def test_no_row_is_lost(stores: Stores, faults: list[tuple[int, str, Any]], repe
     config = project(columns={"nth": {"type": "int"}}, quarantine_budget=budget)
     found = clean(stores, table, outcomes(GOOD), config)
     if found.kept_at:
-        assert read_parquet(stores.var / found.kept_at / "rows.parquet")["nth"].to_pylist() == list(range(table.num_rows))
-        assert read_parquet(stores.var / found.kept_at / "outcomes.parquet").num_rows == 40
+        assert table_at(stores, f"{found.kept_at}/rows.parquet")["nth"].to_pylist() == list(range(table.num_rows))
+        assert table_at(stores, f"{found.kept_at}/outcomes.parquet").num_rows == 40
         return
     kept = table_at(stores, found.rows_path)
     nth, results = kept["nth"].to_pylist(), found.outcomes

@@ -8,11 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from pillars.data import sealing
 from pillars.data.collection import collect, open_source, periods, read_collected
-from pillars.data.parquet import read_parquet
 from pillars.errors import ConfigInvalid, DataCorrupt, SourceBroken, UnknownName
 from pillars.stores import Stores
-from tests.pillars.data.batches import CANARY, Memory, changed, outcomes, project, rows
+from tests.pillars.data.batches import CANARY, Memory, changed, outcomes, project, rows, table_at
 
 MONTHS = ("2013-01", "2013-02", "2013-03")
 
@@ -28,7 +28,7 @@ def files(stores: Stores) -> dict[str, bytes]:
 
 def test_a_batch_is_kept_under_its_hash(stores: Stores, source: Memory) -> None:
     found = collect(stores, project(), source, "2013-02")
-    content = (stores.var / found.rows_path).read_bytes()
+    content = sealing.read(stores, found.rows_path)
     assert found.rows_sha256 == hashlib.sha256(content).hexdigest()
     assert found.rows_path == f"raw/parcels/2013-02/rows-{found.rows_sha256[:16]}.parquet"
     assert (found.rows, found.outcomes, found.outcomes_period) == (40, 40, "2013-02")
@@ -55,7 +55,7 @@ def test_outcomes_arrive_after_their_lag(stores: Stores, source: Memory, lag: in
     found = collect(stores, project(lag=lag), source, period)
     assert found.outcomes_period == expected
     if expected:
-        assert read_parquet(stores.var / str(found.outcomes_path)).equals(outcomes(rows(expected)))
+        assert table_at(stores, found.outcomes_path).equals(outcomes(rows(expected)))
     else:
         assert (found.outcomes_path, found.outcomes_sha256, found.outcomes) == (None, None, 0)
 

@@ -54,7 +54,7 @@ def test_a_batch_is_held_against_the_earlier_periods_with_outcomes(stores: Store
     ("segment", "why"),
     [
         pytest.param("carier", "not declared under columns; nearest: carrier", id="unknown"),
-        pytest.param("person", "is protected", id="protected"),
+        pytest.param("person", "is personal or sensitive", id="protected"),
         pytest.param("weight_kg", "must be a category", id="number"),
         pytest.param("late", "must be a category", id="outcome"),
     ],

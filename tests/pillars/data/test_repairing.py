@@ -14,11 +14,10 @@ from pydantic import ValidationError
 from pillars.config import Project
 from pillars.config_data import Duplicates
 from pillars.data.cleaning import prepare
-from pillars.data.parquet import read_parquet
 from pillars.data.repairing import losers, repair
 from pillars.stores import Stores
 from pillars.vocabulary import Prepared
-from tests.pillars.data.batches import COLUMNS, changed, collected, outcomes, project, rows
+from tests.pillars.data.batches import COLUMNS, changed, collected, outcomes, project, rows, table_at
 
 GOOD = rows("2013-01")
 TEXT, NUMBER = {"type": "category"}, {"type": "float"}
@@ -135,7 +134,7 @@ def test_repairs_come_before_the_checks_and_are_counted_with_the_batch(stores: S
         ("carrier", "case", 2),
         ("weight_kg", "clip", 3),
     ]
-    kept = read_parquet(stores.var / found.rows_path)
+    kept = table_at(stores, found.rows_path)
     assert kept["weight_kg"].to_pylist().count(50.0) == 3
     assert found.validation.decision.reason.endswith("; 4 rows repaired")
     assert "clipped" in (stores.var / found.validation.page).read_text()
@@ -145,7 +144,7 @@ def test_what_a_repair_did_not_save_is_set_aside_as_it_came(stores: Stores) -> N
     table = changed(changed(GOOD, "weight_kg", 1, 99.0), "carrier", 1, " a")
     config = project(columns={"carrier": COLUMNS["carrier"] | {"repair": {"trim": True, "case": "upper"}}})
     found = clean(stores, table, config)
-    aside = read_parquet(stores.var / found.quarantine_path)
+    aside = table_at(stores, found.quarantine_path)
     assert aside["carrier"].to_pylist()[0] == " a"
     assert found.validation.repaired == 0, "rows that are kept are counted"
 
@@ -158,8 +157,8 @@ def test_losers_are_set_aside_and_no_fault_of_the_batch(stores: Stores) -> None:
     config = project(columns=declared, duplicates={"keep": "greatest", "of": "version"}, quarantine_budget=0.0)
     found = clean(stores, table, config)
     assert found.rows == 40
-    assert read_parquet(stores.var / found.rows_path)["weight_kg"].to_pylist().count(7.0) >= 20
-    aside = read_parquet(stores.var / found.quarantine_path)
+    assert table_at(stores, found.rows_path)["weight_kg"].to_pylist().count(7.0) >= 20
+    aside = table_at(stores, found.quarantine_path)
     assert aside["version"].to_pylist() == [1] * 20
     assert aside["reasons"].to_pylist() == [["another row of its key is kept"]] * 20
     assert clean(stores, table, project(columns=declared, quarantine_budget=0.0)).kept_at, "undeclared, they count to the budget"
@@ -170,7 +169,7 @@ def test_outliers_are_flagged_with_their_keys_and_stay(stores: Stores) -> None:
     config = project(columns={"weight_kg": COLUMNS["weight_kg"] | {"outliers": {"rule": "mad", "times": 3.5}}}, suite=[])
     found = clean(stores, table, config)
     assert found.rows == 40
-    flagged = read_parquet(stores.var / found.flagged_path)
+    flagged = table_at(stores, found.flagged_path)
     assert flagged["parcel"].to_pylist() == [5, 6]
     assert flagged["value"].to_pylist() == [5000.0, 5000.0]
     assert flagged["most"][0].as_py() < 5000
@@ -189,7 +188,7 @@ def test_outliers_are_flagged_with_their_keys_and_stay(stores: Stores) -> None:
         ({"type": "float", "repair": {"null_as": ["?"]}}, "repair.null_as: '?' is no value of a float"),
         ({"type": "float", "repair": {"clip": [3, 1]}}, "ends the wrong way round"),
         ({"type": "category", "repair": {"values": {"a": "b", "b": "c"}}}, "b is both a spelling and a meaning"),
-        ({"type": "text", "role": ["protected"], "repair": {"trim": True}}, "the column is protected"),
+        ({"type": "text", "role": ["protected"], "repair": {"trim": True}}, "the column is personal"),
         ({"type": "bool", "role": ["known_later"], "repair": {"fill": False}}, "is not made up"),
         ({"type": "bool", "outliers": {}}, "outliers: a bool has none"),
         ({"type": "float", "repair": {"convert": {"by": "carier", "to": {"lb": 0.5}}}}, "nearest: carrier"),
@@ -242,10 +241,10 @@ def test_rows_in_are_rows_kept_and_repaired_and_set_aside(
         quarantine_budget=1.0,
     )
     found = clean(stores, table, config)
-    kept = read_parquet(stores.var / found.rows_path)
+    kept = table_at(stores, found.rows_path)
     nth = kept["nth"].to_pylist()
     if found.quarantine_path:
-        nth += [n for n in read_parquet(stores.var / found.quarantine_path).to_pydict().get("nth", []) if n is not None]
+        nth += [n for n in table_at(stores, found.quarantine_path).to_pydict().get("nth", []) if n is not None]
     assert sorted(nth) == list(range(table.num_rows))
     came = {row["nth"]: row for row in table.to_pylist()}
     other = [

@@ -1,0 +1,91 @@
+"""Keys of sealed files: random, wrapped by the installation's key, on one ring. Without its key a sealed file is noise."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
+
+from pillars.errors import StoreUnavailable
+from pillars.stores import Stores, locked, write_atomically
+
+FILE = "keys/files.json"
+BYTES = 32  # AES-256
+UNCHANGED = "Nothing was changed; bring the ring back from a backup."
+
+
+@dataclass(frozen=True)
+class Ring:
+    """Keys (32 bytes each) by their ids (8 hex digits), oldest first. The newest seals, all of them open."""
+
+    keys: dict[str, bytes]
+
+    @property
+    def newest(self) -> str:
+        """Id of the key that seals."""
+        return list(self.keys)[-1]
+
+
+def ring(stores: Stores) -> Ring:
+    """The installation's ring; made with one key where there is none.
+
+    Raises:
+        StoreUnavailable: it cannot be read, is damaged, or was wrapped by another installation's key.
+    """
+    path = stores.var / FILE
+    if not path.exists():
+        with holding(stores):
+            if not path.exists():
+                _write(stores, {_id(): secrets.token_bytes(BYTES)})
+    return _read(stores)
+
+
+def add(stores: Stores) -> Ring:
+    """Put a new key on the ring; what is sealed from now on is sealed with it."""
+    ring(stores)
+    with holding(stores):
+        _write(stores, _read(stores).keys | {_id(): secrets.token_bytes(BYTES)})
+        return _read(stores)
+
+
+def drop(stores: Stores, *ids: str) -> None:
+    """Take keys off the ring, for ever: what is still sealed with them can never be read again. The caller holds the ring."""
+    _write(stores, {name: key for name, key in _read(stores).keys.items() if name not in ids})
+
+
+def holding(stores: Stores) -> AbstractContextManager[None]:
+    """The ring's lock: nobody seals, and no key comes or goes, while it is held."""
+    return locked(stores.folder("keys") / "files.lock", "the ring of file keys")
+
+
+def _read(stores: Stores) -> Ring:
+    path = stores.var / FILE
+    try:
+        wrapped = json.loads(path.read_bytes())["keys"]
+        return Ring({one["id"]: aes_key_unwrap(_wrapper(stores), bytes.fromhex(one["wrapped"])) for one in wrapped})
+    except InvalidUnwrap as err:
+        problem = "was wrapped by another installation's key (var/keys/secret, or PILLARS_KEY)"
+        raise StoreUnavailable(str(path), problem, "Nothing was changed; bring that key back.") from err
+    except (ValueError, KeyError, TypeError) as err:
+        raise StoreUnavailable(str(path), "is no ring of keys", UNCHANGED) from err
+    except OSError as err:
+        raise StoreUnavailable.refused(str(path), err, UNCHANGED, "read") from err
+
+
+def _write(stores: Stores, keys: dict[str, bytes]) -> None:
+    wrapped = [{"id": name, "wrapped": aes_key_wrap(_wrapper(stores), key).hex()} for name, key in keys.items()]
+    write_atomically(stores.folder("keys") / "files.json", json.dumps({"keys": wrapped}, indent=1).encode(), private=True)
+
+
+def _id() -> str:
+    return secrets.token_hex(4)
+
+
+def _wrapper(stores: Stores) -> bytes:
+    """The key that wraps keys (AES key wrap, RFC 3394), derived from the installation's (HKDF, RFC 5869)."""
+    return HKDF(SHA256(), BYTES, None, b"pillars/files/v1").derive(stores.secret)
