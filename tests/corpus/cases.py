@@ -29,6 +29,7 @@ class Expected(_Strict):
     quarantined: int | None = Field(default=None, description="rows set aside; all others are in the data set as the good batch has them")
     outcomes: int | None = Field(default=None, description="outcomes set aside; by default as many as rows")
     because: tuple[str, ...] = Field(default=(), description="all reasons that stand beside rows and outcomes, without the followers'")
+    more: bool = Field(default=False, description="other reasons may stand beside these")
     warns: tuple[str, ...] = Field(default=(), description="failed checks of severity warning")
     harmless: str = Field(default="", description="why rows that are not as the good batch has them may be in the data set")
 

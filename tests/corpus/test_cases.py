@@ -6,7 +6,21 @@ from typing import get_args
 
 from tests.corpus.cases import Way, corpus
 
-FAMILIES = {"types", "columns", "swapped", "keys", "damaged", "encodings", "numbers", "dates", "empty"}
+FAMILIES = {
+    "types",
+    "columns",
+    "swapped",
+    "keys",
+    "damaged",
+    "encodings",
+    "numbers",
+    "dates",
+    "empty",
+    "units",
+    "shifted",
+    "junk",
+    "labels",
+}
 
 
 def test_there_are_120_bad_batches_of_every_family():
