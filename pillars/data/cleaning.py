@@ -14,7 +14,7 @@ from pillars.config import Project
 from pillars.data import sealing, validation_page
 from pillars.data.collection import read_collected
 from pillars.data.parquet import joined, parquet_bytes, write_parquet
-from pillars.data.parsing import Unread, parse
+from pillars.data.parsing import Unread, finite, parse
 from pillars.data.quarantine import BEATEN, ORPHAN, failing, split, unmatched, with_reason
 from pillars.data.repairing import losers, outliers, repair
 from pillars.data.schema import alike, conform
@@ -73,10 +73,11 @@ def examine(project: Project, period: str, rows: pa.Table, outcomes: pa.Table | 
     Raises:
         ConfigInvalid: an expectation that Great Expectations does not know.
     """
-    rows = conform(project, rows, project.row_columns)
+    unread: dict[Kind, tuple[Unread, ...]] = {}
+    rows, unread["rows"] = finite(project, conform(project, rows, project.row_columns))
     if outcomes is not None:
-        outcomes = alike(conform(project, outcomes, project.outcome_columns), rows, project.key)
-    checks, masks, decision = _examine(project, period, rows, outcomes, period, {})
+        outcomes, unread["outcomes"] = finite(project, alike(conform(project, outcomes, project.outcome_columns), rows, project.key))
+    checks, masks, decision = _examine(project, period, rows, outcomes, period, unread)
     bad = int(failing(masks["rows"], rows.num_rows).sum())
     return Validation(project.project, period, rows.num_rows, bad, checks, decision)
 
@@ -163,8 +164,9 @@ def _ready(project: Project, kind: Kind, came: pa.Table) -> _Ready:
     table = conform(project, table, project.row_columns if kind == "rows" else project.outcome_columns)
     if project.source.python is not None:
         came = table
+    table, endless = finite(project, table)
     repaired = repair(project, kind, table)
-    unread, table, changed, treatments = unread + repaired.unread, repaired.table, repaired.changed, repaired.treatments
+    unread, table, changed, treatments = unread + endless + repaired.unread, repaired.table, repaired.changed, repaired.treatments
     beaten = came.slice(0, 0)
     if rule := project.expectations.duplicates:
         lost = losers(rule, project.key, table)

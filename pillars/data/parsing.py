@@ -55,6 +55,20 @@ def parse(project: Project, table: pa.Table) -> tuple[pa.Table, tuple[Unread, ..
     return table, tuple(unread)
 
 
+def finite(project: Project, table: pa.Table) -> tuple[pa.Table, tuple[Unread, ...]]:
+    """`table` with null for each infinity in a declared float, and which rows had one: Parquet, databases and code may hold them."""
+    unread: list[Unread] = []
+    for at, field in enumerate(table.schema):
+        column = project.columns.get(field.name)
+        if column is None or column.type != "float" or not pa.types.is_floating(field.type):
+            continue
+        endless = pc.fill_null(pc.is_inf(values := table.column(at)), False)
+        if pc.any(endless, min_count=0).as_py():
+            unread.append(Unread(field.name, f"{field.name} is not finite", endless.to_numpy()))
+            table = table.set_column(at, field.name, pc.if_else(endless, pa.scalar(None, field.type), values))
+    return table, tuple(unread)
+
+
 def values_of(column: Column, given: pa.ChunkedArray) -> pa.ChunkedArray:
     """A column's values in its declared type; null where there is none, or one that cannot be read."""
     if pa.types.is_dictionary(given.type):

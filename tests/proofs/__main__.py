@@ -51,7 +51,9 @@ def _arguments() -> argparse.Namespace:
         prog="python -m tests.proofs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     asked.add_argument("proof", choices=("crashes", "kills", "races", "all"))
-    asked.add_argument("--some", action="store_true", help="a sample: 2 write points of each step, 10 kills, each race once")
+    asked.add_argument(
+        "--some", action="store_true", help="a sample: 2 write points a step, 10 kills, each race once, four ingests 20 times"
+    )
     asked.add_argument("--count", type=int, help="random kills in all (200), or times of each race (50)")
     asked.add_argument("--only", default="", metavar="TEXT", help="only tries whose name contains this")
     asked.add_argument("--seed", type=int, default=0, help="decides samples, moments of random kills, and orders of starts")
@@ -96,8 +98,9 @@ def _tasks(asked: argparse.Namespace, workers: ProcessPoolExecutor) -> Iterator[
         scenes = list(kills.REPLAYS)
         tasks += [("kill", scenes[i % len(scenes)], str(asked.seed + i)) for i in range(-(-count // KILLS_A_REPLAY))]
     if asked.proof in ("races", "all"):
-        count = 1 if asked.some else (asked.count or 50)
-        tasks += [("race", name, str(asked.seed + i)) for name in races.RACES for i in range(count)]
+        for name, race in races.RACES.items():
+            count = race.sample if asked.some else (asked.count or 50)
+            tasks += [("race", name, str(asked.seed + i)) for i in range(count)]
     mixed.shuffle(tasks)
     yield from tasks
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.proofs.points import Point, Watch, common
 from tests.proofs.scenes import STEPS, Command, Scenes
 from tests.proofs.stage import PROJECT, Stage
-from tests.proofs.state import differences, told
+from tests.proofs.state import differences, incomplete, told
 
 ATTEMPTS = 3  # to come to a request that is not sent in every run
 
@@ -57,7 +57,7 @@ def ended_right(there: Stage, command: Command, undisturbed: dict[str, object]) 
     again = there.perform(*command)
     if again.code or again.unclear:
         return [f"again: exit {again.code}: {again.said[-1500:]}"]
-    return differences(undisturbed, told(there.root, PROJECT))
+    return differences(undisturbed, told(there.root, PROJECT)) + incomplete(there.root, PROJECT)
 
 
 def _files(root: Path) -> dict[str, tuple[int, int]]:

@@ -16,12 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from pillars import project_file
+from pillars.data import versions
 from pillars.deployment import traffic
 from pillars.monitoring.ledger import Ledger
 from pillars.stores import Stores
 from tests.proofs.left import leftovers
 
-__all__ = ["differences", "leftovers", "stores_of", "told"]
+__all__ = ["differences", "incomplete", "leftovers", "stores_of", "told"]
 
 NAMES_A_RUN = ("run_id", "commit", "path", "digest")  # keys of facts; a candidate's path and digest hold the commit of the code
 OF_A_VERSION = ("model.sha256", "data.version", "fitted_through", "recipe", "config", "seed", "dirty", "lock")  # tags in the registry
@@ -49,6 +51,13 @@ def told(root: Path, project: str) -> dict[str, Any]:
         "search": _search(var / "search" / project),
         "left": leftovers(root, project),
     }
+
+
+def incomplete(root: Path, project: str) -> list[str]:
+    """Files of any data version that cache or remote lacks or holds with other bytes, each mended by looking: ask last."""
+    stores = stores_of(root)
+    opened = project_file.load(stores.config_file(project))
+    return [f"{v.id}: {damage}" for v in versions.history(stores, opened) for damage in versions.verify(stores, v)]
 
 
 def stores_of(root: Path) -> Stores:

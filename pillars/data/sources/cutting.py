@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -12,24 +13,35 @@ from pillars.config import Project
 from pillars.config_data import Batches, Every
 from pillars.data.parsing import values_of
 from pillars.errors import SourceBroken
+from pillars.periods import span
 
+ZONES = timedelta(days=1)  # times have no zone: somewhere it is tomorrow
 FORMS: dict[Every, str] = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "year": "%Y"}
 
 
-def cut(project: Project, table: pa.Table) -> dict[str, pa.Table]:
+def cut(project: Project, table: pa.Table, now: datetime | None = None) -> dict[str, pa.Table]:
     """Rows by period, oldest first, each in the table's order; for batches by time or by rows.
 
-    A row whose time is missing or unreadable goes with the row before it (validation says so and sets it aside): none is lost.
+    A row whose time is missing or unreadable goes with the row before it (validation says so and sets it aside): none is lost. So does one
+    of a period that is neither that of `now` (UTC, without a zone) nor the next one, where freshness is asked for: it would be a period
+    of its own, and end the newest one that is held.
 
     Raises:
-        SourceBroken: no row has a time, or a shuffled file has other rows than it had.
+        SourceBroken: a file has no rows, none has a time, or a shuffled file has other rows than it had.
     """
     batches = project.source.batches
+    if not table.num_rows and project.source.sql is None:  # a table of a database may be new
+        raise SourceBroken(project.source.name, "all", "it names its columns and has no row")
     if batches.by == "rows" and batches.shuffled not in (None, table.num_rows):
         grown = f"it has {table.num_rows} rows, and source.batches.shuffled says {batches.shuffled}: all blocks would be drawn anew"
         raise SourceBroken(project.source.name, "all", f"{grown}. Put new rows into a file of their own, or reset the project")
-    named = _by_time(project, batches.every, table) if batches.by == "time" else _by_rows(batches, table.num_rows)
+    named = _by_time(project, batches.every, table, now) if batches.by == "time" else _by_rows(batches, table.num_rows)
     return without_newest(batches, {name: table.take(pa.array(at)) for name, at in named.items()})
+
+
+def utc_now() -> datetime:
+    """This moment in UTC, without a zone, as times in tables are."""
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def without_newest(batches: Batches, found: dict[str, Any]) -> dict[str, Any]:
@@ -45,14 +57,17 @@ def names_of(times: pa.Array | pa.ChunkedArray, every: Every) -> pa.Array | pa.C
     return pc.strftime(seconds, FORMS[every])
 
 
-def _by_time(project: Project, every: Every, table: pa.Table) -> dict[str, np.ndarray]:
+def _by_time(project: Project, every: Every, table: pa.Table, now: datetime | None) -> dict[str, np.ndarray]:
     """Positions (n,) of each period's rows."""
     if not table.num_rows:
         return {}
     column = project.columns[project.time]
     if project.time not in table.column_names:
         raise SourceBroken(project.source.name, "all", f"it has no column {project.time}, by which its rows are cut into periods")
-    names = pc.fill_null_backward(pc.fill_null_forward(names_of(values_of(column, table.column(project.time)), every)))
+    times = values_of(column, table.column(project.time))
+    if now is not None and project.expectations.freshness:
+        times = _believed(project, times, _end_of_next(every, now + ZONES))
+    names = pc.fill_null_backward(pc.fill_null_forward(names_of(times, every)))
     coded = names.combine_chunks().dictionary_encode()
     if coded.null_count:
         how = f"; text is read by its format {column.format}" if column.format else "; say its format under columns, such as %d.%m.%Y"
@@ -61,6 +76,31 @@ def _by_time(project: Project, every: Every, table: pa.Table) -> dict[str, np.nd
     ends = np.cumsum(np.bincount(coded.indices.to_numpy(), minlength=len(coded.dictionary)))
     found = dict(zip(coded.dictionary.to_pylist(), np.split(order, ends[:-1]), strict=True))
     return dict(sorted(found.items()))
+
+
+def _end_of_next(every: Every, now: datetime) -> datetime:
+    """End of the period after the one that `now` is in."""
+    for _ in range(2):
+        ends = span(names_of(pa.array([now], pa.timestamp("us")), every)[0].as_py())
+        assert ends is not None
+        now = ends[1]
+    return now
+
+
+def _believed(project: Project, times: pa.ChunkedArray, until: datetime) -> pa.ChunkedArray:
+    """Times before `until`, null where they are not.
+
+    Raises:
+        SourceBroken: none is.
+    """
+    seconds = pc.cast(times, pa.timestamp("s"), safe=False)
+    past = pc.less(seconds, pa.scalar(until, pa.timestamp("s")))
+    if pc.any(past, min_count=0).as_py() or times.null_count == len(times):
+        return pc.if_else(pc.fill_null(past, False), times, pa.scalar(None, times.type))
+    said = (
+        f"every time in column {project.time} is in the future, the first is {pc.min(seconds).as_py()}; set expectations.freshness to false"
+    )
+    raise SourceBroken(project.source.name, "all", f"{said} if that is right")
 
 
 def _by_rows(batches: Batches, rows: int) -> dict[str, np.ndarray]:

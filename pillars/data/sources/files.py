@@ -12,7 +12,7 @@ from pillars import periods
 from pillars.config import Project
 from pillars.config_data import Csv
 from pillars.data.parquet import joined
-from pillars.data.sources.cutting import cut, numbered, without_newest
+from pillars.data.sources.cutting import cut, numbered, utc_now, without_newest
 from pillars.data.sources.roles import Roles
 from pillars.data.sources.tables import PACKED, read_table
 from pillars.errors import SourceBroken, StoreUnavailable, UnknownName
@@ -61,7 +61,7 @@ class Files:
         if self._project.source.batches.by == "file":
             return without_newest(self._project.source.batches, self._named())
         tables = [self._read(path) for path in self._paths()]
-        return cut(self._project, numbered(self._project, joined(tables)))
+        return cut(self._project, numbered(self._project, joined(tables)), utc_now())
 
     def _paths(self) -> list[Path]:
         pattern = str(self._project.source.file)

@@ -16,7 +16,7 @@ from pillars.config import Project
 from pillars.config_data import Sql
 from pillars.data.parquet import joined
 from pillars.data.schema import doubles
-from pillars.data.sources.cutting import cut, numbered, without_newest
+from pillars.data.sources.cutting import cut, numbered, utc_now, without_newest
 from pillars.data.sources.roles import Roles
 from pillars.errors import SettingInvalid, SourceBroken, StoreUnavailable, UnknownName
 from pillars.periods import span
@@ -73,7 +73,7 @@ class Queries:
 
     @cached_property
     def _whole(self) -> dict[str, pa.Table]:
-        return cut(self._project, numbered(self._project, self._table(self._sql.rows)))
+        return cut(self._project, numbered(self._project, self._table(self._sql.rows)), utc_now())
 
     def _table(self, query: str, period: str = "all") -> pa.Table:
         from sqlalchemy import text

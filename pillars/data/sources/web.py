@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from pillars.config import Project
 from pillars.config_data import Http
-from pillars.data.sources.cutting import cut, numbered, without_newest
+from pillars.data.sources.cutting import cut, numbered, utc_now, without_newest
 from pillars.data.sources.fetching import Remote
 from pillars.data.sources.roles import Roles
 from pillars.data.sources.tables import read_table
@@ -53,7 +53,7 @@ class Web:
 
     @cached_property
     def _whole(self) -> dict[str, pa.Table]:
-        return cut(self._project, self._read(ALL))
+        return cut(self._project, self._read(ALL), utc_now())
 
     def _read(self, period: str) -> pa.Table:
         """The file of a period. The last one is remembered: rows and outcomes are asked for one after the other."""

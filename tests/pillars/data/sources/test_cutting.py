@@ -103,3 +103,18 @@ def test_rows_can_be_numbered() -> None:
     assert numbered(project, table("2013-01-01", None))["row"].to_pylist() == [1, 2]
     with pytest.raises(SourceBroken, match="it has a column row already"):
         numbered(project, pa.table({"row": [1]}))
+
+
+def test_a_row_of_a_period_after_the_next_goes_with_the_one_before_it() -> None:
+    project = project_of({"file": "a.csv"})
+    given, now = table("2013-01-05", "2031-07-01", "2013-02-01", "2013-03-31"), datetime(2013, 2, 10)
+    assert rows_of(cut(project, given, now)) == {"2013-01": [0, 1], "2013-02": [2], "2013-03": [3]}
+    allowed = project_of({"file": "a.csv"}, expectations={"freshness": False})
+    assert rows_of(cut(allowed, given, now)) == {"2013-01": [0], "2013-02": [2], "2013-03": [3], "2031-07": [1]}
+    with pytest.raises(SourceBroken, match="every time in column at is in the future, the first is 2031-07-01"):
+        cut(project, table("2031-07-01", None), now)
+
+
+def test_a_file_without_rows_is_named() -> None:
+    with pytest.raises(SourceBroken, match=r"source file a\.csv: it names its columns and has no row"):
+        cut(project_of({"file": "a.csv"}), table())
