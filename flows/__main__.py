@@ -7,7 +7,7 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -374,6 +374,41 @@ def quarantine_replay(project: str, period: str | None, accept_changes: bool, as
     from flows import data_commands
 
     data_commands.quarantine_replay(project, period, accept_changes=accept_changes, as_json=as_json)
+
+
+@main.group()
+def keys() -> None:
+    """Keys that seal what came in, where columns are personal or sensitive."""
+
+
+@keys.command("show")
+@JSON
+def keys_show(as_json: bool) -> None:
+    """Which keys there are and how many files each one seals; never a key itself."""
+    from flows import key_commands
+
+    key_commands.show(as_json=as_json)
+
+
+@keys.command("rotate")
+@JSON
+def keys_rotate(as_json: bool) -> None:
+    """Seal all files anew with a new key and drop the old ones. Safe to interrupt: run again, it goes on."""
+    from flows import key_commands
+
+    key_commands.rotate(as_json=as_json)
+
+
+@keys.command("destroy")
+@PROJECT
+@click.option("--from", "given", metavar="FILE", type=click.File(), default="-", help="Persons as the subject column has them, one a line.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@JSON
+def keys_destroy(project: str, given: TextIO, yes: bool, as_json: bool) -> None:
+    """Destroy the keys of persons, for ever: their pseudonyms can be linked to nobody. Names are read from standard input or a file."""
+    from flows import key_commands
+
+    key_commands.destroy(project, given.read(), lambda question: yes or _agreed(question), as_json=as_json)
 
 
 def _agreed(question: str) -> bool:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from pillars.config_data import MODULE, Column, ColumnType, Expectations, Role, Section, Share, Source
+from pillars.config_data import MODULE, Column, ColumnType, Expectations, Privacy, Role, Section, Share, Source
 
 NAME = r"^[a-z][a-z0-9_-]{0,40}$"
 CRON = r"^(@[a-z]+|\S+(\s+\S+){4})$"
@@ -196,6 +196,7 @@ class Project(Section):
     columns: dict[str, Column] = Field(description="every column with its type and roles; undeclared columns are refused")
     features: Features = Field(description="what the model sees")
     expectations: Expectations = Field(default=Expectations(), description="what a batch must be")
+    privacy: Privacy = Field(default=Privacy(), description="whose data these are, and how small a group may be told apart")
     split: Split = Field(default=Split(), description="time and blocks")
     search: Search = Field(default=Search(), description="tuning")
     cost: Cost = Field(default=Cost(), description="what errors cost")
@@ -232,6 +233,7 @@ class Project(Section):
         if not self.key:
             problems.append("columns: one or more columns need role key")
         problems += self._time_problems()
+        problems += self._privacy_problems()
         problems += self._name_problems() + self._drift_problems() + self._repair_problems() + self._coverage_problems()
         if problems:
             raise ValueError("\n".join(problems))
@@ -254,6 +256,30 @@ class Project(Section):
                 problems.append(f"monitoring.drift: {name} is a timestamp; compare a column derived from it")
         if len(named) > MOST_COMPARED:
             problems.append(f"monitoring.drift: {len(named)} columns, at most {MOST_COMPARED} are compared")
+        return problems
+
+    def _privacy_problems(self) -> list[str]:
+        """A subject that names nobody, and columns that cannot be coarsened."""
+        problems, said = [], self.privacy
+        if (subject := said.subject) is not None:
+            if subject not in self.columns:
+                problems.append(f"privacy.subject: {subject} is not declared under columns{nearest(subject, self.columns)}")
+            elif not self.columns[subject].personal or subject not in self.row_columns:
+                problems.append(f"privacy.subject: {subject} must be a personal column of the rows")
+            elif subject not in self.key and (lonely := [name for name in self.outcome_columns if self.columns[name].personal]):
+                problems.append(f"columns: {lonely[0]} is personal, of the outcomes, where {subject} is not; make {subject} a key")
+        for name, ladder in said.quasi.items():
+            where = f"privacy.quasi: {name}"
+            if name not in self.columns:
+                problems.append(f"{where} is not declared under columns{nearest(name, self.columns)}")
+                continue
+            column = self.columns[name]
+            if column.confidential or {"key", "time"} & set(column.role) or name not in self.row_columns or column.type == "bool":
+                problems.append(f"{where} must be no flag and a column of the rows; and neither key, time, personal nor sensitive")
+            elif said.small_groups == "suppress" and not column.nullable:
+                problems.append(f"{where} may become null in a small group: let it be nullable, or say small_groups: refuse")
+            elif problem := column.unfit_steps(ladder):
+                problems.append(f"{where}: {problem}")
         return problems
 
     def _coverage_problems(self) -> list[str]:
@@ -326,8 +352,8 @@ class Project(Section):
 
     @property
     def confidential(self) -> tuple[str, ...]:
-        """Columns that nothing for people may show, personal ones among them. Where there is one, what came in is sealed."""
-        return tuple(name for name, column in self.columns.items() if column.confidential)
+        """Columns that nothing for people may show as they came, personal ones among them. Where there is one, what came in is sealed."""
+        return tuple(name for name, column in self.columns.items() if column.confidential or name in self.privacy.quasi)
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -348,6 +374,11 @@ class Project(Section):
     def outcome_columns(self) -> tuple[str, ...]:
         """Columns of the outcomes table: the key, then outcomes and what is known later."""
         return (*self.key, *(n for n, c in self.columns.items() if {"outcome", "known_later"} & set(c.role)))
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Sections that a batch is checked and changed by."""
+        return ("columns", "expectations", *(("privacy",) if self.privacy != Privacy() else ()))
 
     @property
     def learning(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ ColumnType = Literal["float", "int", "category", "text", "timestamp", "bool"]
 Class = Literal["public", "internal", "personal", "sensitive"]
 Every = Literal["hour", "day", "week", "month", "quarter", "year"]
 Share = Annotated[float, Field(ge=0, le=1)]
+Step = Annotated[float, Field(gt=0)] | Literal["hour", "day", "month", "quarter", "year"]
 MODULE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"  # relative names have no package to start from
 VARIABLE = r"[A-Z][A-Z0-9_]{0,80}"
 HTTP = r"https?://[^\s/]+(/\S*)?"
@@ -269,6 +270,26 @@ class Column(Section):
         """Whether its values, or their pseudonyms, are never shown in a report, an error or a log."""
         return self.personal or self.class_ == "sensitive"
 
+    def unfit_steps(self, ladder: tuple[Step, ...]) -> str:
+        """Why its values cannot be coarsened by these steps; empty where they can."""
+        if self.type == "timestamp":
+            order = ["hour", "day", "month", "quarter", "year"]
+            if any(step not in order for step in ladder):
+                return f"steps of a timestamp are {', '.join(order)}"
+            places = [order.index(str(step)) for step in ladder]
+            return "" if places == sorted(set(places)) else "each step must be coarser than the one before"
+        if any(isinstance(step, str) for step in ladder):
+            return f"steps of a {self.type} are numbers"
+        numbers = [float(step) for step in ladder]
+        if self.type in ("int", "category", "text") and any(not step.is_integer() for step in numbers):
+            return f"steps of a {self.type} are whole numbers"
+        finer = self.type in ("category", "text")  # fewer characters say less
+        return (
+            ""
+            if numbers == sorted(set(numbers), reverse=finer)
+            else f"each step must be {'smaller' if finer else 'greater'} than the one before"
+        )
+
     def _holds(self, value: bool | float | str) -> bool:
         """Whether a value of the YAML can be one of this column."""
         match self.type:
@@ -280,6 +301,34 @@ class Column(Section):
                 return False
             case _:
                 return isinstance(value, str)
+
+
+class Privacy(Section):
+    """Whose data these are, and how small a group of people may be told apart."""
+
+    subject: str | None = Field(
+        default=None,
+        description="personal column that names the person a row is about: pseudonyms have a key per person, which can be destroyed",
+    )
+    k: int | None = Field(default=None, ge=2, description="persons (rows, without a subject) that share all quasi-identifiers, at least")
+    quasi: dict[str, tuple[Step, ...]] = Field(
+        default={},
+        description="columns that together may name somebody, and how each is coarsened step by step until k holds: "
+        "numbers by widths [5, 10, 20], text by first characters [3, 2, 1], timestamps [day, month, year]",
+    )
+    small_groups: Literal["suppress", "refuse"] = Field(
+        default="suppress",
+        description="where the last step leaves groups below k: their quasi-identifiers become null, or the batch is refused",
+    )
+
+    @model_validator(mode="after")
+    def belongs_together(self) -> Privacy:
+        """Refuse half of a rule."""
+        if (self.k is None) != (not self.quasi):
+            raise ValueError("k and quasi belong together")
+        if empty := [name for name, ladder in self.quasi.items() if not ladder]:
+            raise ValueError(f"quasi: {empty[0]} has no step")
+        return self
 
 
 class Expectation(Section):

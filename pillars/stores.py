@@ -184,6 +184,11 @@ def write_atomically(path: Path, content: bytes, drafts: Path | None = None, *, 
         raise StoreUnavailable.refused(str(path), err, "The old content is intact; free the disk and run again.", "written") from err
 
 
+def owners_alone(path: Path) -> None:
+    """Make the file `path`, empty, where there is none; only its owner can read it. Raises: OSError."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
 def sweep_drafts(path: Path) -> None:
     """Remove what writers of `path` left beside it who died over it; a living one holds a lock on its draft."""
     for draft in path.parent.glob(f".{glob.escape(path.name)}.*.????????"):

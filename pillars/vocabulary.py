@@ -73,6 +73,7 @@ class Collected:
     size_bytes: int = 0  # of both files
     schema: str = ""  # fingerprint of the columns' names and types, as they came: sha256, 16 characters
     licence: str = ""
+    keys_destroyed: int = 0  # keys of persons, before it was collected: collected again at another count, its bytes are others
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ class Check:
 
 @dataclass(frozen=True)
 class Treatment:
-    """What a declared rule did: `rows` whose value of `column` it changed, flagged (`outliers`), or set aside (`duplicates`)."""
+    """What a declared rule did: `rows` whose value of `column` it changed, flagged (`outliers`), coarsened
+    (`k-anonymity`), or set aside (`duplicates`)."""
 
     table: Literal["rows", "outcomes"]
     column: str

@@ -14,7 +14,6 @@ from pydantic import TypeAdapter
 from pillars import config, project_file
 from pillars.answers.history import facts_of, outcome_of
 from pillars.data import collection, versions
-from pillars.data.cleaning import RULES
 from pillars.deployment import traffic
 from pillars.errors import ConfigChanged, UnknownName
 from pillars.monitoring.ledger import Entry, Ledger
@@ -43,7 +42,7 @@ class Opened:
     @property
     def rules(self) -> str:
         """Digest of what batches are checked by."""
-        return self.config.section_digest(*RULES)
+        return self.config.section_digest(*self.config.rules)
 
     @property
     def past(self) -> Past:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from pillars.config import Project
 from pillars.data import sealing, validation_page
+from pillars.data.anonymity import anonymise
 from pillars.data.collection import read_collected
 from pillars.data.parquet import joined, parquet_bytes, write_parquet
 from pillars.data.parsing import Unread, finite, parse
@@ -23,8 +24,6 @@ from pillars.data.validation import Masks, validate
 from pillars.errors import SourceBroken
 from pillars.stores import Stores
 from pillars.vocabulary import Check, Collected, Decision, Prepared, Treatment, Validation
-
-RULES = ("columns", "expectations")  # sections of the YAML that a batch is checked by
 
 
 def prepare(stores: Stores, project: Project, collected: Collected) -> Prepared:
@@ -45,6 +44,10 @@ def prepare(stores: Stores, project: Project, collected: Collected) -> Prepared:
     unread = {kind: made.unread for kind, made in ready.items()}
     checks, masks, decision = _examine(project, collected.period, rows, outcomes, collected.outcomes_period, unread)
     bad = failing(masks["rows"], rows.num_rows)
+    grouped = anonymise(project, rows.filter(pa.array(~bad))) if decision else None
+    if grouped and grouped.small and project.privacy.small_groups == "refuse":
+        small = f"{grouped.small:,} rows stay in groups of fewer than {project.privacy.k}"
+        decision = Decision.refuse(f"{small} after the last step of privacy.quasi")
     repaired = int((ready["rows"].changed & ~bad).sum())
     if repaired and decision:
         decision = replace(decision, reason=f"{decision.reason}; {repaired:,} rows repaired")
@@ -55,7 +58,7 @@ def prepare(stores: Stores, project: Project, collected: Collected) -> Prepared:
         quarantined=int(bad.sum()),
         checks=checks,
         decision=decision,
-        treatments=tuple(treatment for made in ready.values() for treatment in made.treatments),
+        treatments=(*(t for made in ready.values() for t in made.treatments), *(grouped.treatments if grouped else ())),
         repaired=repaired,
     )
     validation = replace(validation, page=validation_page.write_page(stores, validation))
@@ -64,7 +67,8 @@ def prepare(stores: Stores, project: Project, collected: Collected) -> Prepared:
         return _write_rejected(stores, project, collected, validation, name)
     if outcomes is not None:
         ready["outcomes"] = replace(ready["outcomes"], table=outcomes)
-    return _write_prepared(stores, project, collected, validation, name, ready, masks)
+    coarse = {"rows": grouped.table} if grouped else {}
+    return _write_prepared(stores, project, collected, validation, name, ready, masks, coarse)
 
 
 def examine(project: Project, period: str, rows: pa.Table, outcomes: pa.Table | None) -> Validation:
@@ -247,7 +251,7 @@ def _say(check: Check) -> str:
 
 def _digest(project: Project, collected: Collected) -> str:
     """What a prepared batch follows from, as 16 hex characters."""
-    parts = [collected.rows_sha256, collected.outcomes_sha256, project.section_digest(*RULES)]
+    parts = [collected.rows_sha256, collected.outcomes_sha256, project.section_digest(*project.rules)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
@@ -279,8 +283,9 @@ def _write_prepared(
     name: str,
     ready: Mapping[Kind, _Ready],
     masks: Masks,
+    coarse: Mapping[str, pa.Table],
 ) -> Prepared:
-    """Write kept rows and outcomes, and what is set aside.
+    """Write kept rows and outcomes (`coarse` in place of the kept rows of a table), and what is set aside.
 
     Raises:
         SourceBroken: the books do not balance; nothing may be published.
@@ -289,6 +294,7 @@ def _write_prepared(
     aside: list[pa.Table] = []
     for kind, made in ready.items():
         good, bad = split(kind, made.table, masks[kind], made.came)
+        good = coarse.get(kind, good)
         write_parquet(stores.var / f"staging/{name}/{kind}.parquet", good.sort_by([(k, "ascending") for k in project.key]))
         kept[kind] = good.num_rows
         aside += [bad, with_reason(kind, made.beaten, BEATEN)]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pillars.config import Project
-from pillars.data import sealing
+from pillars.data import sealing, subjects
 from pillars.data.parquet import parquet_bytes, read_parquet
 from pillars.data.parsing import values_of
 from pillars.data.privacy import protect
@@ -37,6 +38,7 @@ def collect(stores: Stores, project: Project, source: Source, period: str) -> Co
     rows = ask(project, source, "rows", period)
     outcomes = None if arrived is None else ask(project, source, "outcomes", arrived)
     _refuse_strangers(project, period, rows)
+    destroyed = subjects.destroyed(stores, project.project) if project.privacy.subject else 0  # before, or a key could go unseen
     contents = [None if t is None else _parquet(stores, project, period, t) for t in (rows, outcomes)]  # both, before one is written
     rows_path, rows_sha = _write_raw(stores, project, period, "rows", contents[0])
     outcomes_path, outcomes_sha = _write_raw(stores, project, period, "outcomes", contents[1])
@@ -57,6 +59,7 @@ def collect(stores: Stores, project: Project, source: Source, period: str) -> Co
         size_bytes=sum(len(c) for c in contents if c is not None),
         schema=_fingerprint(rows, outcomes),
         licence=project.source.licence,
+        keys_destroyed=destroyed,
     )
 
 
@@ -84,7 +87,7 @@ def _parquet(stores: Stores, project: Project, period: str, table: pa.Table) -> 
         SourceBroken: Parquet has no such type or not such a time, or this machine not such a time zone.
     """
     try:
-        return parquet_bytes(protect(project, table, stores.secret))
+        return parquet_bytes(protect(project, table, stores.secret, partial(subjects.keys_of, stores, project.project)))
     except (pa.ArrowException, ValueError, OverflowError, LookupError) as err:
         problem = f"it gave what cannot be kept ({said(project, err)})"
         raise SourceBroken(project.source.name, period, problem) from cause(project, err)

@@ -1,25 +1,33 @@
-"""Protected columns as keyed pseudonyms, before anything is written."""
+"""Personal columns as keyed pseudonyms, before anything is written."""
 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pillars.config import Project
 
+KeysOf = Callable[[list[str]], dict[str, bytes]]
 
-def protect(project: Project, table: pa.Table, key: bytes) -> pa.Table:
-    """`table` with every protected and every undeclared column pseudonymised; nulls stay null, order and other columns are untouched.
 
-    An undeclared column is treated as protected: nobody said what it holds, and a batch that has one is kept, though rejected.
+def protect(project: Project, table: pa.Table, key: bytes, keys_of: KeysOf | None = None) -> pa.Table:
+    """`table` with every personal and every undeclared column pseudonymised; nulls stay null, order and other columns are untouched.
+
+    An undeclared column is treated as personal: nobody said what it holds, and a batch that has one is kept, though rejected.
+    Where the project names a subject, a row's pseudonyms are made with that person's key, which `keys_of` gives; of a row
+    without one, and of a table without that column, with the installation's `key`.
     """
+    whose = _whose(project, table, key, keys_of)
     for name in table.column_names:
         column = project.columns.get(name)
         if column is None or column.personal:
             at = table.schema.get_field_index(name)
-            table = table.set_column(at, name, pseudonyms(table.column(at), name, key))
+            values = table.column(at)
+            made = pseudonyms(values, name, key) if whose is None else _pseudonyms_of(values, name, *whose)
+            table = table.set_column(at, name, made)
     return table
 
 
@@ -34,6 +42,24 @@ def pseudonyms(values: pa.ChunkedArray, column: str, key: bytes) -> pa.ChunkedAr
     coded = coded.chunk(0) if isinstance(coded, pa.ChunkedArray) else coded
     hashed = pa.array([None if v is None else pseudonym(v, column, key) for v in coded.dictionary.to_pylist()], pa.string())
     return pa.chunked_array([hashed.take(coded.indices)])
+
+
+Whose = tuple[list[str | None], dict[str | None, bytes]]
+
+
+def _whose(project: Project, table: pa.Table, key: bytes, keys_of: KeysOf | None) -> Whose | None:
+    """Each row's person (n,), and the persons' keys; None where rows are nobody's."""
+    if keys_of is None or (subject := project.privacy.subject) is None or subject not in table.column_names:
+        return None
+    persons = _as_text(table.column(subject)).to_pylist()
+    return persons, {None: key} | keys_of(sorted({person for person in persons if person is not None}))
+
+
+def _pseudonyms_of(values: pa.ChunkedArray, column: str, persons: Sequence[str | None], keys: dict[str | None, bytes]) -> pa.ChunkedArray:
+    """Pseudonyms of a column (n,), each with the key of its row's person; each distinct pair hashed once."""
+    pairs = list(zip(persons, _as_text(values).to_pylist(), strict=True))
+    made = {(p, v): None if v is None else pseudonym(v, column, keys[p]) for p, v in set(pairs)}
+    return pa.chunked_array([pa.array([made[pair] for pair in pairs], pa.string())])
 
 
 def _as_text(values: pa.ChunkedArray) -> pa.ChunkedArray:

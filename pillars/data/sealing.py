@@ -85,6 +85,11 @@ def files(stores: Stores) -> Iterator[str]:
                 yield stores.relative(file)
 
 
+def key_of(stores: Stores, path: str) -> str:
+    """Id of the key that a sealed file is sealed with. Raises: StoreUnavailable."""
+    return _key_of(_bytes(stores, path))
+
+
 def rotate(stores: Stores, watch: Callable[[int], object] = lambda _: None) -> Rotation:
     """Seal every file anew with a new key and drop the others. Killed, and run again, it goes on with the key it had begun.
 
