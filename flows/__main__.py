@@ -376,6 +376,27 @@ def quarantine_replay(project: str, period: str | None, accept_changes: bool, as
     data_commands.quarantine_replay(project, period, accept_changes=accept_changes, as_json=as_json)
 
 
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--check", is_flag=True, help="Make none: verify the one that is there.")
+@JSON
+def backup(file: Path, check: bool, as_json: bool) -> None:
+    """Write everything into one file, while all runs: data, models, ledger, runs, keys, configs."""
+    from flows import recovery_commands
+
+    (recovery_commands.check if check else recovery_commands.backup)(file, as_json=as_json)
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@JSON
+def restore(file: Path, as_json: bool) -> None:
+    """Verify a backup and put it here, where nothing is yet (see PILLARS_VAR)."""
+    from flows import recovery_commands
+
+    recovery_commands.restore(file, as_json=as_json)
+
+
 @main.group()
 def keys() -> None:
     """Keys that seal what came in, where columns are personal or sensitive."""

@@ -11,6 +11,7 @@ PillarsError
  +- SourceBroken       a source did not give what its contract says        exit 4
  +- DataCorrupt        bytes do not have the hash that names them          exit 5
  +- BundleRefused      a model bundle is incomplete, changed or too new    exit 5
+ +- ArchiveRefused     a backup is damaged, cut off, or not what it says   exit 5
  +- LedgerBroken       the record was edited, cut or cannot be read        exit 5
  +- StoreUnavailable   a disk, database or server does not answer          exit 6
  +- Busy               somebody else holds the lock                        exit 7
@@ -166,6 +167,19 @@ class BundleRefused(PillarsError):
 
     def __str__(self) -> str:
         return f"bundle {self.path} refused: {self.problem}. Nothing was switched; {self.remedy}."
+
+
+class ArchiveRefused(PillarsError):
+    """A backup is damaged, cut off, or not what it says of itself; nothing of it was used."""
+
+    exit_code = 5
+
+    def __init__(self, file: str, problem: str) -> None:
+        super().__init__(file, problem)
+        self.file, self.problem = file, problem
+
+    def __str__(self) -> str:
+        return f"backup {self.file} refused: {self.problem}. Nothing was changed; take another backup."
 
 
 class LedgerBroken(PillarsError):

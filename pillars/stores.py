@@ -171,7 +171,7 @@ def write_atomically(path: Path, content: bytes, drafts: Path | None = None, *, 
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = (drafts or path.parent) / path.name
         sweep_drafts(aside)
-        draft, handle = _begin_draft(aside, 0o600 if private else 0o666)
+        draft, handle = begin_draft(aside, 0o600 if private else 0o666)
         with handle:  # until the draft has its name, its lock says that somebody is at it
             handle.write(content)
             handle.flush()
@@ -197,7 +197,7 @@ def sweep_drafts(path: Path) -> None:
             draft.unlink()
 
 
-def _begin_draft(path: Path, mode: int) -> tuple[Path, BinaryIO]:
+def begin_draft(path: Path, mode: int) -> tuple[Path, BinaryIO]:
     """A new, empty, locked file beside `path`."""
     while True:
         draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -61,6 +61,25 @@ def times(root: Path, commit: str) -> dict[str, int]:
     """When each commit up to `commit` was made: seconds since 1970."""
     lines = _git(root, "log", "--format=%H %ct", commit).decode().splitlines()
     return {each: int(at) for each, _, at in (line.partition(" ") for line in lines)}
+
+
+def tips(root: Path) -> dict[str, str]:
+    """All data branches of this repository with their newest commits; none where `root` is in no repository."""
+    done = _run(root, ["for-each-ref", "--format=%(refname:short) %(objectname)", f"refs/heads/{name('*')}"])
+    lines = done.stdout.decode().splitlines() if done.returncode == 0 else []
+    return dict(line.split(" ", 1) for line in lines)
+
+
+def bundle(root: Path, branches: Sequence[str]) -> bytes:
+    """Branches with all their history as a git bundle. Raises: StoreUnavailable."""
+    return _git(root, "bundle", "create", "--quiet", "-", *(f"refs/heads/{one}" for one in branches))
+
+
+def unbundle(root: Path, file: Path, branches: Mapping[str, str]) -> None:
+    """Make branches from a bundle; one that is there at its commit stays. Raises: StoreUnavailable."""
+    _git(root, "bundle", "unbundle", str(file.resolve()))
+    for one, commit in branches.items():
+        _git(root, "update-ref", f"refs/heads/{one}", commit)
 
 
 def append(root: Path, project: str, parent: str | None, content: str, message: str, now: datetime, setup: Mapping[str, str]) -> str | None:
