@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import Any
 
@@ -19,13 +19,14 @@ def module_of(project: Project) -> str:
     return f"projects.{project.project.replace('-', '_')}"
 
 
-def find(project: Project, name: str) -> Any:
+def find(project: Project, name: str, taken: Collection[str] = ()) -> Any:
     """The project's own expectation of a type such as `expect_clock_to_match`; None where the project has no module or no function for it.
 
     The module is imported only here, so it costs nobody else anything; Great Expectations belongs inside `expectations()`.
 
     Raises:
-        ConfigInvalid: the module or its function fails, returns something else than expectations, or not this one.
+        ConfigInvalid: the module or its function fails, returns something else than expectations, one of a type that is `taken`, or
+            not this one.
     """
     module = module_of(project)
     file = f"{project.project}.yaml"
@@ -47,6 +48,9 @@ def find(project: Project, name: str) -> Any:
         raise _fault(file, f"{module}.expectations()", name, err) from err
     if strange := [each for each in known if not isinstance(each, type) or not hasattr(each, "expectation_type")]:
         problem = f"expectations.suite: {name}: {module}.expectations() returned {strange[0]!r:.60}, which is no expectation's class"
+        raise ConfigInvalid(file, [problem])
+    if clash := [each for each in known if each.expectation_type in taken]:
+        problem = f"expectations.suite: {name}: {module} has a class {clash[0].__name__}, and so has Great Expectations; rename yours"
         raise ConfigInvalid(file, [problem])
     by_type = {str(each.expectation_type): each for each in known}
     if name not in by_type:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -110,26 +111,29 @@ def _built(project: Project, expectation: Expectation, number: int) -> Any:
 
 
 def _kind(project: Project, name: str) -> Any:
-    """Great Expectations' class of a type, or the project's own. That is registered each time, for two projects may use one name."""
+    """Great Expectations' class of a type, or the project's own. It is registered each time: two projects may use one name, and a class
+    that is defined takes the place of Great Expectations' own of that name.
+    """
     from great_expectations.exceptions import ExpectationNotFoundError
-    from great_expectations.expectations.registry import get_expectation_impl, register_expectation
+    from great_expectations.expectations.registry import register_expectation
 
-    try:
-        if (known := get_expectation_impl(name)).__module__.startswith("great_expectations."):
-            return known
-    except ExpectationNotFoundError:
-        pass
-    if (own := custom.find(project, name)) is None:
+    if (known := _core().get(name)) is None and (known := custom.find(project, name, tuple(_core()))) is None:
         raise ExpectationNotFoundError(f"{name} not found")
-    register_expectation(own)
-    return own
+    register_expectation(known)
+    return known
+
+
+@cache
+def _core() -> dict[str, Any]:
+    """Great Expectations' own classes by their types."""
+    from great_expectations.expectations import core
+
+    return {each.expectation_type: each for each in vars(core).values() if isinstance(each, type) and hasattr(each, "expectation_type")}
 
 
 def _is_own(name: str) -> bool:
-    """Whether an expectation that was built is none of Great Expectations' own."""
-    from great_expectations.expectations.registry import get_expectation_impl
-
-    return not get_expectation_impl(name).__module__.startswith("great_expectations.")
+    """Whether an expectation is none of Great Expectations' own."""
+    return name not in _core()
 
 
 def _mask(expectation: Expectation, result: Any, frame: pd.DataFrame) -> np.ndarray | None:

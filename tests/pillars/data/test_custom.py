@@ -137,3 +137,17 @@ def test_conditions_and_mostly_are_passed_on() -> None:
     ]
     checks, _ = validate(project(suite=suite), "2013-01", heavy, None)
     assert [c.status for c in checks if c.expectation == LIMIT and "weight" in c.column] == ["passed", "failed", "failed", "passed"]
+
+
+def test_a_class_named_like_one_of_great_expectations_is_refused_and_takes_nobodys_place(bring: Any) -> None:
+    named = OWN.replace("[ExpectClockToFit]", "[ExpectClockToFit, ExpectColumnValuesToBeBetween]").replace(
+        "    return [",
+        "    class ExpectColumnValuesToBeBetween(MulticolumnMapExpectation):\n"
+        '        """Another."""\n'
+        '        map_metric = "multicolumn_values.clock_fits"\n\n    return [',
+    )
+    bring(named)
+    with pytest.raises(ConfigInvalid, match=r"projects.parcels has a class ExpectColumnValuesToBeBetween, and so has Great Expectations"):
+        validate(project(suite=[CLOCK]), "2013-01", rows("2013-01"), None)
+    checks, _ = validate(project(suite=[{"type": LIMIT, "kwargs": LIMITED}]), "2013-01", rows("2013-01"), None)
+    assert {c.status for c in checks if c.expectation == LIMIT} == {"passed"}
