@@ -26,6 +26,7 @@ from pillars.errors import Busy, SettingInvalid, StoreUnavailable, UnknownName
 if TYPE_CHECKING:
     import pyarrow as pa
 
+ROW_GROUP = 1 << 20  # rows, as pyarrow's `write_table` cuts by default
 NEW_S = 60.0  # a folder this young may not have been locked yet
 LOGIN = r"://[^/@]*:.*@|^(http|webdav)s?://[^/]*@"  # user:password@, or a token; the bare user of ssh://git@host is no secret
 
@@ -58,6 +59,9 @@ class Stores(Environment):
     ledger_uri: str = Field(default="", description="SQLAlchemy URL of the ledger; default SQLite under var")
     remote: str = Field(default="", description="DVC remote URL; default a folder under var")
     key: SecretStr | None = Field(default=None, description="hex key of ledger and pseudonyms; default a file under var, mode 0600")
+    large_rows: int = Field(
+        default=1_000_000, ge=1, description="batches with more rows are read, checked and written in pieces; the result is the same"
+    )
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="threads of final fits and batch scoring")
 
     def model_post_init(self, _: object) -> None:
@@ -166,6 +170,17 @@ def write_atomically(path: Path, content: bytes, drafts: Path | None = None, *, 
     Raises:
         StoreUnavailable: the disk refuses; the old content is intact.
     """
+    with replacing(path, drafts, private=private) as handle:
+        handle.write(content)
+
+
+@contextmanager
+def replacing(path: Path, drafts: Path | None = None, *, private: bool = False) -> Iterator[BinaryIO]:
+    """An empty file to write the new content of `path` into; left without an error, it takes its place, as `write_atomically` says.
+
+    Raises:
+        StoreUnavailable: the disk refuses; the old content is intact.
+    """
     draft = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -173,15 +188,17 @@ def write_atomically(path: Path, content: bytes, drafts: Path | None = None, *, 
         sweep_drafts(aside)
         draft, handle = begin_draft(aside, 0o600 if private else 0o666)
         with handle:  # until the draft has its name, its lock says that somebody is at it
-            handle.write(content)
+            yield handle
             handle.flush()
             os.fsync(handle.fileno())
             os.replace(draft, path)
+            draft = None
     except OSError as err:
+        raise StoreUnavailable.refused(str(path), err, "The old content is intact; free the disk and run again.", "written") from err
+    finally:
         with suppress(OSError):  # a disk that became read-only keeps it
             if draft is not None:
                 draft.unlink(missing_ok=True)
-        raise StoreUnavailable.refused(str(path), err, "The old content is intact; free the disk and run again.", "written") from err
 
 
 def owners_alone(path: Path) -> None:
@@ -210,14 +227,16 @@ def begin_draft(path: Path, mode: int) -> tuple[Path, BinaryIO]:
 
 
 @contextmanager
-def scratch(what: str) -> Iterator[Path]:
-    """A folder outside of `var` for as long as it is entered. What a kill left of others is taken away; a living one is locked."""
-    for left in Path(tempfile.gettempdir()).glob(f"pillars-{what}-*"):
+def scratch(what: str, within: Path | None = None) -> Iterator[Path]:
+    """A folder of its own for as long as it is entered, in `within` or among the system's temporary ones. What a kill left of others is
+    taken away; a living one is locked.
+    """
+    for left in Path(within or tempfile.gettempdir()).glob(f"pillars-{what}-*"):
         with suppress(OSError):  # another user's, or somebody else was first
             if time.time() - left.stat().st_mtime > NEW_S:
                 with _folder_locked(left):
                     shutil.rmtree(left)
-    with tempfile.TemporaryDirectory(prefix=f"pillars-{what}-") as folder, _folder_locked(Path(folder)):
+    with tempfile.TemporaryDirectory(prefix=f"pillars-{what}-", dir=within) as folder, _folder_locked(Path(folder)):
         yield Path(folder)
 
 

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from pillars.config import Project
 from pillars.data import sealing, validation_page
-from pillars.data.anonymity import anonymise
-from pillars.data.collection import read_collected
-from pillars.data.parquet import joined, parquet_bytes, write_parquet
-from pillars.data.parsing import Unread, finite, parse
-from pillars.data.quarantine import BEATEN, ORPHAN, failing, split, unmatched, with_reason
-from pillars.data.repairing import losers, outliers, repair
+from pillars.data.anonymity import Anonymised, anonymise
+from pillars.data.collection import open_collected, read_collected
+from pillars.data.parquet import joined, parquet_bytes, write_parquet, write_pieces
+from pillars.data.parsing import Unread, finite
+from pillars.data.quarantine import BEATEN, ORPHAN, failing, set_aside, unmatched, with_reason
+from pillars.data.ready import Ready, make_ready
 from pillars.data.schema import alike, conform
+from pillars.data.spilled import Spilled, sorted_by
 from pillars.data.suite import Kind
 from pillars.data.validation import Masks, validate
 from pillars.errors import SourceBroken
-from pillars.stores import Stores
-from pillars.vocabulary import Check, Collected, Decision, Prepared, Treatment, Validation
+from pillars.stores import Stores, replacing, scratch
+from pillars.vocabulary import Check, Collected, Decision, Prepared, Validation
 
 
 def prepare(stores: Stores, project: Project, collected: Collected) -> Prepared:
@@ -36,15 +39,21 @@ def prepare(stores: Stores, project: Project, collected: Collected) -> Prepared:
         DataCorrupt: a collected file no longer has its hash.
         ConfigInvalid: an expectation that Great Expectations does not know.
     """
-    came = _read(stores, project, collected)
-    ready = {kind: _ready(project, kind, table) for kind, table in came.items()}
+    large = max(collected.rows, collected.outcomes) > stores.large_rows
+    with scratch("batch", stores.folder("staging")) if large else nullcontext() as folder:
+        return _prepare(stores, project, collected, folder)
+
+
+def _prepare(stores: Stores, project: Project, collected: Collected, folder: Path | None) -> Prepared:
+    came = _read(stores, collected)
+    ready: dict[Kind, Ready] = {"rows": make_ready(project, "rows", came["rows"], folder)}
+    if "outcomes" in came:
+        ready["outcomes"] = make_ready(project, "outcomes", came["outcomes"], folder, beside=ready["rows"])
     rows, outcomes = ready["rows"].table, ready["outcomes"].table if "outcomes" in ready else None
-    if outcomes is not None:
-        outcomes = alike(outcomes, rows, project.key)
-    unread = {kind: made.unread for kind, made in ready.items()}
-    checks, masks, decision = _examine(project, collected.period, rows, outcomes, collected.outcomes_period, unread)
+    unread: dict[Kind, tuple[Unread, ...]] = {kind: made.unread for kind, made in ready.items()}
+    checks, masks, decision = _examine(project, collected.period, rows, outcomes, collected.outcomes_period, unread, folder)
     bad = failing(masks["rows"], rows.num_rows)
-    grouped = anonymise(project, rows.filter(pa.array(~bad))) if decision else None
+    grouped = _grouped(project, rows, bad) if decision else None
     if grouped and grouped.small and project.privacy.small_groups == "refuse":
         small = f"{grouped.small:,} rows stay in groups of fewer than {project.privacy.k}"
         decision = Decision.refuse(f"{small} after the last step of privacy.quasi")
@@ -65,10 +74,7 @@ def prepare(stores: Stores, project: Project, collected: Collected) -> Prepared:
     name = f"{project.project}/{collected.period}-{_digest(project, collected)}"
     if not decision:
         return _write_rejected(stores, project, collected, validation, name)
-    if outcomes is not None:
-        ready["outcomes"] = replace(ready["outcomes"], table=outcomes)
-    coarse = {"rows": grouped.table} if grouped else {}
-    return _write_prepared(stores, project, collected, validation, name, ready, masks, coarse)
+    return _write_prepared(stores, project, collected, validation, name, ready, masks, grouped.table if grouped else None, folder)
 
 
 def examine(project: Project, period: str, rows: pa.Table, outcomes: pa.Table | None) -> Validation:
@@ -80,7 +86,7 @@ def examine(project: Project, period: str, rows: pa.Table, outcomes: pa.Table | 
     unread: dict[Kind, tuple[Unread, ...]] = {}
     rows, unread["rows"] = finite(project, conform(project, rows, project.row_columns))
     if outcomes is not None:
-        outcomes, unread["outcomes"] = finite(project, alike(conform(project, outcomes, project.outcome_columns), rows, project.key))
+        outcomes, unread["outcomes"] = finite(project, alike(conform(project, outcomes, project.outcome_columns), rows.schema, project.key))
     checks, masks, decision = _examine(project, period, rows, outcomes, period, unread)
     bad = int(failing(masks["rows"], rows.num_rows).sum())
     return Validation(project.project, period, rows.num_rows, bad, checks, decision)
@@ -89,26 +95,29 @@ def examine(project: Project, period: str, rows: pa.Table, outcomes: pa.Table | 
 def _examine(
     project: Project,
     period: str,
-    rows: pa.Table,
-    outcomes: pa.Table | None,
+    rows: pa.Table | Spilled,
+    outcomes: pa.Table | Spilled | None,
     outcomes_period: str | None,
     unread: Mapping[Kind, tuple[Unread, ...]],
+    folder: Path | None = None,
 ) -> tuple[tuple[Check, ...], Masks, Decision]:
     """All checks of a batch, which rows go to quarantine for which reason, and the verdict over it."""
-    checks, masks = validate(project, period, rows, outcomes, outcomes_period)
+    checks, masks = validate(project, period, rows, outcomes, outcomes_period, folder)
     for kind, found in unread.items():
         for one in found:
             masks[kind][one.reason] = masks[kind].get(one.reason, one.rows) | one.rows
         checks += _unread(kind, found)
     decision = judge(project, checks, masks, rows, outcomes)
     if decision and outcomes is not None and outcomes_period == period:
-        lonely = unmatched(project.key, rows, failing(masks["rows"], rows.num_rows), outcomes)
+        lonely = unmatched(project.key, rows, failing(masks["rows"], rows.num_rows), outcomes, folder)
         decision = judge(project, checks, {**masks, "outcomes": {**masks["outcomes"], ORPHAN: lonely[ORPHAN]}}, rows, outcomes)
         masks["outcomes"].update(lonely)
     return checks, masks, decision
 
 
-def judge(project: Project, checks: tuple[Check, ...], masks: Masks, rows: pa.Table, outcomes: pa.Table | None) -> Decision:
+def judge(
+    project: Project, checks: tuple[Check, ...], masks: Masks, rows: pa.Table | Spilled, outcomes: pa.Table | Spilled | None
+) -> Decision:
     """Refuse a batch for a critical check that failed or could not run, or for more quarantined rows than its budget allows.
 
     A check whose failing rows go to quarantine is judged by the budget alone.
@@ -135,52 +144,15 @@ def _first(said: list[str], most: int) -> str:
     return "; ".join(said[:most]) + (f"; and {len(said) - most} more" if len(said) > most else "")
 
 
-@dataclass(frozen=True)
-class _Ready:
-    """A table of n rows, ready to be checked: in its declared types, repaired, one row per key where a winner is declared.
-
-    `came` are the same rows as they came, `changed` (n,) those that were repaired, `beaten` those that lost to another of their key.
-    """
-
-    table: pa.Table
-    came: pa.Table
-    unread: tuple[Unread, ...]
-    changed: np.ndarray
-    treatments: tuple[Treatment, ...]
-    beaten: pa.Table
-    flagged: pa.Table
-
-
-def _read(stores: Stores, project: Project, collected: Collected) -> dict[Kind, pa.Table]:
-    """What was collected, by table."""
-    came: dict[Kind, pa.Table] = {"rows": read_collected(stores, collected.rows_path, collected.rows_sha256)}
+def _read(stores: Stores, collected: Collected) -> dict[Kind, pa.Table | Spilled]:
+    """What was collected, by table; a large one stays in its file."""
+    came: dict[Kind, tuple[str, str, int]] = {"rows": (collected.rows_path, collected.rows_sha256, collected.rows)}
     if collected.outcomes_path is not None and collected.outcomes_sha256 is not None:
-        came["outcomes"] = read_collected(stores, collected.outcomes_path, collected.outcomes_sha256)
-    return came
-
-
-def _ready(project: Project, kind: Kind, came: pa.Table) -> _Ready:
-    """Code gives types, which are held to what is declared; files and queries give what they have, which is read as declared."""
-    unread: tuple[Unread, ...] = ()
-    table = came
-    if project.source.python is None:
-        table, unread = parse(project, table)
-    table = conform(project, table, project.row_columns if kind == "rows" else project.outcome_columns)
-    if project.source.python is not None:
-        came = table
-    table, endless = finite(project, table)
-    repaired = repair(project, kind, table)
-    unread, table, changed, treatments = unread + endless + repaired.unread, repaired.table, repaired.changed, repaired.treatments
-    beaten = came.slice(0, 0)
-    if rule := project.expectations.duplicates:
-        lost = losers(rule, project.key, table)
-        said = f"{rule.keep} {rule.of}" if rule.of else rule.keep
-        treatments += (Treatment(kind, ", ".join(project.key), "duplicates", int(lost.sum()), f"the {said} of a key is kept"),)
-        stays = pa.array(~lost)
-        beaten, came, table, changed = came.filter(pa.array(lost)), came.filter(stays), table.filter(stays), changed[~lost]
-        unread = tuple(one for each in unread if (one := replace(each, rows=each.rows[~lost])).rows.any())
-    far, flagged = outliers(project, kind, table)
-    return _Ready(table, came, unread, changed, treatments + far, beaten, flagged)
+        came["outcomes"] = (collected.outcomes_path, collected.outcomes_sha256, collected.outcomes)
+    return {
+        kind: open_collected(stores, path, sha256) if rows > stores.large_rows else read_collected(stores, path, sha256)
+        for kind, (path, sha256, rows) in came.items()
+    }
 
 
 def _unread(kind: Kind, unread: tuple[Unread, ...]) -> tuple[Check, ...]:
@@ -275,17 +247,27 @@ def _write_rejected(stores: Stores, project: Project, collected: Collected, vali
     )
 
 
+def _grouped(project: Project, rows: pa.Table | Spilled, bad: np.ndarray) -> Anonymised | None:
+    """The quasi-identifiers of the rows that are kept, coarsened; None where none are declared."""
+    said = project.privacy
+    if said.k is None:
+        return None
+    looked_at = rows.select([*said.quasi, *([said.subject] if said.subject else [])])
+    return anonymise(project, looked_at.filter(pa.array(~bad)))
+
+
 def _write_prepared(
     stores: Stores,
     project: Project,
     collected: Collected,
     validation: Validation,
     name: str,
-    ready: Mapping[Kind, _Ready],
+    ready: Mapping[Kind, Ready],
     masks: Masks,
-    coarse: Mapping[str, pa.Table],
+    coarse: pa.Table | None,
+    folder: Path | None,
 ) -> Prepared:
-    """Write kept rows and outcomes (`coarse` in place of the kept rows of a table), and what is set aside.
+    """Write kept rows and outcomes, and what is set aside; in place of columns of the kept rows those of `coarse`.
 
     Raises:
         SourceBroken: the books do not balance; nothing may be published.
@@ -293,11 +275,10 @@ def _write_prepared(
     kept: dict[str, int] = {}
     aside: list[pa.Table] = []
     for kind, made in ready.items():
-        good, bad = split(kind, made.table, masks[kind], made.came)
-        good = coarse.get(kind, good)
-        write_parquet(stores.var / f"staging/{name}/{kind}.parquet", good.sort_by([(k, "ascending") for k in project.key]))
-        kept[kind] = good.num_rows
-        aside += [bad, with_reason(kind, made.beaten, BEATEN)]
+        bad = failing(masks[kind], made.table.num_rows)
+        path = stores.var / f"staging/{name}/{kind}.parquet"
+        kept[kind] = _write_kept(path, project, made.table, bad, coarse if kind == "rows" else None, folder)
+        aside += [set_aside(kind, bad, masks[kind], made.came), with_reason(kind, made.beaten, BEATEN)]
     flagged = [made.flagged for made in ready.values() if made.flagged.num_rows]
     if flagged:
         sealing.write(stores, f"flagged/{name}.parquet", parquet_bytes(joined(flagged)), seal=bool(project.confidential))
@@ -320,3 +301,28 @@ def _write_prepared(
         validation=validation,
         flagged_path=f"flagged/{name}.parquet" if flagged else "",
     )
+
+
+def _write_kept(
+    path: Path, project: Project, table: pa.Table | Spilled, bad: np.ndarray, coarse: pa.Table | None, folder: Path | None
+) -> int:
+    """Write the rows that are not `bad` (n,), sorted by key, with the columns of `coarse` (kept,) in place of theirs; how many they are."""
+    columns = {} if coarse is None else {name: coarse.column(name) for name in project.privacy.quasi}
+    if not isinstance(table, Spilled):
+        good = table.filter(pa.array(~bad))
+        for name, values in columns.items():
+            good = good.set_column(good.schema.get_field_index(name), name, values)
+        write_parquet(path, good.sort_by([(k, "ascending") for k in project.key]))
+        return int(good.num_rows)
+    assert folder is not None
+    place = np.cumsum(~bad) - 1  # of a row among the kept ones
+    columns = {name: values.combine_chunks() for name, values in columns.items()}
+
+    def pieces() -> Iterator[pa.Table]:
+        for piece, at in sorted_by(folder, table, project.key, np.flatnonzero(bad)):
+            for name, values in columns.items():
+                piece = piece.set_column(piece.schema.get_field_index(name), name, values.take(pa.array(place[at])))
+            yield piece
+
+    with replacing(path) as handle:
+        return write_pieces(handle, table.schema, pieces())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from functools import partial
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,7 +17,8 @@ from pillars.data.parquet import parquet_bytes, read_parquet
 from pillars.data.parsing import values_of
 from pillars.data.privacy import protect
 from pillars.data.source import Source, ask, cause, open_source, periods, said
-from pillars.errors import DataCorrupt, SourceBroken, UnknownName
+from pillars.data.spilled import Spilled
+from pillars.errors import DataCorrupt, SourceBroken, StoreUnavailable, UnknownName
 from pillars.stores import Stores
 from pillars.vocabulary import Collected
 
@@ -78,6 +81,27 @@ def read_collected(stores: Stores, path: str, sha256: str) -> pa.Table:
     if found != sha256:
         raise DataCorrupt(path, sha256, found)
     return read_parquet(content, path)
+
+
+def open_collected(stores: Stores, path: str, sha256: str) -> Spilled:
+    """A raw table that stays in its file, checked as `read_collected` checks it. Raises as that does."""
+    if (found := _sha256(stores.var / path)) == sha256:
+        return Spilled(stores.var / path)
+    if found and sealing.is_sealed(stores, path):
+        read_collected(stores, path, sha256)
+        return Spilled(io.BytesIO(sealing.read(stores, path)))
+    raise DataCorrupt(path, sha256, found or "no file")
+
+
+def _sha256(path: Path) -> str:
+    """sha256 (hex) of a file; empty when there is none."""
+    try:
+        with path.open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except FileNotFoundError:
+        return ""
+    except OSError as err:
+        raise StoreUnavailable.refused(str(path), err, "Run again.", "read") from err
 
 
 def _parquet(stores: Stores, project: Project, period: str, table: pa.Table) -> bytes:

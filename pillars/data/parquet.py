@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,9 +18,19 @@ def parquet_bytes(table: pa.Table) -> bytes:
 
     Times in seconds come back in milliseconds: Parquet has no coarser unit.
     """
-    fields = [pa.field(f.name, _plain(f.type)) for f in table.schema]
-    columns = [table.column(i).cast(f.type) for i, f in enumerate(fields)]
-    return stores.parquet_bytes(pa.table(columns, schema=pa.schema(fields)))
+    return stores.parquet_bytes(_plainly(table, _plain_schema(table.schema)))
+
+
+def write_pieces(handle: BinaryIO, schema: pa.Schema, pieces: Iterable[pa.Table]) -> int:
+    """Write pieces of one schema as the bytes that `parquet_bytes` makes of them as one table; how many rows they have."""
+    plain, rows = _plain_schema(schema), 0
+    with pq.ParquetWriter(handle, plain, compression="zstd") as writer:
+        for group in _in_row_groups(pieces):
+            writer.write_table(_plainly(group, plain).combine_chunks(), row_group_size=stores.ROW_GROUP)
+            rows += group.num_rows
+        if not rows:
+            writer.write_table(plain.empty_table())
+    return rows
 
 
 def write_parquet(path: Path, table: pa.Table) -> None:
@@ -66,6 +77,28 @@ def _with_text(table: pa.Table, names: set[str]) -> pa.Table:
         for n, c in zip(table.column_names, table.columns, strict=True)
     }
     return pa.table(columns)
+
+
+def _in_row_groups(pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Pieces of any size as tables of `stores.ROW_GROUP` rows, the last one shorter: so cut, a file has the bytes of one written whole."""
+    held: list[pa.Table] = []
+    for piece in pieces:
+        held.append(piece)
+        if sum(each.num_rows for each in held) >= stores.ROW_GROUP:
+            whole = pa.concat_tables(held)
+            full = whole.num_rows - whole.num_rows % stores.ROW_GROUP
+            yield from (whole.slice(at, stores.ROW_GROUP) for at in range(0, full, stores.ROW_GROUP))
+            held = [whole.slice(full)]
+    if held and (rest := pa.concat_tables(held)).num_rows:
+        yield rest
+
+
+def _plain_schema(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([pa.field(f.name, _plain(f.type)) for f in schema])
+
+
+def _plainly(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    return pa.table([table.column(i).cast(f.type) for i, f in enumerate(schema)], schema=schema)
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from pillars.config import Project
 from pillars.config_data import Column, Duplicates, Repair
 from pillars.data.parsing import Unread
 from pillars.data.schema import conforms
+from pillars.data.spilled import Spilled, asked, quoted
 from pillars.data.suite import Kind
 from pillars.vocabulary import Treatment
 
@@ -58,14 +60,18 @@ def repair(project: Project, kind: Kind, table: pa.Table) -> Repaired:
     return Repaired(table, changed, tuple(done), tuple(unread))
 
 
-def losers(duplicates: Duplicates, key: tuple[str, ...], table: pa.Table) -> np.ndarray:
+def losers(duplicates: Duplicates, key: tuple[str, ...], table: pa.Table | Spilled, folder: Path | None = None) -> np.ndarray:
     """Rows (n,) whose key another row has that is kept by the declared rule. Keys with a null are nobody's twice.
 
     A table without the column that decides (outcomes may lack it) has none: its check of the key decides.
     """
     none = np.zeros(table.num_rows, bool)
-    if not set(key) <= set(table.column_names) or (duplicates.of is not None and duplicates.of not in table.column_names) or not len(none):
+    looked_at = {*key, *([duplicates.of] if duplicates.of else [])}
+    if not looked_at <= set(table.column_names) or not len(none):
         return none
+    if isinstance(table, Spilled):
+        assert folder is not None
+        return _lost(duplicates, key, table, folder)
     order: list[tuple[str, str]] = [("_at", "descending" if duplicates.keep == "last" else "ascending")]
     columns = {name: table.column(name) for name in key} | {"_at": pa.array(np.arange(table.num_rows))}
     if duplicates.of is not None:
@@ -79,7 +85,32 @@ def losers(duplicates: Duplicates, key: tuple[str, ...], table: pa.Table) -> np.
     return lost & ~nameless
 
 
-def outliers(project: Project, kind: Kind, table: pa.Table) -> tuple[tuple[Treatment, ...], pa.Table]:
+def _lost(duplicates: Duplicates, key: tuple[str, ...], table: Spilled, folder: Path) -> np.ndarray:
+    """As `losers`, by DuckDB."""
+    names = [quoted(name) for name in key]
+    order = [f"file_row_number {'DESC' if duplicates.keep == 'last' else 'ASC'}"]
+    if duplicates.of is not None:
+        of, down = quoted(duplicates.of), "DESC" if duplicates.keep == "greatest" else "ASC"
+        number = pa.types.is_floating(table.schema.field(duplicates.of).type)
+        order = [
+            f"{of} IS NULL",
+            *([f"isnan({of})"] if number else []),
+            f"{of} {down}",
+            *order,
+        ]  # nulls come last, and not-a-numbers before
+    query = f"""
+        WITH twice AS (SELECT {", ".join(names)} FROM batch WHERE {" AND ".join(f"{n} IS NOT NULL" for n in names)}
+                       GROUP BY ALL HAVING count(*) > 1)
+        SELECT file_row_number AS place, row_number() OVER (PARTITION BY {", ".join(names)} ORDER BY {", ".join(order)}) > 1 AS lost
+        FROM batch JOIN twice USING ({", ".join(names)})"""
+    with asked(folder, batch=table) as database:
+        found = database.sql(query).to_arrow_table()
+    lost = np.zeros(table.num_rows, bool)
+    lost[found.column("place").filter(found.column("lost")).to_numpy()] = True
+    return lost
+
+
+def outliers(project: Project, kind: Kind, table: pa.Table | Spilled) -> tuple[tuple[Treatment, ...], pa.Table]:
     """Values beyond the declared distance from the others.
 
     Returns:

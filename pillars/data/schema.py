@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,21 +19,21 @@ ARROW = {
 }  # a timestamp keeps its own unit: any is fine
 
 
-def conform(project: Project, table: pa.Table, names: tuple[str, ...]) -> pa.Table:
-    """`table` with the columns `names` first and in that order, each cast to its declared type where that loses nothing.
+def conform(project: Project, table: pa.Table, names: tuple[str, ...], left: Collection[str] = ()) -> pa.Table:
+    """`table` with the columns `names` first and in that order, each but those `left` cast to its declared type where that loses nothing.
 
     Columns that are missing stay missing, undeclared ones follow at the end, and one that cannot be cast keeps its type:
     validation says so, here nothing is refused.
     """
     order = [n for n in names if n in table.column_names] + [n for n in table.column_names if n not in names]
-    return pa.table({n: _cast(table.column(n), project.columns.get(n)) for n in order})
+    return pa.table({n: table.column(n) if n in left else _cast(table.column(n), project.columns.get(n)) for n in order})
 
 
-def alike(outcomes: pa.Table, rows: pa.Table, key: tuple[str, ...]) -> pa.Table:
-    """`outcomes` with its key columns in the types of `rows`, where nothing is lost by it: seconds may meet milliseconds."""
+def alike(outcomes: pa.Table, rows: pa.Schema, key: tuple[str, ...], left: Collection[str] = ()) -> pa.Table:
+    """`outcomes` with its key columns, but those `left`, in the types of `rows` where nothing is lost: seconds may meet milliseconds."""
     for name in key:
-        if name in outcomes.column_names and name in rows.column_names:
-            at, wanted = outcomes.schema.get_field_index(name), rows.schema.field(name).type
+        if name in outcomes.column_names and name in rows.names and name not in left:
+            at, wanted = outcomes.schema.get_field_index(name), rows.field(name).type
             if pa.types.is_timestamp(wanted) and pa.types.is_timestamp(outcomes.schema.field(name).type):
                 try:
                     outcomes = outcomes.set_column(at, name, pc.cast(outcomes.column(at), wanted, safe=True))

@@ -65,6 +65,12 @@ def read(stores: Stores, path: str) -> bytes:
     raise StoreUnavailable(path, f"is sealed with key {key}, which is not on the ring", f"Bring var/{keyring.FILE} back from a backup.")
 
 
+def is_sealed(stores: Stores, path: str) -> bool:
+    """Whether a file under `var` is a sealed one."""
+    with (stores.var / path).open("rb") as handle:
+        return handle.read(len(MAGIC)) == MAGIC
+
+
 def sealed(ring: keyring.Ring, path: str, content: bytes) -> bytes:
     """`content` as it is written: magic, key's id, nonce, then AES-256-GCM over it with `path` as associated data.
 

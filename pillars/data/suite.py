@@ -45,6 +45,14 @@ def expectations(project: Project, kind: Kind, period: str | None) -> list[Expec
     return found + [e for e in project.expectations.suite if e.table == kind]
 
 
+def named(expectation: Expectation) -> list[str]:
+    """Columns that a check is about."""
+    given = expectation.kwargs
+    several = given.get("column_list")
+    names = [given.get(k) for k in ("column", "column_A", "column_B")] + (several if isinstance(several, list) else [])
+    return [str(n) for n in names if n]
+
+
 def _of_time(project: Project, period: str) -> bool:
     """Whether a period is one of time. Blocks of rows are not; a file's name may be."""
     cut = "time" if project.source.python else project.source.batches.by

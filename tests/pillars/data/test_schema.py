@@ -46,6 +46,6 @@ def test_declared_columns_come_first_in_their_order() -> None:
 def test_keys_of_outcomes_take_the_unit_of_the_rows() -> None:
     table = rows("2013-01")
     finer = outcomes(table).set_column(0, "at", table["at"].cast(pa.timestamp("us")))
-    assert alike(finer, table, project().key).schema.field("at").type == pa.timestamp("ms")
+    assert alike(finer, table.schema, project().key).schema.field("at").type == pa.timestamp("ms")
     split = finer.set_column(0, "at", pa.array([1] * 40, pa.timestamp("us")))
-    assert alike(split, table, project().key).schema.field("at").type == pa.timestamp("us"), "a microsecond would be lost"
+    assert alike(split, table.schema, project().key).schema.field("at").type == pa.timestamp("us"), "a microsecond would be lost"
