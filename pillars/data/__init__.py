@@ -2,7 +2,9 @@
 
 collection   source, contract, collection: a source opened (`sources/` has those that need no code), held to its promises, kept in `raw/`
 beginning    dialect, profiling, aim, proposal: how a file is written, its columns, what is asked of it, a first YAML (`pillars init`)
-validation   suite, validation, validation_page, hollow: the checks, Great Expectations, its page, columns that came empty
+validation   suite, validation, validation_page, hollow: the checks, what was seen of each, its page, columns that came empty
+engines      engines, over_duckdb: Great Expectations, by pandas or over DuckDB
+large        spilled, ready: a table in a file that is larger than memory, a batch made ready to be checked, whole or in pieces
 groups       custom, coverage: expectations that a project brings itself, declared groups of rows present or missing
 proposing    figures, expecting, backtest, suite_text: what batches looked like, bounds from it, tried on them, put into the YAML
 repair       parsing, schema, repairing: text read as declared, types, declared repairs, winners of a key, outliers

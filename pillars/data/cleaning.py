@@ -231,7 +231,7 @@ def _write_rejected(stores: Stores, project: Project, collected: Collected, vali
     """Keep the batch whole, as it was collected, with the reason beside it."""
     for kind, path in (("rows", collected.rows_path), ("outcomes", collected.outcomes_path)):
         if path:
-            sealing.write(stores, f"rejected/{name}/{kind}.parquet", sealing.read(stores, path), seal=bool(project.confidential))
+            sealing.copy(stores, path, f"rejected/{name}/{kind}.parquet", seal=bool(project.confidential))
     sealing.write(stores, f"rejected/{name}/reason.txt", f"{validation.decision.reason}\n".encode(), seal=False)
     return Prepared(
         project=collected.project,

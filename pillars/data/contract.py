@@ -13,7 +13,7 @@ from pillars.config import Project
 from pillars.data.parquet import parquet_bytes
 from pillars.data.parsing import Unread, parse
 from pillars.data.schema import conform, conforms
-from pillars.data.source import FAULTS, Source, ask, periods
+from pillars.data.source import FAULTS, Source, ask, periods, whole
 from pillars.errors import PillarsError
 from pillars.periods import span
 
@@ -74,7 +74,7 @@ def _refused(source: Source) -> str:
 
 
 def _tables(project: Project, source: Source, period: str, given: list[Tables]) -> str:
-    rows, outcomes = ask(project, source, "rows", period), ask(project, source, "outcomes", period)
+    rows, outcomes = whole(ask(project, source, "rows", period)), whole(ask(project, source, "outcomes", period))
     unread: tuple[Unread, ...] = ()
     if project.source.python is None:
         rows, unread = parse(project, rows)
@@ -139,7 +139,7 @@ def _kinds(table: pa.Table, key: list[str]) -> str:
 def _same(project: Project, source: Source, again: Source, period: str) -> str:
     kinds: tuple[Literal["rows", "outcomes"], ...] = ("rows", "outcomes")
     for kind in kinds:
-        first, second = (parquet_bytes(ask(project, each, kind, period)) for each in (source, again))
+        first, second = (parquet_bytes(whole(ask(project, each, kind, period))) for each in (source, again))
         if first != second:
             return f"{kind} differ: a source must not draw, and must give its rows in one order"
     return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -61,22 +61,39 @@ def read_parquet(source: Path | bytes, name: str = "", columns: Sequence[str] | 
 
 def joined(tables: Sequence[pa.Table]) -> pa.Table:
     """Tables one below the other; a column that one of them lacks is null there, one of types that do not fit is text."""
+    schema, odd = together([table.schema for table in tables])
+    return pa.concat_tables([brought(table, schema, odd) for table in tables])
+
+
+def together(schemas: Sequence[pa.Schema]) -> tuple[pa.Schema, frozenset[str]]:
+    """The schema of tables of these schemas, one below the other, and which of its columns are text because their types do not fit."""
     try:
-        return pa.concat_tables(tables, promote_options="permissive")
+        return pa.unify_schemas(schemas, promote_options="permissive"), frozenset()
     except pa.ArrowTypeError:
-        kinds: dict[str, set[pa.DataType]] = {}
-        for field in (f for table in tables for f in table.schema):
-            kinds.setdefault(field.name, set()).add(field.type)
-        odd = {name for name, found in kinds.items() if len(found) > 1}
-        return pa.concat_tables([_with_text(table, odd) for table in tables], promote_options="permissive")
+        names = {field.name for schema in schemas for field in schema}
+        odd = frozenset(name for name in names if not _fit([schema.field(name) for schema in schemas if name in schema.names]))
+        worded = [pa.schema([pa.field(f.name, pa.string()) if f.name in odd else f for f in schema]) for schema in schemas]
+        return pa.unify_schemas(worded, promote_options="permissive"), odd
 
 
-def _with_text(table: pa.Table, names: set[str]) -> pa.Table:
-    columns = {
-        n: pa.array([None if v is None else str(v) for v in c.to_pylist()], pa.string()) if n in names else c
-        for n, c in zip(table.column_names, table.columns, strict=True)
-    }
-    return pa.table(columns)
+def _fit(fields: Sequence[pa.Field]) -> bool:
+    """Whether one type holds the values of all."""
+    try:
+        pa.unify_schemas([pa.schema([field]) for field in fields], promote_options="permissive")
+    except pa.ArrowTypeError:
+        return False
+    return True
+
+
+def brought(table: pa.Table, schema: pa.Schema, odd: Collection[str]) -> pa.Table:
+    """`table` in the columns of `schema`, which `together` gives with the columns that are text."""
+    if table.schema.equals(schema):
+        return table
+    columns = {n: c for n, c in zip(table.column_names, table.columns, strict=True)}
+    columns |= {n: pa.array([None if v is None else str(v) for v in columns[n].to_pylist()], pa.string()) for n in columns if n in odd}
+    return pa.table(
+        [columns[f.name].cast(f.type) if f.name in columns else pa.nulls(table.num_rows, f.type) for f in schema], schema=schema
+    )
 
 
 def _in_row_groups(pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:

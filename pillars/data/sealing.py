@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from pillars.data import keyring
 from pillars.errors import DataCorrupt, StoreUnavailable
-from pillars.stores import Stores, write_atomically
+from pillars.stores import Stores, replacing, write_atomically
 
 FOLDERS = ("raw", "rejected", "quarantine", "flagged")  # under `var`: what came in, and all that is not in the data set
 MAGIC = b"PILLARS\x01"
@@ -44,6 +45,24 @@ def write(stores: Stores, path: str, content: bytes, *, seal: bool) -> None:
     keyring.ring(stores)  # made where there is none, which needs the lock
     with keyring.holding(stores):  # or a rotation could drop the key between sealing and writing
         write_atomically(stores.var / path, sealed(keyring.ring(stores), path, content), private=True)
+
+
+def write_file(stores: Stores, path: str, plain: Path, *, seal: bool) -> None:
+    """As `write`, with the content of a file; not in memory, but where it is sealed."""
+    if seal:
+        write(stores, path, plain.read_bytes(), seal=True)
+        return
+    _close_folder(stores, path)
+    with plain.open("rb") as content, replacing(stores.var / path, private=True) as handle:
+        shutil.copyfileobj(content, handle, 1 << 20)
+
+
+def copy(stores: Stores, path: str, to: str, *, seal: bool) -> None:
+    """Write the content of one file under `var` to another. Raises as `read` and `write` do."""
+    if is_sealed(stores, path):
+        write(stores, to, read(stores, path), seal=seal)
+    else:
+        write_file(stores, to, stores.var / path, seal=seal)
 
 
 def read(stores: Stores, path: str) -> bytes:

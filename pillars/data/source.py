@@ -6,9 +6,9 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice, pairwise
-from typing import Literal, Protocol, cast
+from typing import Literal, Protocol, TypeAlias, cast
 
 import pyarrow as pa
 
@@ -23,17 +23,20 @@ OURS = (StoreUnavailable, SettingInvalid, SourceBroken)  # says what there is to
 FAULTS = (Exception, SystemExit)  # of a source's own code, which may even call exit()
 
 
+Given: TypeAlias = pa.Table | pa.RecordBatchReader
+
+
 class Source(Protocol):
     """What a project's source module returns from `source(**options)`."""
 
     def periods(self) -> list[str]:
         """Names of the periods, oldest first."""
 
-    def rows(self, period: str) -> pa.Table:
-        """Rows of a period as known at their prediction moment."""
+    def rows(self, period: str) -> Given:
+        """Rows of a period as known at their prediction moment; where they may not fit into memory, as a reader of batches."""
 
-    def outcomes(self, period: str) -> pa.Table:
-        """Key columns, outcomes and what is known later, for the rows of a period."""
+    def outcomes(self, period: str) -> Given:
+        """Key columns, outcomes and what is known later, for the rows of a period; a table or a reader, as `rows`."""
 
 
 def open_source(stores: Stores, project: Project) -> Source:
@@ -72,14 +75,14 @@ def _declared(stores: Stores, project: Project) -> Source:
     if project.source.sql:
         from pillars.data.sources.queries import Queries
 
-        return Queries(stores.root, project, project.source.sql)
+        return Queries(stores.root, project, project.source.sql, stores.large_rows)
     if project.source.http:
         from pillars.data.sources.web import Web
 
         return Web(project, project.source.http)
     from pillars.data.sources.files import Files
 
-    return Files(stores.root, project)
+    return Files(stores.root, project, stores.large_rows)
 
 
 def periods(source: Source, project: Project) -> list[str]:
@@ -125,8 +128,8 @@ def _with_methods(name: str, opened: object) -> Source:
     return cast(Source, opened)
 
 
-def ask(project: Project, source: Source, kind: Literal["rows", "outcomes"], period: str) -> pa.Table:
-    """Rows or outcomes of a period, a table whose every column holds what its type says.
+def ask(project: Project, source: Source, kind: Literal["rows", "outcomes"], period: str) -> Given:
+    """Rows or outcomes of a period, in columns that hold what their types say. A reader raises the same later, as it is read.
 
     Raises:
         StoreUnavailable: the source says that what it reads from does not answer; another try can help.
@@ -140,17 +143,42 @@ def ask(project: Project, source: Source, kind: Literal["rows", "outcomes"], per
         raise
     except FAULTS as err:
         raise _fault(project, period, f"{kind}()", err) from cause(project, err)
-    if not isinstance(given, pa.Table):
-        raise SourceBroken(name, period, f"{kind}() must give a pyarrow.Table, not {type(given).__name__}")
-    if len(set(given.column_names)) != given.num_columns:
+    if not isinstance(given, pa.Table | pa.RecordBatchReader):
+        raise SourceBroken(name, period, f"{kind}() must give a pyarrow.Table or RecordBatchReader, not {type(given).__name__}")
+    if len(set(given.schema.names)) != len(given.schema.names):
         raise SourceBroken(name, period, f"{kind}() gave two columns of one name")
-    for column in given.column_names:
+    if isinstance(given, pa.Table):
+        return _sound(project, kind, period, given)
+    return pa.RecordBatchReader.from_batches(given.schema, _read(project, kind, period, given))
+
+
+def whole(given: Given) -> pa.Table:
+    """What a source gave, in memory."""
+    return given if isinstance(given, pa.Table) else given.read_all()
+
+
+def _read(project: Project, kind: str, period: str, given: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """Batches of a reader, each held to its schema."""
+    while True:
         try:
-            given.column(column).validate(full=True)
+            batch = given.read_next_batch()
+        except StopIteration:
+            return
+        except OURS:
+            raise
+        except FAULTS as err:
+            raise _fault(project, period, f"{kind}()", err) from cause(project, err)
+        yield from _sound(project, kind, period, pa.Table.from_batches([batch])).to_batches()
+
+
+def _sound(project: Project, kind: str, period: str, table: pa.Table) -> pa.Table:
+    for column in table.column_names:
+        try:
+            table.column(column).validate(full=True)
         except pa.ArrowInvalid as err:  # e.g. text that is not UTF-8, which Parquet files of other writers may hold
             problem = f"{kind}() gave a column {column} that is damaged ({said(project, err)})"
-            raise SourceBroken(name, period, problem) from cause(project, err)
-    return given
+            raise SourceBroken(project.source.name, period, problem) from cause(project, err)
+    return table
 
 
 def _fault(project: Project, period: str, call: str, err: BaseException, failed: str = "") -> SourceBroken | StoreUnavailable:

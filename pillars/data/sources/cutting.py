@@ -29,14 +29,19 @@ def cut(project: Project, table: pa.Table, now: datetime | None = None) -> dict[
     Raises:
         SourceBroken: a file has no rows, none has a time, or a shuffled file has other rows than it had.
     """
+    return {name: table.take(pa.array(at)) for name, at in places(project, table, table.num_rows, now).items()}
+
+
+def places(project: Project, table: pa.Table, rows: int, now: datetime | None = None) -> dict[str, np.ndarray]:
+    """Where the rows of each period are among all `rows`, as `cut`; of `table` the time is looked at alone. Raises as that does."""
     batches = project.source.batches
-    if not table.num_rows and project.source.sql is None:  # a table of a database may be new
+    if not rows and project.source.sql is None:  # a table of a database may be new
         raise SourceBroken(project.source.name, "all", "it names its columns and has no row")
-    if batches.by == "rows" and batches.shuffled not in (None, table.num_rows):
-        grown = f"it has {table.num_rows} rows, and source.batches.shuffled says {batches.shuffled}: all blocks would be drawn anew"
+    if batches.by == "rows" and batches.shuffled not in (None, rows):
+        grown = f"it has {rows} rows, and source.batches.shuffled says {batches.shuffled}: all blocks would be drawn anew"
         raise SourceBroken(project.source.name, "all", f"{grown}. Put new rows into a file of their own, or reset the project")
-    named = _by_time(project, batches.every, table, now) if batches.by == "time" else _by_rows(batches, table.num_rows)
-    return without_newest(batches, {name: table.take(pa.array(at)) for name, at in named.items()})
+    named = _by_time(project, batches.every, table, now) if batches.by == "time" else _by_rows(batches, rows)
+    return without_newest(batches, named)
 
 
 def utc_now() -> datetime:

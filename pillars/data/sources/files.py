@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -12,27 +13,30 @@ from pillars import periods
 from pillars.config import Project
 from pillars.config_data import Csv
 from pillars.data.parquet import joined
-from pillars.data.sources.cutting import cut, numbered, utc_now, without_newest
+from pillars.data.source import Given
+from pillars.data.sources.cutting import cut, numbered, places, utc_now, without_newest
 from pillars.data.sources.roles import Roles
-from pillars.data.sources.tables import PACKED, read_table
+from pillars.data.sources.streaming import Streamed, state_of
+from pillars.data.sources.tables import PACKED, may_be_large, read_table
 from pillars.errors import SourceBroken, StoreUnavailable, UnknownName
 
+LARGE = 1_000_000  # rows; a file that may have more is read in pieces
 UNFINISHED = (".part", ".partial", ".tmp", ".crdownload")  # what a copy in progress is named; hidden files are left out too
 
 
 class Files:
     """A source: what `file` names in a project's folder, cut as `batches` says. A file that is read again is parsed again if it changed."""
 
-    def __init__(self, root: Path, project: Project) -> None:
-        self._root, self._project = root, project
+    def __init__(self, root: Path, project: Project, large: int = LARGE) -> None:
+        self._root, self._project, self._large = root, project, large
         self._roles = Roles(project)
-        self._newest: tuple[str, pa.Table] | None = None
+        self._newest: tuple[str, pa.Table | Streamed] | None = None
 
     def periods(self) -> list[str]:
         """Names of files, or of the times or blocks in them. Raises as `rows` does, without UnknownName."""
         return list(self._by_period)
 
-    def rows(self, period: str) -> pa.Table:
+    def rows(self, period: str) -> Given:
         """Rows of a period with all columns but those of the outcomes.
 
         Raises:
@@ -40,28 +44,42 @@ class Files:
             StoreUnavailable: a file is not there, or cannot be read.
             SourceBroken: a file is no table.
         """
-        return self._roles.rows(self._table(period))
+        return self._as(self._roles.rows, self._given(period))
 
-    def outcomes(self, period: str) -> pa.Table:
+    def outcomes(self, period: str) -> Given:
         """Key and outcomes of its rows that have one. Raises as `rows` does."""
-        return self._roles.outcomes(self._table(period))
+        return self._as(self._roles.outcomes, self._given(period))
 
-    def _table(self, period: str) -> pa.Table:
+    def _as(self, how: Callable[[pa.Table], pa.Table], given: pa.Table | Streamed) -> Given:
+        return given.reader(how) if isinstance(given, Streamed) else how(given)
+
+    def _given(self, period: str) -> pa.Table | Streamed:
         if period not in self._by_period:
             raise UnknownName("period", period, list(self._by_period))
         found = self._by_period[period]
-        if isinstance(found, pa.Table):
+        if not isinstance(found, Path):
             return found
         if self._newest is None or self._newest[0] != period:  # rows and outcomes are of one state of the file
-            self._newest = period, numbered(self._project, self._read(found))
+            whole = self._streamed([found]) if may_be_large(found, self._large) else numbered(self._project, self._read(found))
+            self._newest = period, whole
         return self._newest[1]
 
     @cached_property
-    def _by_period(self) -> dict[str, pa.Table] | dict[str, Path]:
+    def _by_period(self) -> Mapping[str, pa.Table | Streamed | Path]:
         if self._project.source.batches.by == "file":
             return without_newest(self._project.source.batches, self._named())
-        tables = [self._read(path) for path in self._paths()]
-        return cut(self._project, numbered(self._project, joined(tables)), utc_now())
+        paths = self._paths()
+        if not any(may_be_large(path, self._large // len(paths)) for path in paths):
+            return cut(self._project, numbered(self._project, joined([self._read(path) for path in paths])), utc_now())
+        whole, rows, times = self._streamed(paths), 0, list[pa.Table]()
+        for piece in whole.pieces():
+            rows += piece.num_rows
+            times.append(piece.select([n for n in piece.column_names if n == self._project.time]))
+        return {name: whole.among(at) for name, at in places(self._project, pa.concat_tables(times), rows, utc_now()).items()}
+
+    def _streamed(self, paths: Sequence[Path]) -> Streamed:
+        said = self._project.source
+        return Streamed.of([(path, self._called(path)) for path in paths], said.csv, said.name, said.row_number)
 
     def _paths(self) -> list[Path]:
         pattern = str(self._project.source.file)
@@ -100,11 +118,7 @@ class Files:
         return dict(sorted(found.items()))
 
     def _read(self, path: Path) -> pa.Table:
-        try:
-            stat = path.stat()
-            state = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-        except OSError:
-            state = (0, 0, 0)  # reading says what is wrong
+        state = state_of(path)
         return _parsed(path, self._called(path), self._project.source.csv, state)
 
     def _called(self, path: Path) -> str:

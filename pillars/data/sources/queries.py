@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
@@ -16,8 +16,10 @@ from pillars.config import Project
 from pillars.config_data import Sql
 from pillars.data.parquet import joined
 from pillars.data.schema import doubles
+from pillars.data.source import Given
 from pillars.data.sources.cutting import cut, numbered, utc_now, without_newest
 from pillars.data.sources.roles import Roles
+from pillars.data.sources.spool import Spool
 from pillars.errors import SettingInvalid, SourceBroken, StoreUnavailable, UnknownName
 from pillars.periods import span
 
@@ -31,17 +33,17 @@ WHOLE_DIGITS = 18  # that every int64 can hold
 class Queries:
     """A source: what the queries give. Nothing is ever written: each query runs in a transaction that is rolled back."""
 
-    def __init__(self, root: Path, project: Project, sql: Sql) -> None:
-        self._root, self._project, self._sql = root, project, sql
+    def __init__(self, root: Path, project: Project, sql: Sql, large: int = 1_000_000) -> None:
+        self._root, self._project, self._sql, self._large = root, project, sql, large
         self._roles = Roles(project)
-        self._newest: tuple[tuple[str, str], pa.Table] | None = None
+        self._newest: tuple[tuple[str, str], pa.Table | Spool] | None = None
 
     def periods(self) -> list[str]:
         """What the periods' query names, or the times or blocks in all rows. Raises as `rows` does, without UnknownName."""
         return list(self._whole if self._sql.periods is None else without_newest(self._project.source.batches, dict.fromkeys(self._named)))
 
-    def rows(self, period: str) -> pa.Table:
-        """Rows of a period with all columns but those of the outcomes.
+    def rows(self, period: str) -> Given:
+        """Rows of a period with all columns but those of the outcomes; where there are many, as a reader.
 
         Raises:
             UnknownName: there is no such period.
@@ -49,33 +51,47 @@ class Queries:
             StoreUnavailable: the database does not answer.
             SourceBroken: it refuses the query.
         """
-        return self._roles.rows(self._asked(self._sql.rows, period))
+        return self._as(self._roles.rows, self._asked(self._sql.rows, period))
 
-    def outcomes(self, period: str) -> pa.Table:
+    def outcomes(self, period: str) -> Given:
         """Key and outcomes of its rows that have one. Raises as `rows` does."""
-        return self._roles.outcomes(self._asked(self._sql.outcomes or self._sql.rows, period))
+        return self._as(self._roles.outcomes, self._asked(self._sql.outcomes or self._sql.rows, period))
 
-    def _asked(self, query: str, period: str) -> pa.Table:
+    def _as(self, how: Callable[[pa.Table], pa.Table], given: pa.Table | Spool) -> Given:
+        return given.reader(how) if isinstance(given, Spool) else how(given)
+
+    def _asked(self, query: str, period: str) -> pa.Table | Spool:
         if period not in (known := self.periods()):
             raise UnknownName("period", period, known)
         if self._sql.periods is None and query == self._sql.rows:
             return self._whole[period]
         if self._newest is None or self._newest[0] != (query, period):  # rows and outcomes of one query are of one state of the database
-            self._newest = (query, period), numbered(self._project, self._table(query, period))
+            self._newest = (query, period), self._table(query, period)
         return self._newest[1]
 
     @cached_property
     def _named(self) -> list[str]:
-        found = self._table(str(self._sql.periods)).column(0)
+        found = self._in_memory(str(self._sql.periods)).column(0)
         if found.null_count:
             raise SourceBroken(self._project.source.name, "all", "the query of periods gives a period without a name (NULL)")
         return [str(value) for value in found.to_pylist()]
 
     @cached_property
     def _whole(self) -> dict[str, pa.Table]:
-        return cut(self._project, numbered(self._project, self._table(self._sql.rows)), utc_now())
+        return cut(self._project, numbered(self._project, self._in_memory(self._sql.rows)), utc_now())
 
-    def _table(self, query: str, period: str = "all") -> pa.Table:
+    def _in_memory(self, query: str) -> pa.Table:
+        """What a query gives that is asked for as a whole."""
+        found = self._query(query, "all", None)
+        assert isinstance(found, pa.Table)
+        return found
+
+    def _table(self, query: str, period: str) -> pa.Table | Spool:
+        found = self._query(query, period, self._large)
+        return numbered(self._project, found) if isinstance(found, pa.Table) else found.numbered(self._project)
+
+    def _query(self, query: str, period: str, large: int | None) -> pa.Table | Spool:
+        """What a query gives; more than `large` rows of it in a spool."""
         from sqlalchemy import text
         from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -85,7 +101,13 @@ class Queries:
                 given = self._bound(asked.compile().params, period, connection.dialect.name)
                 result = connection.execution_options(stream_results=True, yield_per=FETCHED).execute(asked, given)
                 names = list(result.keys())
-                parts = [_arrow(names, part) for part in result.partitions()]
+                parts, spool = list[pa.Table](), None
+                for part in result.partitions():
+                    parts.append(_arrow(names, part))
+                    if large is not None and sum(each.num_rows for each in parts) > (large if spool is None else FETCHED):
+                        spool = Spool() if spool is None else spool
+                        spool.add(joined(parts))
+                        parts = []
             except DBAPIError as err:
                 locked = "database is locked" in str(err.orig)
                 said = "database is locked" if locked else self._said(err.orig or err)
@@ -96,6 +118,9 @@ class Queries:
                 raise SourceBroken(self._project.source.name, period, f"the query cannot be sent ({self._said(err)})") from None
         if len(set(names)) != len(names):
             raise SourceBroken(self._project.source.name, period, "the query gives two columns of one name")
+        if spool is not None:
+            spool.add(joined(parts)) if parts else None
+            return spool
         return joined(parts) if parts else pa.table({name: pa.nulls(0) for name in names})
 
     def _bound(self, named: Any, period: str, dialect: str) -> dict[str, Any]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import lzma
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, cast
 
@@ -18,6 +21,8 @@ from pillars.errors import SourceBroken, StoreUnavailable
 ARROW = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
 PACKED = (*ARROW, ".xz")
 TEXT, COLUMNAR = (".csv", ".tsv", ".txt", ".data"), (".parquet", ".pq")
+PIECE = 1 << 18  # rows of a file that is read in pieces
+BLOCK = 1 << 22  # bytes of text at a time: no value may be longer
 SHOWN = 3  # broken lines in a message
 
 
@@ -30,16 +35,62 @@ def read_table(content: bytes | Path, name: str, dialect: Csv) -> pa.Table:
         StoreUnavailable: there is no such file, or it cannot be read.
         SourceBroken: it is empty, cut off, of another encoding or kind, or a line has more or fewer values than the header.
     """
-    packed = PurePath(name).suffix.lower() if PurePath(name).suffix.lower() in PACKED else ""
-    ending = PurePath(name.removesuffix(PurePath(name).suffix) if packed else name).suffix.lower()
-    if ending not in (*TEXT, *COLUMNAR):
-        known = " ".join((*TEXT, *COLUMNAR))
-        raise SourceBroken(name, "all", f"it ends neither in one of {known} nor in one of these packed ({' '.join(PACKED)})")
-    try:
+    packed, ending = _endings(name)
+    with _translated(name, dialect, ending):
         if ending in COLUMNAR:
             return pq.read_table(content if isinstance(content, Path) else pa.BufferReader(content), partitioning=None)
         text = unpacked(content.read_bytes() if isinstance(content, Path) else content, packed, name)
-        return _read_csv(text, name, dialect, "\t" if ending == ".tsv" and dialect.separator == "," else dialect.separator)
+        return _read_csv(text, name, dialect, _separator(ending, dialect))
+    raise AssertionError("unreachable")
+
+
+def stream_table(path: Path, name: str, dialect: Csv) -> tuple[pa.Schema, Iterator[pa.Table]]:
+    """The table in a file as `read_table` reads it, piece by piece. Raises as that does, some of it later."""
+    packed, ending = _endings(name)
+    with _translated(name, dialect, ending):
+        if ending in COLUMNAR:
+            file = pq.ParquetFile(path)
+            return file.schema_arrow.remove_metadata(), _of_parquet(file, name, dialect, ending)
+        separator = _separator(ending, dialect)
+        with _opened(path, packed) as stream:
+            header, lines = _header(stream, name, dialect, separator)
+        return pa.schema([(column, pa.string()) for column in header]), _of_csv(path, name, dialect, separator, header, lines)
+    raise AssertionError("unreachable")
+
+
+def may_be_large(path: Path, rows: int) -> bool:
+    """Whether a file may hold more rows than that, for all that its size says. A file that is not there does not."""
+    packed, ending = _endings(path.name)
+    least = 3 if packed or ending in COLUMNAR else 12  # bytes that a row takes, packed or as text, at the very least
+    try:
+        return path.stat().st_size > rows * least
+    except OSError:
+        return False
+
+
+def _of_parquet(file: pq.ParquetFile, name: str, dialect: Csv, ending: str) -> Iterator[pa.Table]:
+    with _translated(name, dialect, ending):
+        for batch in file.iter_batches(PIECE):
+            yield pa.Table.from_batches([batch]).replace_schema_metadata(None)
+
+
+def _of_csv(path: Path, name: str, dialect: Csv, separator: str, header: list[str], lines: int) -> Iterator[pa.Table]:
+    packed, ending = _endings(name)
+    _refuse_an_open_quote(partial(_opened, path, packed), name, dialect, separator)
+    broken: list[Any] = []
+    with _translated(name, dialect, ending), _opened(path, packed) as stream:
+        options = _csv_options(dialect, separator, header, lines, broken, threads=False)
+        with pc_csv.open_csv(pa.PythonFile(stream, mode="r"), *options) as reader:
+            for batch in reader:
+                yield pa.Table.from_batches([batch])
+    _refuse_broken(broken, name, header, lines)
+
+
+@contextmanager
+def _translated(name: str, dialect: Csv, ending: str) -> Iterator[None]:
+    """What Python and Arrow raise over a file, as ours."""
+    try:
+        yield
     except FileNotFoundError as err:
         raise StoreUnavailable(f"source {name}", "there is no such file", "Put it there, or mend source.file in the YAML.") from err
     except UnicodeDecodeError as err:
@@ -54,6 +105,38 @@ def read_table(content: bytes | Path, name: str, dialect: Csv) -> pa.Table:
         if err.errno is None:
             raise SourceBroken(name, "all", f"it cannot be read as {ending[1:]} ({_line(err)})") from err
         raise StoreUnavailable.refused(f"source {name}", err, "Nothing was kept; mend it and run again.", "read") from err
+
+
+def _endings(name: str) -> tuple[str, str]:
+    """How a file is packed, and what is in it, by its name.
+
+    Raises:
+        SourceBroken: the name does not say.
+    """
+    packed = PurePath(name).suffix.lower() if PurePath(name).suffix.lower() in PACKED else ""
+    ending = PurePath(name.removesuffix(PurePath(name).suffix) if packed else name).suffix.lower()
+    if ending not in (*TEXT, *COLUMNAR):
+        known = " ".join((*TEXT, *COLUMNAR))
+        raise SourceBroken(name, "all", f"it ends neither in one of {known} nor in one of these packed ({' '.join(PACKED)})")
+    return packed, ending
+
+
+def _separator(ending: str, dialect: Csv) -> str:
+    return "\t" if ending == ".tsv" and dialect.separator == "," else dialect.separator
+
+
+@contextmanager
+def _opened(path: Path, packed: str) -> Iterator[BinaryIO]:
+    """A file's content, unpacked as it is read."""
+    if packed == ".xz":
+        with lzma.open(path) as stream:
+            yield cast(BinaryIO, stream)
+    elif packed:
+        with pa.CompressedInputStream(pa.OSFile(str(path)), ARROW[packed]) as stream:
+            yield cast(BinaryIO, io.BufferedReader(stream))
+    else:
+        with path.open("rb") as stream:
+            yield stream
 
 
 def unpacked(content: bytes, ending: str, name: str) -> bytes:
@@ -74,66 +157,80 @@ def unpacked(content: bytes, ending: str, name: str) -> bytes:
 
 
 def _read_csv(content: bytes, name: str, dialect: Csv, separator: str) -> pa.Table:
-    header, lines = _header(content, name, dialect, separator)
+    header, lines = _header(io.BytesIO(content), name, dialect, separator)
     broken: list[Any] = []
+
+    def read(*, threads: bool) -> pa.Table:
+        broken.clear()
+        return pc_csv.read_csv(pa.BufferReader(content), *_csv_options(dialect, separator, header, lines, broken, threads=threads))
+
+    table = read(threads=True)
+    _refuse_an_open_quote(lambda: nullcontext(io.BytesIO(content)), name, dialect, separator)
+    if broken:
+        read(threads=False)  # only then are rows numbered
+        _refuse_broken(broken, name, header, lines)
+    return table
+
+
+def _csv_options(dialect: Csv, separator: str, header: list[str], lines: int, broken: list[Any], *, threads: bool) -> tuple[Any, ...]:
+    """How Arrow reads: every value as text. Lines with more or fewer values than the header go into `broken`."""
 
     def note(row: Any) -> str:
         broken.append(row)
         return "skip"
 
-    def read(*, threads: bool) -> pa.Table:
-        broken.clear()
-        return pc_csv.read_csv(
-            pa.BufferReader(content),
-            pc_csv.ReadOptions(use_threads=threads, column_names=header, skip_rows=lines, encoding=dialect.encoding),
-            pc_csv.ParseOptions(
-                delimiter=separator,
-                quote_char=dialect.quote,
-                newlines_in_values=True,
-                invalid_row_handler=note,
-            ),
-            pc_csv.ConvertOptions(
-                column_types=dict.fromkeys(header, pa.string()),
-                null_values=list(dialect.nulls),
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=True,
-            ),
-        )
+    return (
+        pc_csv.ReadOptions(use_threads=threads, column_names=header, skip_rows=lines, encoding=dialect.encoding, block_size=BLOCK),
+        pc_csv.ParseOptions(delimiter=separator, quote_char=dialect.quote, newlines_in_values=True, invalid_row_handler=note),
+        pc_csv.ConvertOptions(
+            column_types=dict.fromkeys(header, pa.string()),
+            null_values=list(dialect.nulls),
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=True,
+        ),
+    )
 
-    table = read(threads=True)
-    _refuse_an_open_quote(content, name, dialect, separator)
+
+def _refuse_broken(broken: list[Any], name: str, header: list[str], lines: int) -> None:
+    """Raises: SourceBroken, where a line has more or fewer values than the header."""
     if broken:
-        read(threads=False)  # only then are rows numbered
-        said = "; ".join(f"row {row.number - lines} has {row.actual_columns}" for row in broken[:SHOWN])
+        said = "; ".join(
+            f"row {row.number - lines} has {row.actual_columns}" if row.number else str(row.actual_columns) for row in broken[:SHOWN]
+        )
         more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
         raise SourceBroken(name, "all", f"its header names {len(header)} columns, but {said}{more}")
-    return table
 
 
-def _refuse_an_open_quote(content: bytes, name: str, dialect: Csv, separator: str) -> None:
+def _refuse_an_open_quote(opened: Callable[[], AbstractContextManager[BinaryIO]], name: str, dialect: Csv, separator: str) -> None:
     """A quote that is never closed makes one value of all lines after it, which Arrow takes.
 
     Raises:
         SourceBroken: the file ends within quotes.
     """
-    text = content.decode(dialect.encoding, errors="replace")
-    if text.count(dialect.quote) % 2:
-        rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, quotechar=dialect.quote, strict=True)
-        began = 0
-        try:
-            for _ in rows:
-                began = rows.line_num
-        except csv.Error as err:
-            raise SourceBroken(name, "all", f"a quote in line {began + 1} is never closed, or its value too long") from err
+    quotes = 0
+    with opened() as stream:
+        text = io.TextIOWrapper(stream, encoding=dialect.encoding, errors="replace", newline="")
+        while part := text.read(BLOCK):
+            quotes += part.count(dialect.quote)
+    if quotes % 2:
+        with opened() as stream:
+            text = io.TextIOWrapper(stream, encoding=dialect.encoding, errors="replace", newline="")
+            began = 0
+            try:
+                for row in (rows := csv.reader(text, delimiter=separator, quotechar=dialect.quote, strict=True)):
+                    del row
+                    began = rows.line_num
+            except csv.Error as err:
+                raise SourceBroken(name, "all", f"a quote in line {began + 1} is never closed, or its value too long") from err
 
 
-def _header(content: bytes, name: str, dialect: Csv, separator: str) -> tuple[list[str], int]:
+def _header(content: BinaryIO, name: str, dialect: Csv, separator: str) -> tuple[list[str], int]:
     """The columns' names, and how many lines come before the first row.
 
     Raises:
         SourceBroken: there is no header, or a column has no name or that of another.
     """
-    text = io.TextIOWrapper(cast(BinaryIO, io.BytesIO(content)), encoding=dialect.encoding, newline="")
+    text = io.TextIOWrapper(content, encoding=dialect.encoding, newline="")
     for _ in range(dialect.skip):
         text.readline()
     rows = csv.reader(text, delimiter=separator, quotechar=dialect.quote)

@@ -89,7 +89,7 @@ class Broken(Memory):
     ("given", "problem"),
     [
         pytest.param(Broken({"2013-01": rows("2013-01")}), r"rows\(\) failed \(ValueError\)", id="raises"),
-        pytest.param(Memory({"2013-01": [1, 2]}), "must give a pyarrow.Table, not list", id="gives a list"),
+        pytest.param(Memory({"2013-01": [1, 2]}), "must give a pyarrow.Table or RecordBatchReader, not list", id="gives a list"),
         pytest.param(Memory({"2013-01": pa.table([[1], [2]], names=["a", "a"])}), "two columns of one name", id="repeats a column"),
         pytest.param(Memory({"../2013": rows("2013-01")}), "names such as 2013-01, not '../2013'", id="leaves its folder"),
     ],

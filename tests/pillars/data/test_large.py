@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pillars.config import Project
 from pillars.data import engines, spilled
@@ -102,7 +101,9 @@ def test_outcomes_without_a_row_are_found_in_pieces_too(tmp_path: Path) -> None:
 
 @settings(max_examples=12, deadline=None)
 @given(wrong=wrongs, rules=RULES)
-def test_whatever_is_wrong_with_it(wrong: list[tuple[str, int, Any]], rules: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_whatever_is_wrong_with_it(
+    wrong: list[tuple[str, int, Any]], rules: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     table = spoiled(wrong)
     whole, pieces = both(tmp_path_factory.mktemp("batch"), project(**rules), table)
     assert pieces == whole

@@ -132,7 +132,7 @@ def test_types_that_only_postgresql_has_come_as_text_or_numbers(stores: Stores) 
     from pillars.data.sources.queries import Queries
 
     assert given.source.sql
-    table = Queries(stores.root, given, given.source.sql)._table(query)
+    table = Queries(stores.root, given, given.source.sql)._in_memory(query)
     assert table.schema.field("price").type == pa.float64()
     assert table["word"].to_pylist() == ["a"]
     assert table.num_rows == 1

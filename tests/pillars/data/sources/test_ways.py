@@ -58,6 +58,20 @@ def test_collected_again_it_is_the_same_batch(stores: Stores, site: Site, way: s
     assert first == second
 
 
+@ALL
+def test_collected_in_pieces_it_is_the_same_batch(stores: Stores, site: Site, way: str) -> None:
+    project = WAYS[way](stores.root, site)
+    large = stores.model_copy(update={"large_rows": 1})
+    in_pieces = [
+        isinstance(open_source(large, project).rows("2013-02"), pa.RecordBatchReader),
+        not isinstance(open_source(stores, project).rows("2013-02"), pa.RecordBatchReader),
+    ]
+    assert in_pieces == [way not in ("a query", "an address", "an address a month, with checksums"), True]
+    whole = collect(stores, project, open_source(stores, project), "2013-02")
+    assert collect(large, project, open_source(large, project), "2013-02") == whole
+    assert [path for path in stores.var.rglob("pillars-*")] == []
+
+
 @pytest.mark.parametrize("way", ["one CSV", "a query", "an address"])
 def test_nothing_protected_lies_in_what_is_kept(stores: Stores, site: Site, way: str) -> None:
     project = WAYS[way](stores.root, site)
