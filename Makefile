@@ -129,6 +129,12 @@ lock-check: setup ## Whether requirements.lock fits pyproject.toml and the regis
 bench: setup ## Quality against plain policies, price against a plain script, on real flights (long)
 	$(BIN)/python -m bench
 
+.PHONY: bench-peers
+bench-peers: setup ## What the benches compare with, in an environment of its own (.venv-peers)
+	@test -e .venv-peers/complete || $(PYTHON) -m venv --clear .venv-peers
+	@$(BIN)/uv pip install --quiet --python .venv-peers/bin/python -r bench/peers.txt
+	@touch .venv-peers/complete
+
 .PHONY: data-pin
 data-pin: setup ## Build the flights data again and pin its version in data.dvc
 	$(BIN)/pillars data rebuild --pin

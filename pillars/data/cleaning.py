@@ -277,7 +277,7 @@ def _write_prepared(
     for kind, made in ready.items():
         bad = failing(masks[kind], made.table.num_rows)
         path = stores.var / f"staging/{name}/{kind}.parquet"
-        kept[kind] = _write_kept(path, project, made.table, bad, coarse if kind == "rows" else None, folder)
+        kept[kind] = write_kept(path, project, made.table, bad, coarse if kind == "rows" else None, folder)
         aside += [set_aside(kind, bad, masks[kind], made.came), with_reason(kind, made.beaten, BEATEN)]
     flagged = [made.flagged for made in ready.values() if made.flagged.num_rows]
     if flagged:
@@ -303,7 +303,7 @@ def _write_prepared(
     )
 
 
-def _write_kept(
+def write_kept(
     path: Path, project: Project, table: pa.Table | Spilled, bad: np.ndarray, coarse: pa.Table | None, folder: Path | None
 ) -> int:
     """Write the rows that are not `bad` (n,), sorted by key, with the columns of `coarse` (kept,) in place of theirs; how many they are."""

@@ -148,7 +148,12 @@ def read_collected(stores: Stores, path: str, sha256: str) -> pa.Table:
 
 
 def open_collected(stores: Stores, path: str, sha256: str) -> Spilled:
-    """A raw table that stays in its file, checked as `read_collected` checks it. Raises as that does."""
+    """A raw table that stays in its file, opened where it is sealed, its bytes checked against their hash.
+
+    Raises:
+        DataCorrupt: the bytes have changed, or the file is not there.
+        StoreUnavailable: it cannot be read, or its key is not on the ring.
+    """
     if (found := _sha256(stores.var / path)) == sha256:
         return Spilled(stores.var / path)
     if found and sealing.is_sealed(stores, path):

@@ -89,7 +89,7 @@ def brought(table: pa.Table, schema: pa.Schema, odd: Collection[str]) -> pa.Tabl
     """`table` in the columns of `schema`, which `together` gives with the columns that are text."""
     if table.schema.equals(schema):
         return table
-    columns = {n: c for n, c in zip(table.column_names, table.columns, strict=True)}
+    columns = dict(zip(table.column_names, table.columns, strict=True))
     columns |= {n: pa.array([None if v is None else str(v) for v in columns[n].to_pylist()], pa.string()) for n in columns if n in odd}
     return pa.table(
         [columns[f.name].cast(f.type) if f.name in columns else pa.nulls(table.num_rows, f.type) for f in schema], schema=schema

@@ -33,7 +33,11 @@ def cut(project: Project, table: pa.Table, now: datetime | None = None) -> dict[
 
 
 def places(project: Project, table: pa.Table, rows: int, now: datetime | None = None) -> dict[str, np.ndarray]:
-    """Where the rows of each period are among all `rows`, as `cut`; of `table` the time is looked at alone. Raises as that does."""
+    """Where the rows of each period are among all `rows`, as `cut`; of `table` the time is looked at alone.
+
+    Raises:
+        SourceBroken: a file has no rows, none has a time, or a shuffled file has other rows than it had.
+    """
     batches = project.source.batches
     if not rows and project.source.sql is None:  # a table of a database may be new
         raise SourceBroken(project.source.name, "all", "it names its columns and has no row")

@@ -69,7 +69,7 @@ def test_collected_in_pieces_it_is_the_same_batch(stores: Stores, site: Site, wa
     assert in_pieces == [way not in ("a query", "an address", "an address a month, with checksums"), True]
     whole = collect(stores, project, open_source(stores, project), "2013-02")
     assert collect(large, project, open_source(large, project), "2013-02") == whole
-    assert [path for path in stores.var.rglob("pillars-*")] == []
+    assert list(stores.var.rglob("pillars-*")) == []
 
 
 @pytest.mark.parametrize("way", ["one CSV", "a query", "an address"])

@@ -1,0 +1,183 @@
+"""One side of the validation bench in a process of its own: `python -m bench.validation_side SIDE FILE`; see `bench.validation`."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench.validation import CARRIERS, ORIGINS
+from pillars.config import Project
+from pillars.config_data import Expectation
+from pillars.data.quarantine import failing, set_aside
+from pillars.data.ready import Came
+from pillars.data.spilled import Spilled
+
+RANGES: dict[str, tuple[float, float]] = {
+    "distance": (50, 5000),
+    "minute": (0, 59),
+    "hour": (0, 23),
+    "month": (1, 12),
+    "dep_delay": (-200, 2000),
+    "arr_delay": (-300, 2000),
+    "air_time": (10, 800),
+    "temp": (-60, 140),
+    "humid": (0, 100),
+    "pressure": (900, 1100),
+}
+SETS = {"carrier": CARRIERS, "origin": ORIGINS}
+FULL = ("flight", "departs", "carrier", "origin", "dest", "distance")
+KEY = ["flight", "departs"]
+
+
+def suite() -> list[Expectation]:
+    """26 checks, most of which set rows aside."""
+
+    def each(kind: str, quarantine: bool = True, **kwargs: Any) -> Expectation:
+        return Expectation(type=f"expect_{kind}", kwargs=kwargs, quarantine=quarantine)
+
+    return [
+        each("table_row_count_to_be_between", False, min_value=1000),
+        each("table_column_count_to_equal", False, value=20),
+        *(each("column_values_to_not_be_null", column=name) for name in FULL),
+        each("compound_columns_to_be_unique", column_list=KEY),
+        *(each("column_values_to_be_in_set", column=name, value_set=values) for name, values in SETS.items()),
+        *(each("column_values_to_be_between", column=name, min_value=low, max_value=high) for name, (low, high) in RANGES.items()),
+        each("column_mean_to_be_between", False, column="distance", min_value=500, max_value=5000),
+        each("column_mean_to_be_between", False, column="temp", min_value=0, max_value=100),
+        each(
+            "column_pair_values_a_to_be_greater_than_b",
+            column_A="temp",
+            column_B="dewp",
+            or_equal=True,
+            ignore_row_if="either_value_is_missing",
+        ),
+        each("column_value_lengths_to_equal", column="origin", value=3),
+        each("column_unique_value_count_to_be_between", False, column="dest", min_value=50, max_value=200),
+    ]
+
+
+def project() -> Project:
+    """Enough of one to hold a table against checks."""
+    columns = {"flight": {"type": "int", "role": ["key"]}, "departs": {"type": "timestamp", "role": ["key", "time"]}}
+    columns |= {"late": {"type": "bool", "role": ["outcome"]}, "distance": {"type": "float", "role": ["feature"]}}
+    said = {"project": "bench", "target": "late", "source": {"file": "batch.parquet"}, "features": {"numeric": ["distance"]}}
+    return Project.model_validate(said | {"columns": columns})
+
+
+def duckdb(path: Path) -> list[int]:
+    """Ours, of a batch in its file."""
+    from pillars.data.engines import hold
+
+    return [0 if held.fails is None else int(held.fails.sum()) for held in hold(project(), suite(), Spilled(path), path.parent)]
+
+
+def pandas(path: Path) -> list[int]:
+    """Ours of a batch in memory, which is Great Expectations as it comes."""
+    from pillars.data.engines import hold
+
+    return [0 if held.fails is None else int(held.fails.sum()) for held in hold(project(), suite(), pq.read_table(path))]
+
+
+def by_hand(path: Path) -> list[int]:
+    """One aggregate over the file, and one for the key: what a person would write who needs no more than counts."""
+    import duckdb
+
+    parts = [f"count(*) FILTER ({name} IS NULL)" for name in FULL]
+    listed = {name: ", ".join(f"'{value}'" for value in values) for name, values in SETS.items()}
+    parts += [f"count(*) FILTER ({name} NOT IN ({values}))" for name, values in listed.items()]
+    parts += [f"count(*) FILTER ({name} NOT BETWEEN {low} AND {high})" for name, (low, high) in RANGES.items()]
+    parts += ["count(*) FILTER (temp < dewp)", "count(*) FILTER (length(origin) <> 3)"]
+    parts += [
+        "count(*) >= 1000",
+        "avg(distance) BETWEEN 500 AND 5000",
+        "avg(temp) BETWEEN 0 AND 100",
+        "count(DISTINCT dest) BETWEEN 50 AND 200",
+    ]
+    with duckdb.connect() as database:
+        found = database.sql(f"SELECT {', '.join(parts)} FROM '{path}'").fetchall()[0]
+        ((again,),) = database.sql(f"SELECT sum(n - 1) FROM (SELECT count(*) AS n FROM '{path}' GROUP BY {', '.join(KEY)})").fetchall()
+    counts = [int(n) for n in found]
+    return [0, 0, *counts[:6], int(again), *counts[6:18], 0, 0, counts[18], counts[19], 0]
+
+
+def masks(path: Path) -> dict[str, np.ndarray]:
+    """Which rows fail which check, as it is known once the batch is checked."""
+    from pillars.data.engines import hold
+
+    held = zip(suite(), hold(project(), suite(), Spilled(path), path.parent), strict=True)
+    return {str(i): each.fails for i, (expectation, each) in enumerate(held) if expectation.quarantine and each.fails is not None}
+
+
+def split(path: Path, known: dict[str, np.ndarray]) -> None:
+    """Ours: kept rows sorted by key, and the others with their reasons."""
+    from pillars.data.cleaning import write_kept
+    from pillars.data.parquet import write_parquet
+
+    table = Spilled(path)
+    bad = failing(known, table.num_rows)
+    write_kept(path.parent / "kept.parquet", project(), table, bad, None, path.parent)
+    write_parquet(path.parent / "quarantine.parquet", set_aside("rows", bad, known, Came(table, lambda rows: rows)))
+
+
+def copy(path: Path) -> None:
+    """The file once more, piece by piece, by the same writer."""
+    from pillars.data.parquet import write_pieces
+
+    table = Spilled(path)
+    with (path.parent / "copy.parquet").open("wb") as handle:
+        write_pieces(handle, table.schema, table.pieces())
+
+
+def sorted_copy(path: Path) -> None:
+    """The file once more, sorted, by DuckDB alone."""
+    import duckdb
+
+    with duckdb.connect() as database:
+        database.execute("SET memory_limit = '800MB'")
+        database.execute(f"SET temp_directory = '{path.parent}'")
+        target = path.parent / "sorted.parquet"
+        database.execute(f"COPY (FROM '{path}' ORDER BY {', '.join(KEY)}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
+
+
+def main() -> None:
+    """Run one side and print what it took."""
+    side, path = sys.argv[1], Path(sys.argv[2])
+    import duckdb as _duckdb
+    import great_expectations.expectations
+    import pandas as _pandas
+
+    del great_expectations, _duckdb, _pandas
+    steps: dict[str, Callable[[Path], list[int] | None]] = {
+        "duckdb": duckdb,
+        "pandas": pandas,
+        "by_hand": by_hand,
+        "copy": copy,
+        "sorted_copy": sorted_copy,
+    }
+    step = steps.get(side)
+    if step is None:
+        known = masks(path)
+
+        def step(path: Path) -> None:
+            split(path, known)
+
+    cpu, wall = time.process_time(), time.perf_counter()
+    found = step(path)
+    took = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({**took, "peak": peak, "failing": found}))
+
+
+if __name__ == "__main__":
+    main()
+    sys.stdout.flush()
+    pa.default_memory_pool().release_unused()
