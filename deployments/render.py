@@ -13,7 +13,10 @@ from deployments.settings import POOL
 from pillars import config, project_file
 from pillars.stores import Stores, write_atomically
 
-VERBS = ("ingest", "train", "promote", "deploy", "rollback", "score", "monitor", "cycle", "replay", "rebuild", "readmit", "audit", "reset")
+VERBS = (
+    *("ingest", "train", "promote", "deploy", "rollback", "score", "monitor", "cycle", "replay", "rebuild", "readmit", "audit", "tag"),
+    "reset",
+)
 HEADER = """\
 # Rendered from configs/*.yaml by `make render`; a test keeps it so. Deploy from the project's folder:
 #   prefect deploy --all --prefect-file deployments/prefect.yaml
