@@ -166,7 +166,9 @@ def checkout(project: str, version: str, to: Path | None, *, verify: bool, as_js
 def audit(project: str, version: str, as_json: bool) -> int:
     """Print what does not hold; 0 when all does, else 1. Raises: UnknownName, DataCorrupt."""
     _, opened = _opened(project)
-    found = terminal.perform("audit", {"project": opened.project, "version": version})
+    found = terminal.perform("audit", {"project": opened.project, "version": version}, flow="look")
+    if found is None:
+        raise UnknownName("data version", version, [])
     if as_json:
         click.echo(json.dumps(asdict(found), indent=2))
     else:
