@@ -84,13 +84,18 @@ class Tag:
 def tags(root: Path, project: str | None = None) -> dict[str, Tag]:
     """Tags on a project's versions by name (`golden`); of all projects, by their whole names (`dvc-data/flights/golden`).
 
-    One that somebody made by hand counts, annotated or not. None where `root` is in no repository.
+    One that somebody made by hand counts, annotated or not. None of all projects where `root` is in no repository.
+
+    Raises:
+        StoreUnavailable: of one project, where `root` is in none.
     """
     where, within = (f"refs/tags/{name(project)}/",) * 2 if project else (f"refs/tags/{name('')}", "refs/tags/")
     parts = ("refname", "objectname", "*objectname", "creatordate:unix", "contents:subject")
     done = _run(root, ["for-each-ref", f"--format={'%00'.join(f'%({part})' for part in parts)}", where])
+    if done.returncode and project:
+        raise _unavailable(root, done.stderr.decode())
     found = {}
-    for line in done.stdout.decode(errors="replace").split("\n")[:-1] if done.returncode == 0 else []:
+    for line in done.stdout.decode(errors="replace").split("\n")[:-1]:
         ref, own, inner, at, said = line.split("\0")
         found[ref.removeprefix(within)] = Tag(own, inner or own, int(at or 0), said if inner else "")
     return found

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -178,6 +179,11 @@ def test_a_clone_has_the_names_and_no_branch_or_tree_of_the_user_is_touched(
     clone = Stores(root=elsewhere / "clone")
     assert [one.name for one in tags.tags(clone, "parcels")] == ["golden"]
     assert versions.find(clone, P, "golden") == known[0]
+
+
+def test_a_folder_outside_git_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="git init"):
+        tags.tags(Stores(root=tmp_path), "parcels")
 
 
 def test_a_lock_that_a_killed_git_left_is_said(stores: Stores, known: tuple[DataVersion, DataVersion]) -> None:
