@@ -120,14 +120,17 @@ def test_rows_that_break_a_rule_of_today_are_told_by_period(months: Path) -> Non
 
 
 def last_run() -> tuple[str, str]:
-    """State and message of the newest run of an audit, as the Prefect UI shows them."""
+    """State and message of the audit that ended last, as the Prefect UI shows them; other tests' schedules lie ahead."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas import filters
+    from prefect.client.schemas.objects import StateType
     from prefect.client.schemas.sorting import FlowRunSort
 
     of_audit = filters.FlowFilter(name=filters.FlowFilterName(any_=["audit"]))
+    final = filters.FlowRunFilterStateType(any_=[StateType.COMPLETED, StateType.FAILED, StateType.CRASHED])
+    ended = filters.FlowRunFilter(state=filters.FlowRunFilterState(type=final))
     with get_client(sync_client=True) as client:
-        (run,) = client.read_flow_runs(flow_filter=of_audit, sort=FlowRunSort.START_TIME_DESC, limit=1)
+        (run,) = client.read_flow_runs(flow_filter=of_audit, flow_run_filter=ended, sort=FlowRunSort.END_TIME_DESC, limit=1)
     assert run.state
     return run.state.name, run.state.message or ""
 

@@ -99,7 +99,7 @@ def test_an_audit_that_finds_something_is_a_failed_run_of_its_deployment(flights
 
 
 def test_a_file_made_a_project_by_init_advances_by_its_own_schedule(wine: None):
-    wait_until(lambda: len(runs_by_schedule("cycle-wine")) >= 2, deadline_s=420, every_s=1, what="two runs by schedule")
+    wait_until(lambda: len(runs_by_schedule("cycle-wine")) >= 2, deadline_s=600, every_s=1, what="two runs by schedule")
     first, second = runs_by_schedule("cycle-wine")[:2]
     assert finished("wine")[:2] == ["00000001", "00000002"]
     for run in (first, second):
