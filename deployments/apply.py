@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 
 from deployments import automations
 from deployments.render import render
 from deployments.settings import POOL, Serving
+from pillars import project_file
 from pillars.errors import StoreUnavailable
 from pillars.stores import Stores, write_atomically
 
@@ -24,6 +26,7 @@ def apply(stores: Stores, serving: Serving) -> None:
     write_atomically(rendered, render(stores.configs).encode())
     create_pool()
     deploy(stores, str(rendered))
+    retire_audits(stores)
     automations.apply(serving)
 
 
@@ -38,6 +41,25 @@ def create_pool() -> None:
             client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
         except ObjectAlreadyExists:
             return
+
+
+def retire_audits(stores: Stores) -> list[str]:
+    """Take away the audits that a project's YAML schedules no more, for `prefect deploy` leaves what its file does not name.
+
+    Returns:
+        Their names.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    gone = []
+    with get_client(sync_client=True) as client:
+        for name in project_file.names(stores.configs):
+            if project_file.load(stores.config_file(name)).schedule.audit is None:
+                with suppress(ObjectNotFound):
+                    client.delete_deployment(client.read_deployment_by_name(f"audit/audit-{name}").id)
+                    gone.append(f"audit-{name}")
+    return gone
 
 
 def deploy(stores: Stores, file: str) -> None:

@@ -13,7 +13,10 @@ from deployments.settings import POOL
 from pillars import config, project_file
 from pillars.stores import Stores, write_atomically
 
-VERBS = ("ingest", "train", "promote", "deploy", "rollback", "score", "monitor", "cycle", "replay", "rebuild", "readmit", "audit", "reset")
+VERBS = (
+    *("ingest", "train", "promote", "deploy", "rollback", "score", "monitor", "cycle", "replay", "rebuild", "readmit", "audit", "tag"),
+    "reset",
+)
 HEADER = """\
 # Rendered from configs/*.yaml by `make render`; a test keeps it so. Deploy from the project's folder:
 #   prefect deploy --all --prefect-file deployments/prefect.yaml
@@ -22,26 +25,37 @@ HEADER = """\
 
 
 def render(configs_dir: Path) -> str:
-    """The deployments as Prefect reads them: per project a scheduled cycle, per verb one without a schedule for ad-hoc runs.
+    """The deployments as Prefect reads them: per project what is scheduled, per verb one without a schedule for ad-hoc runs.
 
     Raises:
         ConfigInvalid: one of the YAML files cannot be read as a project.
     """
     projects = [project_file.load(configs_dir / f"{name}.yaml") for name in project_file.names(configs_dir)]
-    found = [*(_scheduled(p) for p in projects), *(_ad_hoc(verb, _default(projects)) for verb in VERBS)]
+    scheduled = [each for p in projects for each in (_cycle(p), *([_audit(p, p.schedule.audit)] if p.schedule.audit else []))]
+    found = [*scheduled, *(_ad_hoc(verb, _default(projects)) for verb in VERBS)]
     content = {"name": "five-pillars", "build": None, "push": None, "pull": None, "deployments": found}
     return HEADER + yaml.safe_dump(content, sort_keys=False, width=140)
 
 
-def _scheduled(project: config.Project) -> dict[str, Any]:
-    schedule = {"slug": project.project, **project.schedule.model_dump()}
+def _cycle(project: config.Project) -> dict[str, Any]:
+    about = f"The next period of {project.project} through all five pillars, by schedule."
+    return _scheduled(project, "cycle", project.schedule.cron, about)
+
+
+def _audit(project: config.Project, cron: str) -> dict[str, Any]:
+    about = f"The newest data version of {project.project} against the rules of today, both copies hashed; fails when one does not hold."
+    return _scheduled(project, "audit", cron, about)
+
+
+def _scheduled(project: config.Project, verb: str, cron: str, about: str) -> dict[str, Any]:
+    when = project.schedule
     return {
-        "name": f"cycle-{project.project}",
-        "description": f"The next period of {project.project} through all five pillars, by schedule.",
+        "name": f"{verb}-{project.project}",
+        "description": about,
         "tags": [project.project],
-        "entrypoint": "flows.cycle.cycle",
+        "entrypoint": f"flows.{verb}.{verb}",
         "parameters": {"project": project.project},
-        "schedules": [schedule],
+        "schedules": [{"slug": project.project, "cron": cron, "timezone": when.timezone, "active": when.active}],
         # after a downtime every missed run is started at once: one takes the oldest period, the others are cancelled
         "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
         "work_pool": {"name": POOL},

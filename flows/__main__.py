@@ -299,6 +299,35 @@ def audit(project: str, version: str, as_json: bool) -> None:
 
 
 @data.command()
+@click.argument("project")
+@click.argument("version")
+@click.argument("name", required=False)
+@click.option("--text", default="", help="One line for people.")
+@click.option("--force", is_flag=True, help="Move the name from another version.")
+@click.option("--delete", is_flag=True, help="Take the name away; VERSION may be left out.")
+@JSON
+def tag(project: str, version: str, name: str | None, text: str, force: bool, delete: bool, as_json: bool) -> None:
+    """Give a data VERSION a NAME that stays on it: a git tag, good wherever a version is asked for, and for dvc."""
+    from flows import data_commands
+
+    if delete and (text or force):
+        raise click.UsageError("--delete takes neither --text nor --force")
+    if name is None and not delete:
+        raise click.MissingParameter(param_type="argument", param_hint="'NAME'")
+    data_commands.tag(project, version if name else None, name or version, text, force=force, delete=delete, as_json=as_json)
+
+
+@data.command()
+@PROJECT
+@JSON
+def tags(project: str, as_json: bool) -> None:
+    """Names that data versions were given, a line each."""
+    from flows import data_commands
+
+    data_commands.tags(project, as_json=as_json)
+
+
+@data.command()
 @PROJECT
 @JSON
 def revisions(project: str, as_json: bool) -> None:

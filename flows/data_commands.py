@@ -105,6 +105,7 @@ def show(project: str, version: str, *, every: bool, as_json: bool) -> None:
             f"{each.rows:>10,} rows",
             f"{len(each.periods):>4} periods to {each.periods[-1]}",
             *each.models,
+            *each.tags,
         ]
         click.echo("  ".join(said))
 
@@ -165,7 +166,9 @@ def checkout(project: str, version: str, to: Path | None, *, verify: bool, as_js
 def audit(project: str, version: str, as_json: bool) -> int:
     """Print what does not hold; 0 when all does, else 1. Raises: UnknownName, DataCorrupt."""
     _, opened = _opened(project)
-    found = terminal.perform("audit", {"project": opened.project, "version": version})
+    found = terminal.perform("audit", {"project": opened.project, "version": version}, flow="look")
+    if found is None:
+        raise UnknownName("data version", version, [])
     if as_json:
         click.echo(json.dumps(asdict(found), indent=2))
     else:
@@ -175,6 +178,32 @@ def audit(project: str, version: str, as_json: bool) -> int:
             holds = "holds " if each.period not in found.refused else "BROKEN"
             click.echo(f"{holds}  {each.period}  {each.decision.reason}  var/{each.page}")
     return 0 if found.sound else 1
+
+
+def tag(project: str, version: str | None, name: str, text: str, *, force: bool, delete: bool, as_json: bool) -> None:
+    """Name a version, or take a name away, and print which. Raises: UnknownName, TagRefused, StoreUnavailable, Busy."""
+    _, opened = _opened(project)
+    asked = {"project": opened.project, "name": name, "version": version, "text": text, "force": force, "delete": delete}
+    done = terminal.perform("tag", asked)
+    if as_json:
+        click.echo(json.dumps(asdict(done) | {"deleted": delete}, indent=2))
+    else:
+        click.echo(f"{done.name} is {'no name any more' if delete else 'a name'} of {done.version or done.commit}")
+
+
+def tags(project: str, *, as_json: bool) -> None:
+    """Print all names, a line each."""
+    from pillars.data import tags as named
+
+    stores, opened = _opened(project)
+    found = named.tags(stores, opened.project)
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in found], indent=2))
+        return
+    if not found:
+        click.echo("no version has a name")
+    for one in found:
+        click.echo("  ".join(filter(None, (one.name, one.version[:12], one.created[:19], one.text))))
 
 
 def revisions(project: str, *, as_json: bool) -> None:

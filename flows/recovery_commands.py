@@ -31,7 +31,7 @@ def check(file: Path, *, as_json: bool) -> None:
     with terminal.watched():
         found = verify(file.resolve(), progress.tell)
     told = {"file": str(file), "created": found.created, "members": len(found.members), "bytes": found.bytes}
-    terminal.show(told | {"branches": sorted(found.branches), "elsewhere": list(found.elsewhere)}, as_json)
+    terminal.show(told | {"branches": sorted(found.branches), "tags": sorted(found.tags), "elsewhere": list(found.elsewhere)}, as_json)
 
 
 def restore(file: Path, *, as_json: bool) -> None:

@@ -151,16 +151,23 @@ class Registry(Section):
 
 
 class Schedule(Section):
-    """When the scheduled cycle runs (Prefect deployment)."""
+    """When the scheduled cycle runs, and the audit (Prefect deployments)."""
 
     cron: str = Field(default="0 6 1 * *", pattern=CRON, description="cron expression")
     timezone: str = Field(default="UTC", description="time zone of the expression")
     active: bool = Field(default=True, description="whether the schedule starts active")
+    audit: str | None = Field(
+        default=None,
+        pattern=CRON,
+        description="cron expression of an audit of the newest data version, in the same zone; null: by hand only",
+    )
 
-    @field_validator("cron")
+    @field_validator("cron", "audit")
     @classmethod
-    def known_times(cls, cron: str) -> str:
+    def known_times(cls, cron: str | None) -> str | None:
         """Refuse a line that Prefect would refuse, which looks at it only when the schedule is deployed."""
+        if cron is None:
+            return None
         if cron.startswith("@"):
             if cron not in CRON_NAMES:
                 raise ValueError(f"{cron} is none of {', '.join(CRON_NAMES)}")

@@ -7,6 +7,7 @@ PillarsError
  +- UnknownName        no such project, period, version                    exit 2
  +- InputInvalid       a column that cannot be encoded                      exit 2
  +- ColumnUnfit        a column of a file is not what was asked of it      exit 2
+ +- TagRefused         a name that no data version can be given            exit 2
  +- TooFewRows         a period holds too little to fit, validate and judge on   exit 4
  +- SourceBroken       a source did not give what its contract says        exit 4
  +- DataCorrupt        bytes do not have the hash that names them          exit 5
@@ -111,6 +112,19 @@ class ColumnUnfit(PillarsError):
 
     def __str__(self) -> str:
         return f"column {self.column}: {self.problem}; nothing was written."
+
+
+class TagRefused(PillarsError):
+    """A name that a data version cannot be given, or not without moving it from another; nothing was changed."""
+
+    exit_code = 2
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(name, problem)
+        self.name, self.problem = name, problem
+
+    def __str__(self) -> str:
+        return f"tag {self.name!r}: {self.problem}. Nothing was changed."
 
 
 class TooFewRows(PillarsError):

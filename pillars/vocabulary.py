@@ -139,6 +139,18 @@ class Prepared:
 
 
 @dataclass(frozen=True)
+class DataTag:
+    """A name that somebody gave a data version: an annotated git tag `dvc-data/<project>/<name>` on its commit."""
+
+    project: str
+    name: str
+    version: str  # id
+    commit: str
+    created: str  # ISO 8601, UTC
+    text: str
+
+
+@dataclass(frozen=True)
 class DataVersion:
     """A state of a project's data set. `id` is DVC's `<md5>.dir` (36 characters), `commit` names it on `dvc-data/<project>`."""
 

@@ -89,16 +89,17 @@ def test_a_value_that_yaml_itself_cannot_read_is_said_with_its_line(mine: Path, 
         pytest.param("H 6 * * *", "H is no minute", id="a drawn minute"),
     ],
 )
-def test_a_cron_line_is_refused_here_if_prefect_would(mine: Path, cron: str, problem: str | None) -> None:
+@pytest.mark.parametrize("key", ["cron", "audit"])
+def test_a_cron_line_is_refused_here_if_prefect_would(mine: Path, key: str, cron: str, problem: str | None) -> None:
     from prefect.client.schemas.schedules import CronSchedule
 
-    mine.write_text(VALID + f"schedule:\n  cron: '{cron}'\n")
+    mine.write_text(VALID + f"schedule:\n  {key}: '{cron}'\n")
     if problem is None:
-        assert project_file.load(mine).schedule.cron == CronSchedule(cron=cron).cron
+        assert getattr(project_file.load(mine).schedule, key) == CronSchedule(cron=cron).cron
         return
     with pytest.raises(ConfigInvalid) as caught:
         project_file.load(mine)
-    assert caught.value.problems[0].startswith(f"line {VALID.count(chr(10)) + 2}: schedule.cron: {problem}")
+    assert caught.value.problems[0].startswith(f"line {VALID.count(chr(10)) + 2}: schedule.{key}: {problem}")
     with pytest.raises(ValidationError):
         CronSchedule(cron=cron)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pillars.answers import history
 from pillars.answers.history import History
 from pillars.config import Project
-from pillars.data import branch, versions
+from pillars.data import branch, tags, versions
 from pillars.errors import UnknownName
 from pillars.stores import Stores
 from pillars.vocabulary import DataVersion
@@ -29,6 +30,8 @@ class Dataset:
     size_bytes: int
     periods: tuple[str, ...]
     source: str
+    description: str  # what it changed, in one line
+    tags: tuple[str, ...]
     quarantined: dict[str, int]  # rows by period, where there are any
     repaired: dict[str, int]  # the same of rows that a declared rule put right
     models: tuple[str, ...]
@@ -45,22 +48,23 @@ def datasets(stores: Stores, project: Project) -> list[Dataset]:
     """
     known = versions.history(stores, project)
     made = branch.times(stores.root, known[0].commit) if known else {}
-    told = history.read(stores, project.project)
-    return [_dataset(stores, version, made.get(version.commit, 0), told) for version in known]
+    told, names = history.read(stores, project.project), _names(stores, project)
+    return [_dataset(stores, version, made.get(version.commit, 0), told, names) for version in known]
 
 
 def dataset(stores: Stores, project: Project, version_id: str = NEWEST) -> Dataset:
-    """One version, by its id or the beginning of one (8 characters or more).
+    """One version, by its id, the beginning of one (8 characters or more), or a tag.
 
     Raises:
         UnknownName: there is none.
     """
     version = resolve(stores, project, version_id)
-    return next(d for d in datasets(stores, project) if d.commit == version.commit)
+    made = branch.times(stores.root, version.commit)[version.commit]
+    return _dataset(stores, version, made, history.read(stores, project.project), _names(stores, project))
 
 
 def resolve(stores: Stores, project: Project, version_id: str = NEWEST) -> DataVersion:
-    """The version that an id names; `newest` is a name, too.
+    """The version that an id or a tag names; `newest` is a name, too.
 
     Raises:
         UnknownName: there is none.
@@ -72,7 +76,16 @@ def resolve(stores: Stores, project: Project, version_id: str = NEWEST) -> DataV
     return found
 
 
-def _dataset(stores: Stores, version: DataVersion, made: int, told: History) -> Dataset:
+def _names(stores: Stores, project: Project) -> dict[str, list[str]]:
+    """Tags by the id of the version that they are on."""
+    found: dict[str, list[str]] = {}
+    for tag in tags.tags(stores, project.project):
+        found.setdefault(tag.version, []).append(tag.name)
+    return found
+
+
+def _dataset(stores: Stores, version: DataVersion, made: int, told: History, names: Mapping[str, list[str]]) -> Dataset:
+    source, description = versions.origin(stores, version)
     batches = [c.batch for c in told.chapters if c.batch and c.period in version.periods]
     return Dataset(
         project=version.project,
@@ -83,7 +96,9 @@ def _dataset(stores: Stores, version: DataVersion, made: int, told: History) -> 
         rows=version.rows,
         size_bytes=version.size_bytes,
         periods=version.periods,
-        source=versions.source(stores, version),
+        source=source,
+        description=description,
+        tags=tuple(names.get(version.id, ())),
         quarantined={b.period: b.quarantined for b in batches if b.quarantined},
         repaired={b.period: b.repaired for b in batches if b.repaired},
         models=tuple(f"v{number}" for number, model in sorted(told.versions().items()) if model.data_version == version.id),

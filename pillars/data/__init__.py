@@ -9,7 +9,7 @@ groups       custom, coverage: expectations that a project brings itself, declar
 proposing    figures, expecting, backtest, suite_text: what batches looked like, bounds from it, tried on them, put into the YAML
 repair       parsing, schema, repairing: text read as declared, types, declared repairs, winners of a key, outliers
 cleaning     cleaning, quarantine: the judged batch, rows that are set aside
-versions     versions, record, branch, pinned: data versions, `data.dvc`, their git branch, the pin
+versions     versions, record, branch, pinned, tags: data versions, `data.dvc`, their git branch, the pin, names that people give
 looking      auditing, comparison: a version held against the rules of today, two versions side by side
 storage      objects, parquet: DVC's cache and remote, tables as files
 privacy      privacy, subjects, anonymity, sealing, keyring: keyed pseudonyms, a key per person, groups of k, what came in sealed on disk

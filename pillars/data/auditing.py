@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pillars.config import Project
@@ -28,7 +29,31 @@ class Audit:
     @property
     def sound(self) -> bool:
         """Whether every file has its bytes now, and every row holds to the rules."""
-        return not self.refused and all(one.mended for one in self.damage)
+        return not self.refused and not self.lost
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """Files that neither copy has whole."""
+        return tuple(dict.fromkeys(one.name for one in self.damage if not one.mended))
+
+    @property
+    def said(self) -> str:
+        """All of it in a sentence."""
+        mended = [f"{one.name} on the {one.place}" for one in self.damage if one.mended]
+        parts = [
+            *(
+                [f"{len(self.refused)} of {len(self.periods)} periods break the rules of today ({_some(self.refused)})"]
+                if self.refused
+                else []
+            ),
+            *([f"lost in both copies: {_some(self.lost)}"] if self.lost else []),
+            *([f"mended from the other copy: {_some(mended)}"] if mended else []),
+        ]
+        return f"{self.version[:12]}: {'; '.join(parts) or f'all {len(self.periods)} periods hold, and so do both copies'}"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def examine(stores: Stores, project: Project, version: DataVersion, period: str) -> Validation:
@@ -43,4 +68,4 @@ def examine(stores: Stores, project: Project, version: DataVersion, period: str)
     known = versions.with_outcomes(stores, version)
     outcomes = versions.read(stores, version, "outcomes", [period]) if period in known else None
     validation = cleaning.examine(project, period, rows, outcomes)
-    return replace(validation, page=validation_page.write_page(stores, validation, "audit"))
+    return replace(validation, page=validation_page.write_page(stores, validation, audited=version.id))

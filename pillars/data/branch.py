@@ -1,4 +1,4 @@
-"""The git door: a project's data versions as commits on `dvc-data/<project>`, made by plumbing.
+"""The git door: a project's data versions as commits on `dvc-data/<project>`, and tags on them, made by plumbing.
 
 The user's branch, index and working tree are never touched: blobs, trees and commits are written as objects, and one
 `update-ref` with the expected old value makes them a version, or fails because somebody was first.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -65,21 +66,78 @@ def times(root: Path, commit: str) -> dict[str, int]:
 
 def tips(root: Path) -> dict[str, str]:
     """All data branches of this repository with their newest commits; none where `root` is in no repository."""
-    done = _run(root, ["for-each-ref", "--format=%(refname:short) %(objectname)", f"refs/heads/{name('*')}"])
+    done = _run(root, ["for-each-ref", "--format=%(refname:lstrip=2) %(objectname)", f"refs/heads/{name('*')}"])
     lines = done.stdout.decode().splitlines() if done.returncode == 0 else []
     return dict(line.split(" ", 1) for line in lines)
 
 
+@dataclass(frozen=True)
+class Tag:
+    """A git tag: its own object, the commit it is on, when it was made (seconds since 1970), what it says in one line."""
+
+    object: str
+    commit: str
+    at: int
+    text: str
+
+
+def tags(root: Path, project: str | None = None) -> dict[str, Tag]:
+    """Tags on a project's versions by name (`golden`); of all projects, by their whole names (`dvc-data/flights/golden`).
+
+    One that somebody made by hand counts, annotated or not. None of all projects where `root` is in no repository.
+
+    Raises:
+        StoreUnavailable: of one project, where `root` is in none.
+    """
+    where, within = (f"refs/tags/{name(project)}/",) * 2 if project else (f"refs/tags/{name('')}", "refs/tags/")
+    parts = ("refname", "objectname", "*objectname", "creatordate:unix", "contents:subject")
+    done = _run(root, ["for-each-ref", f"--format={'%00'.join(f'%({part})' for part in parts)}", where])
+    if done.returncode and project:
+        raise _unavailable(root, done.stderr.decode())
+    found = {}
+    for line in done.stdout.decode(errors="replace").split("\n")[:-1]:
+        ref, own, inner, at, said = line.split("\0")
+        found[ref.removeprefix(within)] = Tag(own, inner or own, int(at or 0), said if inner else "")
+    return found
+
+
+def tag(root: Path, project: str, label: str, commit: str, said: str, now: datetime, old: Tag | None) -> bool:
+    """Put an annotated tag on a commit, in place of `old`, which must still be there; False when it is not.
+
+    Raises:
+        StoreUnavailable: git refuses to write.
+    """
+    full = f"{name(project)}/{label}"
+    who = f"{WRITER['NAME']} <{WRITER['EMAIL']}> {int(now.timestamp())} +0000"
+    content = f"object {commit}\ntype commit\ntag {full}\ntagger {who}\n\n{said}\n"
+    made = _git(root, "mktag", given=content.encode()).decode().strip()
+    return _moved(root, project, label, old, f"refs/tags/{full}", made, old.object if old else NOBODY)
+
+
+def untag(root: Path, project: str, label: str, old: Tag) -> bool:
+    """Take a tag away, which must still be as it was; False when it is not. Raises: StoreUnavailable."""
+    return _moved(root, project, label, old, "-d", f"refs/tags/{name(project)}/{label}", old.object)
+
+
 def bundle(root: Path, branches: Sequence[str]) -> bytes:
-    """Branches with all their history as a git bundle. Raises: StoreUnavailable."""
-    return _git(root, "bundle", "create", "--quiet", "-", *(f"refs/heads/{one}" for one in branches))
+    """Branches with all their history, and all tags on data versions, as a git bundle. Raises: StoreUnavailable."""
+    marks = f"--glob=refs/tags/{name('*')}"  # not by name: one that is taken away meanwhile is no error
+    return _git(root, "bundle", "create", "--quiet", "-", *(f"refs/heads/{one}" for one in branches), marks)
 
 
-def unbundle(root: Path, file: Path, branches: Mapping[str, str]) -> None:
-    """Make branches from a bundle; one that is there at its commit stays. Raises: StoreUnavailable."""
+def bundled_tags(content: bytes) -> dict[str, str]:
+    """Tags in a bundle, with the objects that they name, as its head lists them."""
+    lines = content.split(b"\n\n", 1)[0].decode().splitlines()[1:]
+    refs = [line.split(" ", 1) for line in lines if line[:1] not in "-@"]
+    return {ref.removeprefix("refs/tags/"): own for own, ref in refs if ref.startswith("refs/tags/")}
+
+
+def unbundle(root: Path, file: Path, branches: Mapping[str, str], marks: Mapping[str, str]) -> None:
+    """Make branches and tags from a bundle; one that is there as it is in the bundle stays. Raises: StoreUnavailable."""
     _git(root, "bundle", "unbundle", str(file.resolve()))
-    for one, commit in branches.items():
-        _git(root, "update-ref", f"refs/heads/{one}", commit)
+    for kind, refs in (("heads", branches), ("tags", marks)):
+        for one, own in refs.items():
+            _git(root, "update-ref", f"refs/{kind}/{one}", own)
 
 
 def append(root: Path, project: str, parent: str | None, content: str, message: str, now: datetime, setup: Mapping[str, str]) -> str | None:
@@ -104,6 +162,14 @@ def append(root: Path, project: str, parent: str | None, content: str, message: 
     if old not in (NOBODY, parent) or (old == NOBODY and tip(root, project) != parent):
         return None
     return commit if _run(root, ["update-ref", ref, commit, old]).returncode == 0 else None
+
+
+def _moved(root: Path, project: str, label: str, old: Tag | None, *operands: str) -> bool:
+    """One `update-ref` of a tag; False when somebody else changed it first."""
+    done = _run(root, ["update-ref", *operands])
+    if done.returncode and tags(root, project).get(label) == old:
+        raise _unavailable(root, done.stderr.decode())
+    return done.returncode == 0
 
 
 def _refs(root: Path, ref: str) -> str | None:

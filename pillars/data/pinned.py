@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from pillars.config import Project
-from pillars.data import versions
+from pillars.data import record, versions
 from pillars.errors import ConfigInvalid
 from pillars.stores import Stores, write_atomically
 
@@ -23,9 +23,9 @@ def write_pin(stores: Stores, project: Project) -> Path:
     Raises:
         UnknownName: nothing was published yet.
     """
-    content = {**yaml.safe_load(versions.pin(stores, project.project)), "meta": causes(project)}
+    text = versions.pin(stores, project.project) + record.dump({"meta": causes(project)})
     path = stores.root / PIN
-    write_atomically(path, yaml.safe_dump(content, sort_keys=False, width=200).encode())
+    write_atomically(path, text.encode())
     return path
 
 

@@ -1,15 +1,21 @@
-"""`data.dvc`: a data version as DVC writes it, with its files in `outs[0].meta`, where DVC lets us keep what we like."""
+"""`data.dvc`: a data version as DVC writes it, with its files in `outs[0].meta`, where DVC lets us keep what we like.
+
+Beside it stand DVC's own `desc`, `type` and `labels`, for whoever has `dvc` or `git` alone. None of it is in the version's id.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import yaml
 
 from pillars.errors import DataCorrupt
+
+TYPE = "dataset"  # DVC's word for the kind of an artifact
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,8 @@ class Record:
     files: Mapping[str, File]
     parent: str | None  # id of the version it was made from
     source: str
+    desc: str = ""  # what it changed, in one line; empty in versions of releases that did not write it
+    labels: tuple[str, ...] = ()  # project, newest period with rows, and `revision` where a period came again
 
     @property
     def id(self) -> str:
@@ -67,15 +75,42 @@ def period_of(path: str) -> str:
 
 
 def with_files(record: Record | None, files: Mapping[str, File], source: str) -> Record:
-    """The version that follows `record` when `files` are put into it."""
-    if record is None:
-        return Record(dict(sorted(files.items())), None, source)
-    return Record(dict(sorted({**record.files, **files}.items())), record.id, source)
+    """The version that follows `record` when `files` are put into it, and says so."""
+    before = {} if record is None else record.files
+    after = Record(dict(sorted({**before, **files}.items())), None if record is None else record.id, source)
+    changed = differences(record, after)
+    said = ", ".join(_said(path, before.get(path), after.files[path]) for path in changed)
+    revision = ("revision",) if "changed" in changed.values() else ()
+    return replace(after, desc=f"{_project(after)}: {said}; now {_extent(after)}", labels=(*_labels(after), *revision))
 
 
 def without_parent(record: Record) -> Record:
     """The same data whatever led to it."""
-    return replace(record, parent=None)
+    return replace(record, parent=None, desc=whole(record), labels=_labels(record))
+
+
+def whole(record: Record) -> str:
+    """What a version holds, in one line."""
+    return f"{_project(record)}: {_extent(record)}"
+
+
+def _said(path: str, before: File | None, after: File) -> str:
+    again = f" again, {before.rows:,} before" if before else ""
+    return f"{kind_of(path)} of {period_of(path)} ({after.rows:,}{again})"
+
+
+def _extent(record: Record) -> str:
+    periods = record.periods
+    span = f" {periods[0]} to {periods[-1]}" if len(periods) > 1 else f" {periods[0]}" if periods else "s"
+    return f"{len(periods)} period{'s' if len(periods) > 1 else ''}{span}, {record.rows:,} rows, from {' '.join(record.source.split())}"
+
+
+def _labels(record: Record) -> tuple[str, ...]:
+    return (_project(record), *record.periods[-1:])
+
+
+def _project(record: Record) -> str:
+    return next(iter(record.files), "").split("/")[0]
 
 
 def differences(old: Record | None, new: Record) -> dict[str, str]:
@@ -102,8 +137,25 @@ def render(record: Record) -> str:
         "periods": list(record.periods),
         "files": {path: {"md5": f.md5, "rows": f.rows, "bytes": f.bytes} for path, f in sorted(record.files.items())},
     }
-    out = {"md5": record.id, "size": record.bytes, "nfiles": len(record.files), "hash": "md5", "path": "data", "meta": meta}
-    return yaml.safe_dump({"outs": [out]}, sort_keys=False, width=200)
+    out = {"md5": record.id, "size": record.bytes, "nfiles": len(record.files), "hash": "md5", "path": "data"}
+    said = {"desc": record.desc, "type": TYPE, "labels": [_Text(label) for label in record.labels]} if record.desc else {}
+    return dump({"outs": [out | said | {"meta": meta}]})
+
+
+def dump(content: Mapping[str, object]) -> str:
+    """Text of a `.dvc` file; what is one line stays one, however long."""
+    return yaml.dump(dict(content), Dumper=_Dumper, sort_keys=False, width=math.inf)
+
+
+class _Text(str):
+    """Text in quotes: DVC reads YAML 1.2, where a bare 1e3 is a number, and refuses a label that is one."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's, which quotes by YAML 1.1."""
+
+
+_Dumper.add_representer(_Text, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style="'"))
 
 
 def parse(text: str, name: str) -> Record:
@@ -116,7 +168,8 @@ def parse(text: str, name: str) -> Record:
         out = yaml.safe_load(text)["outs"][0]
         meta = out["meta"]
         files = {str(path): File(str(f["md5"]), int(f["rows"]), int(f["bytes"])) for path, f in meta["files"].items()}
-        record = Record(files, meta["parent"], str(meta["source"]))
+        labels = tuple(map(str, out.get("labels") or ()))
+        record = Record(files, meta["parent"], str(meta["source"]), str(out.get("desc") or ""), labels)
         named = str(out["md5"])
     except (yaml.YAMLError, KeyError, TypeError, IndexError, ValueError, AttributeError) as err:
         raise DataCorrupt(name, "that of a data version", f"other content ({type(err).__name__})") from err

@@ -22,15 +22,18 @@ STATES = {"present": "present", "missing": "missing", "new": "new", "no_claim": 
 WEIGHT = {"critical": 0, "warning": 1, "info": 2}
 
 
-def write_page(stores: Stores, validation: Validation, name: str = "validation", covered: Covered | None = None) -> str:
-    """Write the page under `reports/`; its path, relative to `var`."""
-    path = f"reports/{validation.project}/{validation.period}/{name}.html"
-    write_atomically(stores.var / path, page(validation, covered).encode())
+def write_page(stores: Stores, validation: Validation, covered: Covered | None = None, audited: str = "") -> str:
+    """Write the page under `reports/`, beside the batch's own where a data version was `audited`; its path, relative to `var`."""
+    path = f"reports/{validation.project}/{validation.period}/{'audit' if audited else 'validation'}.html"
+    write_atomically(stores.var / path, page(validation, covered, audited).encode())
     return path
 
 
-def page(validation: Validation, covered: Covered | None = None) -> str:
-    """The page: verdict first, what failed above what held, then the declared groups of rows where they were counted."""
+def page(validation: Validation, covered: Covered | None = None, audited: str = "") -> str:
+    """The page: verdict first, what failed above what held, then the declared groups of rows where they were counted.
+
+    `audited`: the data version whose rows these are, held against the rules of today; else they are a batch that came in.
+    """
     from jinja2 import Environment
 
     checks = sorted(validation.checks, key=lambda c: (list(WORDS).index(_word(c)), WEIGHT[c.severity]))
@@ -40,6 +43,8 @@ def page(validation: Validation, covered: Covered | None = None) -> str:
         .render(
             did=DID,
             v=validation,
+            subject=f"audit of data version {audited[:12]} by the rules of today" if audited else "validation of a batch",
+            verdict=_verdict(validation, audited),
             covered=covered,
             states=STATES,
             checks=checks,
@@ -49,6 +54,15 @@ def page(validation: Validation, covered: Covered | None = None) -> str:
             percent=_percent,
         )
     )
+
+
+def _verdict(validation: Validation, audited: str) -> tuple[str, str]:
+    """Tone and words. A batch with bad rows is accepted without them; of a data set they say that a rule was not kept."""
+    if not audited:
+        return ("passed", "Accepted") if validation.decision else ("failed", "Rejected, kept whole")
+    if not validation.decision:
+        return "failed", "Would be rejected today."
+    return ("quarantined", "Rows of it would be set aside today.") if validation.quarantined else ("passed", "Holds.")
 
 
 def _word(check: Check) -> str:
@@ -71,7 +85,7 @@ TEMPLATE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>{{ v.project }} {{ v.period }}: validation</title>
+<title>{{ v.project }} {{ v.period }}: {{ subject }}</title>
 <style>
 :root { --ground: #f6f7f9; --card: #fff; --ink: #1b2330; --soft: #5b6675; --line: #e2e6ec;
   --passed: #1a7f4b; --failed: #c22f3d; --quarantined: #a35c00; --could_not_run: #6b3fa0; }
@@ -106,9 +120,8 @@ code { font: 13px ui-monospace, "DejaVu Sans Mono", monospace; }
 </head>
 <body>
 <main>
-<h1>{{ v.project }} {{ v.period }}<small>validation of a batch</small></h1>
-<p class="verdict" style="--tone: var(--{{ 'passed' if v.decision else 'failed' }})">
-<b>{{ "Accepted" if v.decision else "Rejected, kept whole" }}</b> {{ v.decision.reason }}</p>
+<h1>{{ v.project }} {{ v.period }}<small>{{ subject }}</small></h1>
+<p class="verdict" style="--tone: var(--{{ verdict[0] }})"><b>{{ verdict[1] }}</b> {{ v.decision.reason }}</p>
 <section class="figures">
 <div><strong>{{ "{:,}".format(v.rows) }}</strong><span>rows</span></div>
 <div><strong>{{ "{:,}".format(v.quarantined) }}</strong><span>rows failing a row check</span></div>

@@ -16,7 +16,20 @@ import pyarrow as pa
 from pillars.config import Project
 from pillars.data import branch, objects
 from pillars.data.parquet import read_parquet
-from pillars.data.record import File, Record, differences, kind_of, message, parse, path_of, period_of, render, with_files, without_parent
+from pillars.data.record import (
+    File,
+    Record,
+    differences,
+    kind_of,
+    message,
+    parse,
+    path_of,
+    period_of,
+    render,
+    whole,
+    with_files,
+    without_parent,
+)
 from pillars.errors import Busy, SourceBroken, StoreUnavailable, UnknownName
 from pillars.stores import Stores, write_atomically
 from pillars.vocabulary import DataVersion, Prepared
@@ -70,16 +83,25 @@ def history(stores: Stores, project: Project) -> list[DataVersion]:
 
 
 def find(stores: Stores, project: Project, version_id: str) -> DataVersion:
-    """The version of an id, or of the beginning of one (8 characters or more); the newest of equal ones.
+    """The version of an id, of the beginning of one (8 characters or more; the newest of equal ones), or of a tag.
 
     Raises:
         UnknownName: there is none, or the beginning fits several.
     """
     known = history(stores, project)
     fits = [v for v in known if v.id == version_id or (len(version_id) >= 8 and v.id.startswith(version_id))]
-    if len({v.id for v in fits}) != 1:
-        raise UnknownName("data version", version_id, [v.id for v in known])
-    return fits[0]
+    if len({v.id for v in fits}) == 1:
+        return fits[0]
+    tags = branch.tags(stores.root, project.project)
+    if version_id in tags and (tagged := at(stores, project.project, tags[version_id].commit)):
+        return tagged
+    raise UnknownName("data version", version_id, [*tags, *(v.id for v in known)])
+
+
+def at(stores: Stores, project: str, commit: str) -> DataVersion | None:
+    """The version that a commit is; None where it is none."""
+    record = _record(stores, project, commit)
+    return _version(project, commit, record) if record else None
 
 
 def read(
@@ -120,9 +142,14 @@ def with_outcomes(stores: Stores, version: DataVersion) -> tuple[str, ...]:
     return tuple(sorted(period_of(path) for path in _recorded(stores, version).files if kind_of(path) == "outcomes"))
 
 
-def source(stores: Stores, version: DataVersion) -> str:
-    """Where a version's newest batch came from. Raises: StoreUnavailable."""
-    return _recorded(stores, version).source
+def origin(stores: Stores, version: DataVersion) -> tuple[str, str]:
+    """Where a version's newest batch came from; in one line, what it changed (what it holds, where an older release wrote it).
+
+    Raises:
+        StoreUnavailable: the version's commit is gone.
+    """
+    record = _recorded(stores, version)
+    return record.source, record.desc or whole(record)
 
 
 def checkout(stores: Stores, version: DataVersion, folder: Path) -> tuple[Path, ...]:

@@ -12,7 +12,7 @@ import os
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -22,6 +22,7 @@ from pillars.stores import begin_draft, sweep_drafts
 FORMAT = 1
 MANIFEST = "manifest.json"
 ROOTS = ("var", "configs", "git")
+OURS = "dvc-data/"  # what branches and tags begin with: no other is touched by a restore
 CHUNK = 1 << 20
 Watch = Callable[[int], object]
 
@@ -44,6 +45,7 @@ class Manifest:
     branches: dict[str, str]  # data branch: commit
     elsewhere: tuple[str, ...]
     members: dict[str, Member]
+    tags: dict[str, str] = field(default_factory=dict)  # of data versions, with the object each names; absent in older backups
     format: int = FORMAT
 
     @property
@@ -214,7 +216,10 @@ def _parsed(name: str, content: bytes) -> Manifest:
         if said["format"] != FORMAT:
             raise ArchiveRefused(name, f"its format is {said['format']!r}, this release reads {FORMAT}")
         members = {str(path): Member(int(m["size"]), str(m["sha256"])) for path, m in said["members"].items()}
-        branches = {str(k): str(v) for k, v in said["branches"].items()}
-        return Manifest(str(said["created"]), str(said["var"]), str(said["root"]), branches, tuple(map(str, said["elsewhere"])), members)
+        branches, tags = ({str(k): str(v) for k, v in refs.items()} for refs in (said["branches"], said.get("tags", {})))
+        if odd := [ref for ref in (*branches, *tags) if not ref.startswith(OURS)]:
+            raise ArchiveRefused(name, f"{odd[0]!r} is no branch or tag of data versions")
+        elsewhere = tuple(map(str, said["elsewhere"]))
+        return Manifest(str(said["created"]), str(said["var"]), str(said["root"]), branches, elsewhere, members, tags)
     except (ValueError, KeyError, TypeError, AttributeError) as err:
         raise ArchiveRefused(name, f"its manifest is none ({type(err).__name__})") from err

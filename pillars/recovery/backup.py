@@ -20,12 +20,13 @@ BUNDLE = "git/data.bundle"
 
 @dataclass(frozen=True)
 class Backup:
-    """A backup that was made: its file, members and their bytes, data branches in it, and what is kept elsewhere."""
+    """A backup that was made: its file, members and their bytes, data branches and tags in it, and what is kept elsewhere."""
 
     file: str
     members: int
     bytes: int
     branches: tuple[str, ...]
+    tags: tuple[str, ...]
     elsewhere: tuple[str, ...]
 
 
@@ -42,7 +43,7 @@ def backup(stores: Stores, path: Path, now: datetime, watch: Callable[[int, int]
     if path.resolve().is_relative_to(stores.var.resolve()):
         raise StoreUnavailable(str(path), "lies in the folder that is backed up", "Nothing was written; name a file elsewhere.")
     done, total = 0, sum(_size(stores.var / one) for one in inventory.files(stores.var))
-    branches = branch.tips(stores.root)
+    branches, tags = branch.tips(stores.root), dict[str, str]()
 
     def count(size: int) -> None:
         nonlocal done
@@ -50,20 +51,23 @@ def backup(stores: Stores, path: Path, now: datetime, watch: Callable[[int, int]
         watch(done, max(done, total))
 
     def describe(members: dict[str, Member]) -> Manifest:
-        return Manifest(now.isoformat(), str(stores.var), str(stores.root), branches, elsewhere(stores), members)
+        return Manifest(now.isoformat(), str(stores.var), str(stores.root), branches, elsewhere(stores), members, tags)
 
     with archive.writing(path, count, describe) as writer, scratch("backup") as folder:
         _ledger(stores, writer, folder)
         for name in inventory.DATABASES:
             _database(stores, writer, folder, name)
-        if branches:
-            writer.put(BUNDLE, branch.bundle(stores.root, sorted(branches)))
+        if branches or branch.tags(stores.root):  # where the branch is origin's alone, a tag may still be ours
+            bundle = branch.bundle(stores.root, sorted(branches))
+            tags |= branch.bundled_tags(bundle)
+            writer.put(BUNDLE, bundle)
         for file in sorted(stores.configs.glob("*.yaml")):
             writer.add(f"configs/{file.name}", file)
         for name in inventory.files(stores.var):
             writer.add(f"var/{name}", stores.var / name)
         members = dict(writer.members)
-    return Backup(str(path), len(members), sum(m.size for m in members.values()), tuple(sorted(branches)), elsewhere(stores))
+    size = sum(m.size for m in members.values())
+    return Backup(str(path), len(members), size, tuple(sorted(branches)), tuple(sorted(tags)), elsewhere(stores))
 
 
 def elsewhere(stores: Stores) -> tuple[str, ...]:

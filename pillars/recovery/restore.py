@@ -23,25 +23,26 @@ UNTOUCHED = "Nothing was changed."
 
 @dataclass(frozen=True)
 class Restored:
-    """What was restored: rows of a ledger that holds, data branches, configs that were written, paths that lead here now."""
+    """What was restored: rows of a ledger that holds, data branches and tags, configs that were written, paths that lead here now."""
 
     created: str
     members: int
     bytes: int
     ledger_rows: int
     branches: tuple[str, ...]
+    tags: tuple[str, ...]
     configs: tuple[str, ...]
     paths: int
     elsewhere: tuple[str, ...]
 
 
 def restore(stores: Stores, path: Path, watch: Callable[[str, int, int], object] = lambda *_: None) -> Restored:
-    """Verify a backup, then place it: `var` (absent or empty before), configs and data branches. Killed anywhere, the same call again
+    """Verify a backup, then place it: `var` (absent or empty before), configs, data branches and tags. Killed anywhere, the same call again
     ends in the same state, and until its end `var` stays empty. `watch` is told the step, bytes done, and of how many.
 
     Raises:
         ArchiveRefused: the backup is damaged, or not what it says.
-        StoreUnavailable: `var` is not empty, a config or branch is there with other content, or the disk refuses.
+        StoreUnavailable: `var` is not empty, a config, branch or tag is there with other content, or the disk refuses.
         LedgerBroken: the ledger in it does not hold, or was sealed with another key.
         Busy: somebody else is restoring.
     """
@@ -50,15 +51,15 @@ def restore(stores: Stores, path: Path, watch: Callable[[str, int, int], object]
     with locked(stores.var.with_name(f".{stores.var.name}.restoring.lock"), "this place", wait_s=5):
         _refuse_used(stores)
         configs = _new_configs(stores, path, manifest)
-        _refuse_other_branches(stores, manifest)
+        _refuse_other_refs(stores, manifest)
         try:
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir(parents=True, mode=0o700)
             archive.extract(path, manifest, draft, _step(watch, "restore", manifest.bytes))
             paths = _rebase(stores, manifest, draft / "var")
             rows = _ledger_rows(stores, draft / "var")
-            if manifest.branches:
-                branch.unbundle(stores.root, draft / BUNDLE, manifest.branches)
+            if manifest.branches or manifest.tags:
+                branch.unbundle(stores.root, draft / BUNDLE, manifest.branches, manifest.tags)
             stores.configs.mkdir(parents=True, exist_ok=True)
             for name in configs:
                 shutil.copyfile(draft / "configs" / name, stores.configs / name)
@@ -73,6 +74,7 @@ def restore(stores: Stores, path: Path, watch: Callable[[str, int, int], object]
         manifest.bytes,
         rows,
         tuple(sorted(manifest.branches)),
+        tuple(sorted(manifest.tags)),
         tuple(configs),
         paths,
         manifest.elsewhere,
@@ -119,11 +121,14 @@ def _new_configs(stores: Stores, path: Path, manifest: Manifest) -> list[str]:
     return sorted(set(names) - set(there))
 
 
-def _refuse_other_branches(stores: Stores, manifest: Manifest) -> None:
+def _refuse_other_refs(stores: Stores, manifest: Manifest) -> None:
     for name, tip in branch.tips(stores.root).items():
         if manifest.branches.get(name, tip) != tip:
             remedy = f"{UNTOUCHED} Rename it (git branch -m {name} ...) or restore into another clone."
             raise StoreUnavailable(name, f"is there, at {tip[:8]} and not {manifest.branches[name][:8]}", remedy)
+    for name, tag in branch.tags(stores.root).items():
+        if manifest.tags.get(name, tag.object) != tag.object:
+            raise StoreUnavailable(f"tag {name}", "is there, and not the backup's", f"{UNTOUCHED} Take it away (git tag -d {name}).")
 
 
 def _rebase(stores: Stores, manifest: Manifest, var: Path) -> int:

@@ -116,7 +116,70 @@ def test_rows_that_break_a_rule_of_today_are_told_by_period(months: Path) -> Non
     said = say("data", "audit", "parcels")
     assert said.exit_code == 1
     assert "BROKEN  2013-01" in said.out
-    assert "Accepted" in (Stores().var / "reports/parcels/2013-01/audit.html").read_text()
+    assert "Rows of it would be set aside today." in (Stores().var / "reports/parcels/2013-01/audit.html").read_text()
+
+
+def last_run() -> tuple[str, str]:
+    """State and message of the audit that ended last, as the Prefect UI shows them; other tests' schedules lie ahead."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas import filters
+    from prefect.client.schemas.objects import StateType
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    of_audit = filters.FlowFilter(name=filters.FlowFilterName(any_=["audit"]))
+    final = filters.FlowRunFilterStateType(any_=[StateType.COMPLETED, StateType.FAILED, StateType.CRASHED])
+    ended = filters.FlowRunFilter(state=filters.FlowRunFilterState(type=final))
+    with get_client(sync_client=True) as client:
+        (run,) = client.read_flow_runs(flow_filter=of_audit, flow_run_filter=ended, sort=FlowRunSort.END_TIME_DESC, limit=1)
+    assert run.state
+    return run.state.name, run.state.message or ""
+
+
+def test_the_run_of_an_audit_is_red_when_something_does_not_hold_and_says_what(months: Path) -> None:
+    newest = told("show", "parcels")["id"]
+    assert say("data", "audit", "parcels").exit_code == 0
+    assert last_run() == ("Completed", f"{newest[:12]}: all 2 periods hold, and so do both copies")
+    _, cache, remote = copies("rows/2013-01")
+    flip(remote)
+    assert say("data", "audit", "parcels").exit_code == 0
+    assert last_run() == ("Completed", f"{newest[:12]}: mended from the other copy: parcels/rows/2013-01.parquet on the remote")
+    allow(months, max(v or 0 for v in rows("2013-02")["weight_kg"].to_pylist()) - 0.001)
+    assert say("data", "audit", "parcels").exit_code == 1
+    state, message = last_run()
+    assert state == "Failed"
+    assert message.startswith(f"{newest[:12]}: ")
+    assert " of 2 periods break the rules of today (" in message
+    content = cache.read_bytes()
+    flip(cache)
+    flip(remote)
+    assert say("data", "audit", "parcels").exit_code == 5
+    assert last_run()[0] == "Failed"
+    assert "parcels/rows/2013-01.parquet" in last_run()[1]
+    for place in (cache, remote):
+        place.write_bytes(content)
+
+
+def test_a_listing_that_is_lost_in_both_copies_is_no_sound_version(months: Path) -> None:
+    stores, newest = Stores(), told("show", "parcels")["id"]
+    places = [place / "files" / "md5" / newest[:2] / newest[2:] for place in (stores.dvc_cache, Path(objects.remote_url(stores)))]
+    content = places[0].read_bytes()
+    for place in places:
+        flip(place)
+    said = say("data", "audit", "parcels")
+    assert said.exit_code == 1
+    assert "listing on the cache had other bytes; lost in both copies" in said.out
+    assert last_run() == ("Failed", f"{newest[:12]}: lost in both copies: listing")
+    for place in places:
+        place.write_bytes(content)
+
+
+def test_before_the_first_version_there_is_nothing_to_look_at(root: Path) -> None:
+    write_config(root, "fresh")
+    said = say("data", "audit", "fresh")
+    assert (said.exit_code, said.out) == (2, "")
+    assert "no data version named 'newest'" in said.err
+    assert last_run() == ("Completed", "nothing to look at: fresh has no data version yet"), "a schedule may fire early"
+    (root / "configs" / "fresh.yaml").unlink()
 
 
 def test_a_corrected_month_names_what_rests_on_its_former_rows(months: Path) -> None:

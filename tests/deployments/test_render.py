@@ -49,6 +49,17 @@ def test_a_scheduled_cycle_never_runs_twice_at_once(tmp_path: Path) -> None:
     assert found["cycle-one"]["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
 
 
+def test_an_audit_is_scheduled_where_the_yaml_says_so(tmp_path: Path) -> None:
+    assert "audit-one" not in deployments_of(tmp_path, one="0 6 * * *")
+    (tmp_path / "one.yaml").write_text((tmp_path / "one.yaml").read_text().replace("active:", 'audit: "0 4 * * 0", active:'))
+    found = deployments_of(tmp_path, two="0 6 * * *")
+    assert found["audit-one"]["schedules"] == [{"slug": "one", "cron": "0 4 * * 0", "timezone": "Europe/Berlin", "active": True}]
+    assert (found["audit-one"]["entrypoint"], found["audit-one"]["parameters"]) == ("flows.audit.audit", {"project": "one"})
+    assert found["audit-one"]["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+    assert "audit" not in found["cycle-one"]["schedules"][0]
+    assert "audit-two" not in found
+
+
 def test_each_verb_has_a_deployment_without_schedule(tmp_path: Path) -> None:
     found = deployments_of(tmp_path, one="0 6 * * *")
     for verb in render.VERBS:
@@ -80,7 +91,7 @@ def test_prefect_deploys_the_file_without_us_and_again_changes_nothing(prefect_s
         before = {d.name: d for d in client.read_deployments()}
         apply.deploy(Stores(), "deployments/prefect.yaml")
         after = {d.name: d for d in client.read_deployments()}
-    assert before.keys() >= {"cycle-flights", *render.VERBS}
+    assert before.keys() >= {"cycle-flights", "audit-flights", *render.VERBS}
     for name, deployment in before.items():
         again = after[name]
         assert (again.id, len(again.schedules), again.paused) == (deployment.id, len(deployment.schedules), deployment.paused)
@@ -89,6 +100,33 @@ def test_prefect_deploys_the_file_without_us_and_again_changes_nothing(prefect_s
     assert cycle.pull_steps == [{"prefect.deployments.steps.set_working_directory": {"directory": str(CHECKOUT)}}]
     assert cycle.parameter_openapi_schema
     assert "project" in cycle.parameter_openapi_schema["properties"]
+
+
+@pytest.mark.flow
+def test_an_audit_that_is_scheduled_no_more_is_taken_away_and_no_other(prefect_server: str, tmp_path: Path) -> None:
+    from prefect.client.orchestration import get_client
+
+    def known() -> set[str]:
+        with get_client(sync_client=True) as client:
+            return {d.name for d in client.read_deployments() if d.name.startswith(("audit", "cycle"))}
+
+    stores = Stores(root=CHECKOUT, configs=tmp_path / "configs")
+    stores.configs.mkdir()
+    apply.create_pool()
+    deployments_of(stores.configs, one="0 6 * * *", two="0 6 * * *")
+    for name in ("one", "two"):
+        file = stores.configs / f"{name}.yaml"
+        file.write_text(file.read_text().replace("active:", 'audit: "@weekly", active:'))
+    (tmp_path / "prefect.yaml").write_text(render.render(stores.configs))
+    apply.deploy(stores, str(tmp_path / "prefect.yaml"))
+    assert apply.retire_audits(stores) == []
+    before = known()
+    assert before >= {"audit", "audit-one", "audit-two", "cycle-one"}
+    deployments_of(stores.configs, one="0 6 * * *")
+    for _ in range(2):
+        retired = apply.retire_audits(stores)
+        assert before - known() == {"audit-one"}
+    assert retired == []
 
 
 @pytest.mark.flow

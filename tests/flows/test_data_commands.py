@@ -27,6 +27,51 @@ def test_a_version_says_what_came_of_it(replayed: Path) -> None:
     assert first["rows"] < told["rows"]
 
 
+def test_a_version_is_given_a_name_that_every_command_takes(two_periods: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    enter(shutil.copytree(two_periods, tmp_path / "project", symlinks=True), monkeypatch)
+    newest = json.loads(say("data", "show", "small", "--json").out)
+    assert newest["tags"] == []
+    assert newest["description"].startswith("small: outcomes of 2013-02 (")
+    assert say("data", "tags", "small").out == "no version has a name\n"
+    named = say("data", "tag", "small", newest["parent"][:12], "golden", "--text", "what the board saw")
+    assert named.out == f"golden is a name of {newest['parent']}\n"
+    for command in ("show", "checkout", "diff"):
+        assert say("data", command, "small", "golden").exit_code == 0
+    first = json.loads(say("data", "show", "small", "golden", "--json").out)
+    assert (first["id"], first["tags"], first["periods"]) == (newest["parent"], ["golden"], ["2013-01"])
+    assert first["description"].endswith(f"now 1 period 2013-01, {first['rows']:,} rows, from small_source")
+    assert say("data", "show", "small", "--all").out.splitlines()[1].endswith("  golden")
+    assert say("data", "tags", "small").out.splitlines() == [f"golden  {first['id'][:12]}  {told_at('golden')}  what the board saw"]
+    refused = say("data", "tag", "small", "newest", "golden")
+    assert (refused.exit_code, refused.out) == (2, "")
+    assert "--force moves it. Nothing was changed." in refused.err
+    assert say("data", "tag", "small", "newest", "golden", "--force").exit_code == 0
+    told = json.loads(say("data", "tag", "small", "golden", "--delete", "--json").out)
+    assert (told["version"], told["deleted"]) == (newest["id"], True)
+    assert say("data", "tag", "small", "golden", "--delete").exit_code == 2
+    assert json.loads(say("data", "tags", "small", "--json").out) == []
+
+
+def told_at(name: str) -> str:
+    """When a name was given, as the command prints it."""
+    return str(next(one["created"] for one in json.loads(say("data", "tags", "small", "--json").out) if one["name"] == name))[:19]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        pytest.param(["newest"], "Missing argument 'NAME'", id="no name"),
+        pytest.param(["golden", "--delete", "--text", "x"], "--delete takes neither --text nor --force", id="a text for what goes"),
+        pytest.param(["newest", "a b"], "tag 'a b': a name has letters", id="no name of ours"),
+        pytest.param(["nothing", "golden"], "no data version named 'nothing'", id="no version"),
+    ],
+)
+def test_a_name_that_cannot_be_given_is_one_sentence(replayed: Path, arguments: list[str], words: str) -> None:
+    said = say("data", "tag", "small", *arguments)
+    assert (said.exit_code, said.out) == (2, "")
+    assert words in said.err
+
+
 def test_all_versions_are_a_line_each(replayed: Path) -> None:
     lines = say("data", "show", "small", "--all").out.splitlines()
     assert [line.split(" to ")[1][:7] for line in lines] == ["2013-02", "2013-01"]

@@ -32,7 +32,7 @@ CHANGES = {  # where in its event the changed path stands, and the folder that a
     "os.rmdir": (0, 1),
     "os.truncate": (0, None),
 }
-GIT_WRITES = ("hash-object", "mktree", "commit-tree", "update-ref")
+GIT_WRITES = ("hash-object", "mktree", "commit-tree", "mktag", "update-ref")
 NAMES = (  # what differs from run to run
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "<id>"),
     (re.compile(r"[0-9a-f]{12,}(\.dir)?"), "<hash>"),

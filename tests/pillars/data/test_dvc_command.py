@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pillars.data.versions import pin, publish
+from pillars.data.record import parse
+from pillars.data.tags import put
+from pillars.data.versions import history, pin, publish
 from pillars.stores import Stores
 from tests.pillars.data.batches import NOW, git, prepared, project
 
@@ -98,3 +100,53 @@ def test_dvc_add_of_the_same_files_has_the_same_id(published: Stores, dvc: Comma
     dvc(folder, "add", "-q", "data")
     by_hand, ours = (folder / "data.dvc").read_text().splitlines(), pin(published, "parcels").splitlines()
     assert ours[: len(by_hand)] == by_hand, "id, size and count stand first, then our meta"
+
+
+SAYS = """
+import sys
+from dvc.repo import Repo
+with Repo.open(sys.argv[1], rev=sys.argv[2]) as repo:
+    (out,) = repo.index.outs
+    print(out.annot.desc, out.annot.type, *out.annot.labels, sep="|")
+"""
+
+
+def says(published: Stores, rev: str) -> list[str]:
+    """What DVC, without us, reads of a version in a repository that it clones by URL."""
+    command = [sys.executable, "-c", SAYS, f"file://{published.root}", rev]
+    return subprocess.run(command, cwd=published.root, capture_output=True, text=True, check=True).stdout.strip().split("|")
+
+
+def test_dvc_reads_what_each_version_says_of_itself(published: Stores) -> None:
+    desc, kind, *labels = says(published, "origin/dvc-data/parcels")
+    assert desc == (
+        "parcels: outcomes of 2013-02 (40), rows of 2013-02 (40); now 2 periods 2013-01 to 2013-02, 80 rows, from projects.parcels"
+    )
+    assert (kind, labels) == ("dataset", ["parcels", "2013-02"])
+    assert says(published, "origin/dvc-data/parcels~1")[0].startswith(
+        "parcels: outcomes of 2013-01 (40), rows of 2013-01 (40); now 1 period"
+    )
+
+
+@pytest.mark.parametrize("url", ["{}", "file://{}"])
+def test_dvc_get_takes_a_tag_for_a_version(published: Stores, dvc: Command, tmp_path: Path, url: str) -> None:
+    put(published, history(published, P)[1], "golden", "the first one", NOW)
+    dvc(tmp_path, "get", url.format(published.root), "data", "--rev", "dvc-data/parcels/golden", "-o", str(tmp_path / "golden"))
+    assert contents(tmp_path / "golden") == source(published, "2013-01")
+    assert says(published, "dvc-data/parcels/golden")[-1] == "2013-01"
+
+
+def test_dvc_add_keeps_what_a_version_says(published: Stores, dvc: Command) -> None:
+    (published.root / "data.dvc").write_text(pin(published, "parcels"))
+    dvc(published.root, "pull", "-q")
+    dvc(published.root, "add", "-q", "data")
+    added, pinned = ((parse(text, "here")) for text in ((published.root / "data.dvc").read_text(), pin(published, "parcels")))
+    assert added == pinned
+    assert added.desc == "parcels: 2 periods 2013-01 to 2013-02, 80 rows, from projects.parcels"
+
+
+def test_dvc_gc_of_a_working_tree_and_tags_keeps_what_a_tag_names(published: Stores, dvc: Command, tmp_path: Path) -> None:
+    put(published, history(published, P)[1], "golden", "", NOW)
+    dvc(published.root, "gc", "-T", "-f", "--cloud", "-r", "local")
+    dvc(tmp_path, "get", str(published.root), "data", "--rev", "dvc-data/parcels/golden", "-o", str(tmp_path / "golden"))
+    assert contents(tmp_path / "golden") == source(published, "2013-01")

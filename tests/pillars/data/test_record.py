@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from pillars.data.record import File, Record, differences, message, parse, render, with_files, without_parent
+from pillars.data.record import File, Record, differences, message, parse, render, whole, with_files, without_parent
 from pillars.errors import DataCorrupt
 
 ONE = {"parcels/rows/2013-01.parquet": File("a" * 32, 40, 900), "parcels/outcomes/2013-01.parquet": File("b" * 32, 38, 100)}
@@ -56,3 +56,38 @@ def test_differences_say_what_happened_to_each_file() -> None:
 def test_a_text_by_other_hands_is_refused(text: str) -> None:
     with pytest.raises(DataCorrupt, match="here"):
         parse(text, "here")
+
+
+def test_a_version_says_in_one_line_what_it_changed() -> None:
+    assert SECOND.desc == "parcels: rows of 2013-02 (30); now 2 periods 2013-01 to 2013-02, 70 rows, from projects.parcels"
+    assert SECOND.labels == ("parcels", "2013-02")
+    corrected = with_files(SECOND, {"parcels/rows/2013-01.parquet": File("d" * 32, 41, 900)}, "elsewhere")
+    assert corrected.desc == "parcels: rows of 2013-01 (41 again, 40 before); now 2 periods 2013-01 to 2013-02, 71 rows, from elsewhere"
+    assert corrected.labels == ("parcels", "2013-02", "revision")
+    late = with_files(None, {"parcels/outcomes/2013-01.parquet": File("b" * 32, 38, 100)}, "projects.parcels")
+    assert late.desc == "parcels: outcomes of 2013-01 (38); now 0 periods, 0 rows, from projects.parcels"
+    assert late.labels == ("parcels",)
+
+
+def test_what_a_version_says_is_one_line_of_its_text_and_not_in_its_id() -> None:
+    text = render(with_files(None, ONE, "a source with a\nlong name " * 20))
+    assert next(line for line in text.splitlines() if line.startswith("  desc: ")).endswith("long name'")
+    assert replace(SECOND, desc="", labels=()).id == SECOND.id
+
+
+def test_a_version_of_an_older_release_is_read_and_keeps_its_text() -> None:
+    old = render(replace(SECOND, desc="", labels=()))
+    assert not {"desc", "labels", "type"} & {line.split(":")[0].strip() for line in old.splitlines()}
+    assert parse(old, "here") == replace(SECOND, desc="", labels=())
+    assert render(parse(old, "here")) == old
+    assert with_files(parse(old, "here"), ONE, "") is not None
+    assert whole(parse(old, "here")) == "parcels: 2 periods 2013-01 to 2013-02, 70 rows, from projects.parcels"
+
+
+@pytest.mark.parametrize("period", ["2013", "2013-01-02", "1e3", "0o17", "null", "no"])
+def test_a_period_that_looks_like_a_number_is_a_text_for_dvc_too(period: str) -> None:
+    from dvc.schema import COMPILED_SINGLE_STAGE_SCHEMA
+    from dvc.utils.serialize import parse_yaml
+
+    text = render(with_files(None, {f"parcels/rows/{period}.parquet": File("a" * 32, 40, 900)}, "projects.parcels"))
+    assert COMPILED_SINGLE_STAGE_SCHEMA(parse_yaml(text, "data.dvc"))["outs"][0]["labels"] == ["parcels", period]

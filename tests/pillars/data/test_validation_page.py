@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,8 +37,28 @@ def test_verdict_counts_and_reasons_are_there() -> None:
         assert said in text
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        pytest.param(GIVEN, "Would be rejected today.", id="rejected"),
+        pytest.param(replace(GIVEN, decision=Decision.accept("")), "Rows of it would be set aside today.", id="rows set aside"),
+        pytest.param(replace(GIVEN, decision=Decision.accept(""), quarantined=0), "Holds.", id="holds"),
+    ],
+)
+def test_an_audit_says_what_it_is_of_and_judges_no_batch(given: Validation, said: str) -> None:
+    text = page(given, audited="0123456789abcdef.dir")
+    assert "<title>parcels 2013-01: audit of data version 0123456789ab by the rules of today</title>" in text
+    assert said in text
+    for of_a_batch in ("validation", "Accepted", "Rejected"):
+        assert of_a_batch not in text
+
+
 def test_values_cannot_become_markup() -> None:
     assert "<b>Z</b>" not in page(GIVEN)
+
+
+def test_an_audit_s_page_stands_beside_the_batch_s(stores: Stores) -> None:
+    assert write_page(stores, GIVEN, audited="x.dir") == "reports/parcels/2013-01/audit.html"
 
 
 def test_it_is_written_where_it_says(stores: Stores) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pillars.data import branch, versions
+from pillars.data import branch, tags, versions
 from pillars.errors import ArchiveRefused, LedgerBroken, StoreUnavailable
 from pillars.monitoring.ledger import Ledger
 from pillars.recovery import archive, inventory
@@ -22,6 +22,7 @@ from pillars.recovery.restore import restore
 from pillars.stores import Stores
 from tests.clone import CHECKOUT
 from tests.pillars.data.batches import NOW, git, prepared, project, repository
+from tests.pillars.recovery.test_archive import rewrite, with_manifest
 from tests.waiting import wait_until
 
 
@@ -131,6 +132,60 @@ def test_another_data_branch_is_refused(empty: Stores, file: Path) -> None:
     with pytest.raises(StoreUnavailable, match="dvc-data/parcels: is there"):
         restore(empty, file)
     assert branch.tips(empty.root) == before
+
+
+def test_names_of_versions_are_in_it(used: Stores, empty: Stores, tmp_path: Path) -> None:
+    first = versions.head(used, project())
+    assert first
+    tags.put(used, first, "golden", "what the board saw", NOW)
+    git(used.root, "tag", "v1")
+    assert backup(used, tmp_path / "all.tar", datetime.now(UTC)).tags == ("dvc-data/parcels/golden",)
+    known = tags.tags(used, "parcels")
+    used.root.rename(used.root.with_name("gone"))
+    assert restore(empty, tmp_path / "all.tar").tags == ("dvc-data/parcels/golden",)
+    assert tags.tags(empty, "parcels") == known
+    assert versions.find(empty, project(), "golden") == first
+    assert git(empty.root, "tag", "--list") == "dvc-data/parcels/golden"
+
+
+def test_a_name_on_a_branch_that_only_origin_has_is_in_it(used: Stores, empty: Stores, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "-q", str(used.root), "clone")
+    clone = Stores(root=tmp_path / "clone", var=Path("var"))
+    first = versions.head(clone, project())
+    assert first
+    tags.put(clone, first, "golden", "", NOW)
+    made = backup(clone, tmp_path / "all.tar", datetime.now(UTC))
+    assert (made.branches, made.tags) == ((), ("dvc-data/parcels/golden",))
+    restore(empty, tmp_path / "all.tar")
+    assert versions.find(empty, project(), "golden") == first
+
+
+def test_another_name_s_version_is_refused_and_an_equal_one_stays(used: Stores, empty: Stores, tmp_path: Path) -> None:
+    first = versions.head(used, project())
+    assert first
+    tags.put(used, first, "golden", "", NOW)
+    backup(used, tmp_path / "all.tar", datetime.now(UTC))
+    git(empty.root, "tag", "dvc-data/parcels/golden")
+    with pytest.raises(StoreUnavailable, match="tag dvc-data/parcels/golden: is there, and not the backup's"):
+        restore(empty, tmp_path / "all.tar")
+    git(empty.root, "tag", "-d", "dvc-data/parcels/golden")
+    git(empty.root, "fetch", "-q", str(used.root), "refs/tags/*:refs/tags/*")
+    assert restore(empty, tmp_path / "all.tar").tags == ("dvc-data/parcels/golden",)
+
+
+def test_a_backup_of_an_older_release_has_no_names(used: Stores, empty: Stores, file: Path) -> None:
+    rewrite(file, lambda members: with_manifest(members, lambda said: said.pop("tags")))
+    assert restore(empty, file).tags == ()
+
+
+@pytest.mark.parametrize("kind", ["branches", "tags"])
+def test_a_backup_touches_no_other_branch_or_tag(used: Stores, empty: Stores, file: Path, kind: str) -> None:
+    commit = git(used.root, "rev-parse", "dvc-data/parcels")
+    rewrite(file, lambda members: with_manifest(members, lambda said: said[kind].update(main=commit)))
+    before = git(empty.root, "for-each-ref")
+    with pytest.raises(ArchiveRefused, match="'main' is no branch or tag of data versions"):
+        restore(empty, file)
+    assert git(empty.root, "for-each-ref") == before
 
 
 def test_a_ledger_that_was_edited_is_not_restored(used: Stores, empty: Stores, tmp_path: Path) -> None:
