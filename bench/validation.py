@@ -3,8 +3,8 @@
     make bench-peers                       # pandera, in an environment of its own
     python -m bench.validation             # 1 million rows, then 10 million; --rows 1000000 for one size, --markdown for the table
 
-Twenty columns, 26 checks, one row of a thousand broken in each of four ways. Every side reads the same Parquet file in a process of its own,
-its imports not counted; all must find the same number of failing rows, check by check, or nothing is printed.
+Twenty columns, 26 checks, one row of a thousand broken in each of four ways. Every side reads the same Parquet file in a process of its
+own, its imports not counted; all must find the same number of failing rows, check by check, or nothing is printed.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ SPLITS = {
     "copy": "a copy of the Parquet file, as it is",
     "sorted_copy": "a copy sorted by key, by DuckDB",
 }
+INGESTS = {
+    "pieces": "collected, checked and written in pieces (ours)",
+    "whole": "collected, checked and written in memory (ours, of smaller batches)",
+}
 PEERS = Path(".venv-peers/bin/python")
 CARRIERS, ORIGINS = ["UA", "AA", "DL", "B6", "WN", "EV", "MQ", "US", "9E", "VX"], ["JFK", "LGA", "EWR"]
 STEP = 1 << 18
@@ -58,17 +62,19 @@ def measure(rows: int) -> dict[str, dict[str, float]]:
     with TemporaryDirectory(prefix="pillars-validation-", dir=Stores().folder()) as folder:
         path = Path(folder, "batch.parquet")
         write(path, rows)
-        found = {side: _ran(side, path) for side in (*SIDES, *SPLITS) if side != "pandera" or PEERS.exists()}
+        found = {side: _ran(side, path) for side in (*SIDES, *SPLITS, *INGESTS) if side != "pandera" or PEERS.exists()}
     sides = {side: answer["failing"] for side, answer in found.items() if side in SIDES}
     if odd := [side for side, failing in sides.items() if failing != sides["pandas"]]:
         raise RuntimeError(f"{odd[0]} finds other rows than Great Expectations on pandas: {sides[odd[0]]} and {sides['pandas']}")
+    if found["pieces"]["failing"] != found["whole"]["failing"]:
+        raise RuntimeError("in pieces other files are written than in memory")
     return found
 
 
 def table(rows: int, found: dict[str, dict[str, float]]) -> str:
     """One size as Markdown."""
     lines = [f"| {rows:,} rows × 20 columns | CPU | wall | peak memory | CPU ratio |", "|---|---:|---:|---:|---:|"]
-    for group, peer in ((SIDES, "pandas"), (SPLITS, "copy")):
+    for group, peer in ((SIDES, "pandas"), (SPLITS, "copy"), (INGESTS, "whole")):
         for side, said in group.items():
             if side in found:
                 f = found[side]

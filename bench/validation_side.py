@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from pillars.config_data import Expectation
 from pillars.data.quarantine import failing, set_aside
 from pillars.data.ready import Came
 from pillars.data.spilled import Spilled
+from pillars.stores import Stores
 
 RANGES: dict[str, tuple[float, float]] = {
     "distance": (50, 5000),
@@ -36,6 +39,7 @@ RANGES: dict[str, tuple[float, float]] = {
 SETS = {"carrier": CARRIERS, "origin": ORIGINS}
 FULL = ("flight", "departs", "carrier", "origin", "dest", "distance")
 KEY = ["flight", "departs"]
+NAMES = [*FULL, "tailnum", *(n for n in RANGES if n not in FULL), "dewp", "wind_speed", "visib", "rain"]
 
 
 def suite() -> list[Expectation]:
@@ -66,11 +70,16 @@ def suite() -> list[Expectation]:
 
 
 def project() -> Project:
-    """Enough of one to hold a table against checks."""
-    columns = {"flight": {"type": "int", "role": ["key"]}, "departs": {"type": "timestamp", "role": ["key", "time"]}}
-    columns |= {"late": {"type": "bool", "role": ["outcome"]}, "distance": {"type": "float", "role": ["feature"]}}
-    said = {"project": "bench", "target": "late", "source": {"file": "batch.parquet"}, "features": {"numeric": ["distance"]}}
-    return Project.model_validate(said | {"columns": columns})
+    """The batch's columns and checks, as a YAML says them."""
+    kinds = {"flight": "int", "minute": "int", "hour": "int", "month": "int", "departs": "timestamp", "rain": "bool"}
+    kinds |= dict.fromkeys(("carrier", "origin", "dest", "tailnum"), "category")
+    roles = {"flight": ["key"], "departs": ["key", "time"], "rain": ["outcome"], "distance": ["feature"]}
+    columns = {name: {"type": kinds.get(name, "float"), "role": roles.get(name, ["info"])} for name in NAMES}
+    source = {"file": "inbox", "batches": {"by": "file"}}
+    checks = [each.model_dump(mode="json") for each in suite() if "column_count" not in each.type]
+    expected = {"suite": checks, "quarantine_budget": 0.05, "freshness": False}
+    said = {"project": "bench", "target": "rain", "source": source, "features": {"numeric": ["distance"]}}
+    return Project.model_validate(said | {"columns": columns, "expectations": expected})
 
 
 def duckdb(path: Path) -> list[int]:
@@ -148,20 +157,36 @@ def sorted_copy(path: Path) -> None:
         database.execute(f"COPY (FROM '{path}' ORDER BY {', '.join(KEY)}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
 
 
+def ingested(path: Path, large: int) -> list[str]:
+    """The batch from its source to its prepared files; their hashes."""
+    from pillars.data.cleaning import prepare
+    from pillars.data.collection import collect, open_source
+
+    root = path.parent / f"clone-{large}"
+    (root / "inbox").mkdir(parents=True)
+    (root / "inbox/2013-01.parquet").hardlink_to(path)
+    stores = Stores(root=root, var=Path("var"), large_rows=large)
+    done = prepare(stores, project(), collect(stores, project(), open_source(stores, project()), "2013-01"))
+    written = [stores.var / name for name in (done.rows_path, str(done.outcomes_path), done.quarantine_path)]
+    return [hashlib.file_digest(each.open("rb"), "sha256").hexdigest() for each in written]
+
+
 def main() -> None:
     """Run one side and print what it took."""
-    side, path = sys.argv[1], Path(sys.argv[2])
+    side, path = sys.argv[1], Path(sys.argv[2]).resolve()
     import duckdb as _duckdb
     import great_expectations.expectations
     import pandas as _pandas
 
     del great_expectations, _duckdb, _pandas
-    steps: dict[str, Callable[[Path], list[int] | None]] = {
+    steps: dict[str, Callable[[Path], Sequence[int | str] | None]] = {
         "duckdb": duckdb,
         "pandas": pandas,
         "by_hand": by_hand,
         "copy": copy,
         "sorted_copy": sorted_copy,
+        "pieces": partial(ingested, large=500_000),
+        "whole": partial(ingested, large=10**9),
     }
     step = steps.get(side)
     if step is None:
