@@ -12,6 +12,7 @@ from typing import Any, TextIO
 import click
 
 from pillars.errors import PillarsError, StoreUnavailable
+from pillars.masking import masked
 
 REFUSALS = {  # of the world; a file that is not there is a bug of ours
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM),
@@ -62,7 +63,7 @@ def of_the_system(err: BaseException | None) -> StoreUnavailable | None:
 
 
 def _end(ctx: click.Context, message: str, code: int) -> None:
-    click.echo(f"pillars: {message}", err=True)
+    click.echo(f"pillars: {masked(message)}", err=True)
     try:
         sys.stdout.flush()
     except (OSError, ValueError, AttributeError):  # a full or closed output, which Python would try and complain about once more

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flows import terminal
+from pillars.config_data import BLOCK
 from pillars.errors import ConfigInvalid, DataCorrupt, PillarsError, UnknownName
 from pillars.stores import Stores, write_atomically
 
@@ -66,7 +68,10 @@ def source(project: str, period: str | None, as_json: bool) -> int:
     from pillars.data import collection, contract
 
     stores, opened = _opened(project)
-    promises = contract.hold(opened, lambda: collection.open_source(stores, opened), period)
+    with terminal.prefect_ready(stores) if any(one.startswith(BLOCK) for one in opened.source.references) else nullcontext():
+        from tasks.secrets import reveal
+
+        promises = contract.hold(opened, lambda: collection.open_source(stores, opened, reveal), period)
     if as_json:
         click.echo(json.dumps([asdict(promise) for promise in promises], indent=2))
     else:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from pillars import keys
+from pillars import keys, masking
 from pillars.errors import Busy, SettingInvalid, StoreUnavailable, UnknownName
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class Stores(Environment):
         Raises:
             SettingInvalid: databases cannot lie under such a path, or the remote's URL holds a password.
         """
+        masking.know_environment()
         for name in ("root", "var", "configs"):
             path = getattr(self, name)
             object.__setattr__(self, name, path if path.is_absolute() else (self.root / path).resolve())
@@ -139,9 +140,10 @@ class Stores(Environment):
             SettingInvalid: PILLARS_KEY is no key.
             StoreUnavailable: the file cannot be read or made, holds no key, or is gone while a ledger that it sealed is there.
         """
-        if self.key is not None:
-            return keys.given(self.key.get_secret_value())
-        return keys.kept(self.folder("keys") / "secret", sealed=self.var / "ledger.anchor")
+        given = None if self.key is None else self.key.get_secret_value()
+        key = keys.kept(self.folder("keys") / "secret", sealed=self.var / "ledger.anchor") if given is None else keys.given(given)
+        masking.know(key, "the installation's key")
+        return key
 
 
 def without_password(text: str) -> str:

@@ -4,4 +4,5 @@ kinds      files, queries, web: `source.file` (CSV, Parquet, drop folders), `sou
 reading    tables, fetching: one file as a table; one download, whole or not at all, held to its declared sha256
 periods    cutting: a table into periods, by time, in blocks, or file by file
 roles      roles: rows and outcomes of one table
+secrets    references: the value behind a name, from the environment or from who runs it
 """
