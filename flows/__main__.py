@@ -398,6 +398,16 @@ def restore(file: Path, as_json: bool) -> None:
     recovery_commands.restore(file, as_json=as_json)
 
 
+@main.command()
+@click.option("--fix", is_flag=True, help="Give files and folders the rights that are promised.")
+@JSON
+def scan(fix: bool, as_json: bool) -> None:
+    """Search var, data branches and tracked files for secrets, and var for rights that are too loose; exit 1 when one is found."""
+    from flows import access_commands
+
+    sys.exit(access_commands.scan(fix=fix, as_json=as_json))
+
+
 @main.group()
 def keys() -> None:
     """Keys that seal what came in, where columns are personal or sensitive."""

@@ -222,11 +222,16 @@ def quarantine_list(project: str, *, as_json: bool) -> None:
 
 
 def quarantine_show(project: str, period: str, most: int, *, as_json: bool) -> None:
-    """Print rows of a period that are set aside. Raises: UnknownName."""
+    """Print rows of a period that are set aside. Raises: UnknownName, NotAllowed."""
+    from flows import access_commands
     from pillars.answers import quarantined
 
     stores, opened = _opened(project)
-    (what,) = quarantined.held(stores, opened.project, period)
+    access_commands.require(stores, opened.project, "quarantine")
+    if access_commands.sees_the_record(stores):
+        (what,) = quarantined.held(stores, opened.project, period)
+    else:
+        what = quarantined.lying(stores, opened.project, period)
     table = quarantined.rows(stores, what)
     shown = table.slice(0, most).to_pylist()
     if as_json:
@@ -234,7 +239,7 @@ def quarantine_show(project: str, period: str, most: int, *, as_json: bool) -> N
         return
     click.echo(f"{what.period}: {min(most, table.num_rows):,} of {table.num_rows:,} rows  var/{what.path}")
     if what.rejected:
-        click.echo(f"the batch was rejected: {next(iter(what.reasons))}")
+        click.echo(f"the batch was rejected: {next(iter(what.reasons), 'see the record')}")
     for row in shown:
         why = row.pop("reasons", None)
         click.echo(f"\n  {'; '.join(why)}" if why else "")

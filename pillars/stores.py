@@ -26,6 +26,7 @@ from pillars.errors import Busy, SettingInvalid, StoreUnavailable, UnknownName
 if TYPE_CHECKING:
     import pyarrow as pa
 
+CLOSED = ("keys", "prefect")  # folders under `var` of its owner alone: keys, and a database that holds Secret blocks beside their key
 NEW_S = 60.0  # a folder this young may not have been locked yet
 LOGIN = r"://[^/@]*:.*@|^(http|webdav)s?://[^/]*@"  # user:password@, or a token; the bare user of ssh://git@host is no secret
 
@@ -58,6 +59,7 @@ class Stores(Environment):
     ledger_uri: str = Field(default="", description="SQLAlchemy URL of the ledger; default SQLite under var")
     remote: str = Field(default="", description="DVC remote URL; default a folder under var")
     key: SecretStr | None = Field(default=None, description="hex key of ledger and pseudonyms; default a file under var, mode 0600")
+    readers: str = Field(default="", description="unix group that may read what came in (raw, quarantine ...); by default the owner alone")
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="threads of final fits and batch scoring")
 
     def model_post_init(self, _: object) -> None:
@@ -88,10 +90,48 @@ class Stores(Environment):
         """
         path = self.var.joinpath(*parts)
         try:
+            if not self.var.exists():
+                self._make_var()
+            if parts and parts[0] in CLOSED:
+                (self.var / parts[0]).mkdir(mode=0o700, exist_ok=True)
             path.mkdir(parents=True, exist_ok=True)
         except OSError as err:
             raise StoreUnavailable.refused(str(path), err, "Free it, or set PILLARS_VAR to a folder you can write.", "made") from err
         return path
+
+    def _make_var(self) -> None:
+        """`var`, for its owner and the readers alone: rows lie in most of its folders. One that is there keeps the rights it has."""
+        group = self.readers_group
+        self.var.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.var.mkdir(mode=0o700)
+        except FileExistsError:  # somebody was first
+            return
+        if group is not None:
+            self._give(self.var, group)
+            self.var.chmod(0o750)
+
+    def _give(self, path: Path, group: int) -> None:
+        try:
+            os.chown(path, -1, group)
+        except PermissionError:
+            raise SettingInvalid([f"PILLARS_READERS: you are not in the group {self.readers}, and cannot give it rights"]) from None
+
+    @property
+    def readers_group(self) -> int | None:
+        """Number of the group that may read what came in, None where nobody named one.
+
+        Raises:
+            SettingInvalid: there is no such group.
+        """
+        import grp
+
+        if not self.readers:
+            return None
+        try:
+            return grp.getgrnam(self.readers).gr_gid
+        except KeyError:
+            raise SettingInvalid([f"PILLARS_READERS: this machine has no group {self.readers}"]) from None
 
     def relative(self, path: Path) -> str:
         """A path under `var` as the vocabulary writes it."""
@@ -161,9 +201,10 @@ def user_name() -> str:
         return str(os.getuid())
 
 
-def write_atomically(path: Path, content: bytes, drafts: Path | None = None, *, private: bool = False) -> None:
+def write_atomically(path: Path, content: bytes, drafts: Path | None = None, *, private: bool = False, group: int | None = None) -> None:
     """Replace `path` as a whole: a reader sees the old bytes or the new, never a part. Drafted in `drafts`, a folder of the same
-    disk, where given: beside `path` somebody may watch for files that appear. Where `private`, only its owner can read it.
+    disk, where given: beside `path` somebody may watch for files that appear. Where `private`, only its owner can read it, and the
+    `group` of that number where one is given.
 
     Raises:
         StoreUnavailable: the disk refuses; the old content is intact.
@@ -175,6 +216,9 @@ def write_atomically(path: Path, content: bytes, drafts: Path | None = None, *, 
         sweep_drafts(aside)
         draft, handle = begin_draft(aside, 0o600 if private else 0o666)
         with handle:  # until the draft has its name, its lock says that somebody is at it
+            if private and group is not None:
+                os.fchown(handle.fileno(), -1, group)
+                os.fchmod(handle.fileno(), 0o640)
             handle.write(content)
             handle.flush()
             os.fsync(handle.fileno())
