@@ -96,8 +96,15 @@ class Stores(Environment):
                 (self.var / parts[0]).mkdir(mode=0o700, exist_ok=True)
             path.mkdir(parents=True, exist_ok=True)
         except OSError as err:
-            raise StoreUnavailable.refused(str(path), err, "Free it, or set PILLARS_VAR to a folder you can write.", "made") from err
+            free = "Free it, or set PILLARS_VAR to a folder you can write."
+            anothers = "It belongs to the user who made it: work as that user. Nothing was changed."
+            raise StoreUnavailable.refused(str(path), err, anothers if self._is_anothers() else free, "made") from err
         return path
+
+    def _is_anothers(self) -> bool:
+        with suppress(OSError):
+            return os.getuid() not in (0, self.var.stat().st_uid)
+        return False
 
     def _make_var(self) -> None:
         """`var`, for its owner and the readers alone: rows lie in most of its folders. One that is there keeps the rights it has."""

@@ -161,7 +161,7 @@ def _close_folder(stores: Stores, path: str) -> None:
         try:
             if group is not None and found.st_gid != group:
                 os.chown(folder, -1, group)
-            if found.st_mode & 0o7777 != bits and (depth == 1 or group is not None):  # a closed folder closes those below
+            if found.st_mode & 0o7777 != bits:
                 folder.chmod(bits)
         except OSError as err:
             remedy = "It belongs to somebody else, or its owner is not in the group PILLARS_READERS: work as its owner, a member."
