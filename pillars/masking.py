@@ -35,6 +35,7 @@ OF_THE_WAY = ("httpx", "httpcore", "prefect", "anyio")  # packages whose errors 
 _lock = threading.Lock()
 _known: dict[str, str] = {}  # a secret, and the name it is known by
 _pattern: re.Pattern[str] | None = None
+_seen: dict[str, str] = {}  # the environment as it was looked through last: stores are opened often
 _installed = False
 
 
@@ -50,13 +51,17 @@ def know(value: str | bytes, name: str = "a secret") -> None:
 
 def know_environment(environ: Mapping[str, str] = os.environ) -> None:
     """The same for all variables that are secret by their name (`AWS_SECRET_ACCESS_KEY`), and for passwords in addresses of any."""
+    global _seen
+    if (now := dict(environ)) == _seen:
+        return
     found: dict[str, str] = {}
-    for name, value in environ.items():
+    for name, value in now.items():
         if NAMED.search(name):
             found |= dict.fromkeys(_parts(value), name)
         elif "://" in value:
             found |= dict.fromkeys(_of_address(value), name)
     _remember(found)
+    _seen = now
 
 
 def known() -> dict[str, str]:

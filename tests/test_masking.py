@@ -25,6 +25,7 @@ KEY = bytes(range(32))
 def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(masking, "_known", {})
     monkeypatch.setattr(masking, "_pattern", None)
+    monkeypatch.setattr(masking, "_seen", {})
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from tests.bad_input.parcels import write_config, write_parcels
 def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(masking, "_known", {})
     monkeypatch.setattr(masking, "_pattern", None)
+    monkeypatch.setattr(masking, "_seen", {})
 
 
 @pytest.fixture

@@ -20,13 +20,15 @@ from pillars.stores import Stores
 from tasks.secrets import reveal
 from tests.bad_days.peers import postgresql_server
 from tests.bad_input.door import say
-from tests.bad_input.parcels import outcomes, rows, write_config, write_parcels
+from tests.bad_input.parcels import CONFIG, outcomes, rows, write_config, write_parcels
 from tests.clone import make_clone
 from tests.small import enter
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.flow]
 
 PREFECT = (sys.executable, "-m", "prefect", "--no-prompt")
+PERSON = "Zaphod Beeblebrox"
 PASSWORD = "geheim/4711@depot"  # with what an address has to escape
 ESCAPED = "geheim%2F4711%40depot"
 QUERIES = {"rows": "SELECT p.*, o.late, o.delay_min FROM parcels p JOIN results o USING (at, parcel) ORDER BY at"}
@@ -65,7 +67,16 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Port of a PostgreSQL that holds the parcels, and whose user needs our password."""
     psycopg = pytest.importorskip("psycopg")
     with postgresql_server(tmp_path_factory.mktemp("postgresql")) as port:
-        with psycopg.connect(f"postgresql://pillars:right@127.0.0.1:{port}/postgres", autocommit=True) as connection:
+        address = f"postgresql://pillars:right@127.0.0.1:{port}/postgres"
+
+        def answers() -> bool:
+            try:
+                return bool(psycopg.connect(address).close() is None)
+            except psycopg.OperationalError:  # it is still starting
+                return False
+
+        wait_until(answers, what="PostgreSQL")
+        with psycopg.connect(address, autocommit=True) as connection:
             connection.execute(f"CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'")
             fill(lambda statement, values=None: connection.execute(statement.replace("?", "%s"), values))
             connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
@@ -171,6 +182,41 @@ def test_a_driver_that_quotes_its_address_leaves_it_in_no_log_and_no_state(root:
     nowhere(root, "schwatzhaft")
     messages = server_says("SELECT message FROM log") + server_says("SELECT message FROM flow_run_state WHERE type = 'FAILED'")
     assert any("connection refused: ***" in message for message in messages), "the search looks where it would be"
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [({}, "no row for Zaphod Beeblebrox"), ({"note": {"type": "text", "class": "sensitive"}}, "left out")],
+    ids=["open", "confidential"],
+)
+def test_what_a_library_says_of_a_row_is_left_out_where_columns_are_confidential(
+    root: Path, monkeypatch: pytest.MonkeyPatch, columns: dict[str, object], told: str
+) -> None:
+    """A flow and a step as ours are, on the real server; the same of a project without such columns shows where it would be."""
+    from prefect import flow
+
+    from tasks.opened import open_project
+    from tasks.policy import discreet, step
+
+    write_config(root, "people", columns=CONFIG["columns"] | columns)
+
+    @step("look for a row")
+    def looking(opened: object, name: str) -> None:
+        raise LookupError(f"no row for {name}")
+
+    @flow(name="looking")
+    @discreet
+    def seeking(project: str) -> None:
+        looking(open_project(project), PERSON)  # not by name: a traceback shows this line
+
+    with pytest.raises(Exception, match=told):
+        seeking("people")
+    APILogHandler().flush()
+    newest = "(SELECT id FROM flow_run ORDER BY created DESC LIMIT 1)"
+    messages = server_says(f"SELECT message FROM log WHERE flow_run_id = {newest}")
+    messages += server_says(f"SELECT message FROM flow_run_state WHERE flow_run_id = {newest}")
+    assert any(told in message for message in messages)
+    assert any("Zaphod" in message for message in messages) == (not columns)
 
 
 @pytest.mark.slow
