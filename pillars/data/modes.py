@@ -57,7 +57,8 @@ def mend(stores: Stores) -> list[Mode]:
                 remedy = "Work as its owner (a member of the group of readers), or as root."
                 raise StoreUnavailable.refused(_name(stores, path), err, remedy, "given its rights") from err
     if (stores.var / keyring.FILE).exists():
-        keyring.share(stores)
+        with keyring.holding(stores):  # or a rotation's newest key could be missing from what is shared
+            keyring.share(stores)
     return mended
 
 
