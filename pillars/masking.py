@@ -26,8 +26,8 @@ NO_SECRETS = frozenset(("true", "false", "none", "null", "basic", "bearer", "tok
 LOGIN = re.compile(r"://([^:@/\s]*)(?::(\S*))?@")  # to the last @: a password may hold / and @
 IN_QUERY = re.compile(r"[?&;]([^=&;\s]+)=([^&;\s]+)")
 GENERAL = (  # what is a secret by its form, whoever knows it
-    (re.compile(r"(\w://[^\s:/@'\"]*:)[^\s/@'\"]+@"), rf"\1{STARS}@"),
-    (re.compile(r"(\bhttps?://)[^\s:/@'\"]+@"), rf"\1{STARS}@"),
+    (re.compile(r"(\w://[^\s:/?#@'\"]*:)[^\s/?#@'\"]+@"), rf"\1{STARS}@"),
+    (re.compile(r"(\bhttps?://)[^\s:/?#@'\"]+@"), rf"\1{STARS}@"),
     (re.compile(r"(\bauthorization['\"]?\s*[:=]\s*['\"]?(?:(?:bearer|basic|token)\s+)?)[^\s'\",}]+", re.IGNORECASE), rf"\1{STARS}"),
 )
 OF_THE_WAY = ("httpx", "httpcore", "prefect", "anyio")  # packages whose errors are of the way to Prefect's server: they quote no row
@@ -212,8 +212,12 @@ def _parts(value: str) -> Iterator[str]:
 
 def _of_address(value: str) -> Iterator[str]:
     """Passwords of an address: before its @, to the first as to the last one, and in its query; a name without password is one for http."""
-    for found in (LOGIN.search(value), LOGIN.search(value.partition("@")[0] + "@")):
-        if found is None:
+    logins = [value, value.partition("@")[0] + "@"] if "@" in value else []
+    if value.startswith("http"):  # there a login ends with the host; a database's password may hold / and ?
+        scheme, _, rest = value.partition("://")
+        logins = [f"{scheme}://{re.split('[/?#]', rest, maxsplit=1)[0]}"]
+    for login in logins:
+        if (found := LOGIN.search(login)) is None:
             continue
         user, password = found.groups()
         if password:

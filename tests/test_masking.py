@@ -93,6 +93,22 @@ def test_variables_are_known_by_their_names_and_addresses_by_their_passwords() -
     }
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://127.0.0.1:54383/api",
+        "https://host:8080/users/a@b.example",
+        "s3://bucket/a:b",
+        "sqlite:////srv/var/mlflow.db",
+        "https://host:443?to=a@b",
+    ],
+)
+def test_an_address_without_a_login_holds_no_secret(address: str) -> None:
+    masking.know_environment({"PILLARS_MLFLOW_URI": address})
+    assert masking.known() == {}
+    assert masking.masked(f"no answer from {address}") == f"no answer from {address}"
+
+
 def test_a_short_word_is_masked_where_it_stands_alone() -> None:
     masking.know("test")
     assert masking.masked("test, latest, tests; password=test") == "***, latest, tests; password=***"
