@@ -16,6 +16,7 @@ from flows.environment import local_settings, names_a_server, places, project_se
 from pillars.stores import Stores
 
 HOST = "127.0.0.1"
+STARTUP = Path(__file__).with_name("startup")  # its sitecustomize.py masks the logs of every process that has it on its path
 MARK, MARK_BY = "PILLARS_UP", "PILLARS_UP_BY"  # in every process of a stack: its var folder, its supervisor; by them what is left is found
 
 
@@ -47,7 +48,8 @@ def services(stores: Stores, serving: Serving, by: Mapping[str, Any]) -> list[Se
     `by` has pid and start of the supervisor.
     """
     marks = {MARK: str(stores.var), MARK_BY: f"{by['pid']} {by['started']}"}
-    ours = {"PYTHONUNBUFFERED": "1", "PWD": str(stores.root), "DO_NOT_TRACK": "1"}
+    path = os.pathsep.join(filter(None, (str(STARTUP), os.environ.get("PYTHONPATH"))))
+    ours = {"PYTHONUNBUFFERED": "1", "PWD": str(stores.root), "DO_NOT_TRACK": "1", "PYTHONPATH": path}
     common = project_settings(stores.root) | os.environ | places(stores) | marks | ours
     found, own = [], not names_a_server(os.environ)
     if own:

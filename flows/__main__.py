@@ -12,6 +12,7 @@ from typing import Any, TextIO
 import click
 
 from pillars.errors import PillarsError, StoreUnavailable
+from pillars.masking import masked
 
 REFUSALS = {  # of the world; a file that is not there is a bug of ours
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM),
@@ -62,7 +63,7 @@ def of_the_system(err: BaseException | None) -> StoreUnavailable | None:
 
 
 def _end(ctx: click.Context, message: str, code: int) -> None:
-    click.echo(f"pillars: {message}", err=True)
+    click.echo(f"pillars: {masked(message)}", err=True)
     try:
         sys.stdout.flush()
     except (OSError, ValueError, AttributeError):  # a full or closed output, which Python would try and complain about once more
@@ -424,6 +425,16 @@ def restore(file: Path, as_json: bool) -> None:
     from flows import recovery_commands
 
     recovery_commands.restore(file, as_json=as_json)
+
+
+@main.command()
+@click.option("--fix", is_flag=True, help="Give files and folders the rights that are promised.")
+@JSON
+def scan(fix: bool, as_json: bool) -> None:
+    """Search var, data branches and tracked files for secrets, and var for rights that are too loose; exit 1 when one is found."""
+    from flows import access_commands
+
+    sys.exit(access_commands.scan(fix=fix, as_json=as_json))
 
 
 @main.group()

@@ -12,9 +12,11 @@ from pillars.data.auditing import Audit
 from pillars.stores import Stores
 from tasks import audit as looking
 from tasks import show
+from tasks.policy import discreet
 
 
 @flow(name="audit", flow_run_name="{project} {version}")
+@discreet
 def audit(project: str, version: str = NEWEST) -> Audit | None:
     """Hash both copies of all files, mend a bad one from the other, and check each period again.
 

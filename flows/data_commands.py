@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flows import terminal
+from pillars.config_data import BLOCK
 from pillars.errors import ConfigInvalid, DataCorrupt, PillarsError, UnknownName
 from pillars.stores import Stores, write_atomically
 
@@ -66,7 +68,10 @@ def source(project: str, period: str | None, as_json: bool) -> int:
     from pillars.data import collection, contract
 
     stores, opened = _opened(project)
-    promises = contract.hold(opened, lambda: collection.open_source(stores, opened), period)
+    with terminal.prefect_ready(stores) if any(one.startswith(BLOCK) for one in opened.source.references) else nullcontext():
+        from tasks.secrets import reveal
+
+        promises = contract.hold(opened, lambda: collection.open_source(stores, opened, reveal), period)
     if as_json:
         click.echo(json.dumps([asdict(promise) for promise in promises], indent=2))
     else:
@@ -246,11 +251,16 @@ def quarantine_list(project: str, *, as_json: bool) -> None:
 
 
 def quarantine_show(project: str, period: str, most: int, *, as_json: bool) -> None:
-    """Print rows of a period that are set aside. Raises: UnknownName."""
+    """Print rows of a period that are set aside. Raises: UnknownName, NotAllowed."""
+    from flows import access_commands
     from pillars.answers import quarantined
 
     stores, opened = _opened(project)
-    (what,) = quarantined.held(stores, opened.project, period)
+    access_commands.require(stores, opened.project, "quarantine")
+    if access_commands.sees_the_record(stores):
+        (what,) = quarantined.held(stores, opened.project, period)
+    else:
+        what = quarantined.lying(stores, opened.project, period)
     table = quarantined.rows(stores, what)
     shown = table.slice(0, most).to_pylist()
     if as_json:
@@ -258,7 +268,7 @@ def quarantine_show(project: str, period: str, most: int, *, as_json: bool) -> N
         return
     click.echo(f"{what.period}: {min(most, table.num_rows):,} of {table.num_rows:,} rows  var/{what.path}")
     if what.rejected:
-        click.echo(f"the batch was rejected: {next(iter(what.reasons))}")
+        click.echo(f"the batch was rejected: {next(iter(what.reasons), 'see the record')}")
     for row in shown:
         why = row.pop("reasons", None)
         click.echo(f"\n  {'; '.join(why)}" if why else "")

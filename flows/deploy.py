@@ -7,9 +7,11 @@ from prefect import flow
 from pillars.vocabulary import Json, Rollout
 from tasks import deployment, monitoring, show
 from tasks.opened import open_project
+from tasks.policy import discreet
 
 
 @flow(name="deploy", flow_run_name="{project}")
+@discreet
 def deploy(project: str, version: int | None = None) -> Rollout:
     """Export a version that passed its gate and switch the traffic to it.
 

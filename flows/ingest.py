@@ -8,9 +8,11 @@ from pillars.answers.history import facts_of
 from pillars.vocabulary import Batch, Json
 from tasks import data, show
 from tasks.opened import open_project
+from tasks.policy import discreet
 
 
 @flow(name="ingest", flow_run_name="{project} {period}")
+@discreet
 def ingest(project: str, period: str, again: bool = False, kept: bool = False) -> Batch:
     """Take one period of the source into the data set.
 

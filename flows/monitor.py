@@ -7,9 +7,11 @@ from prefect import flow
 from pillars.vocabulary import Json, Verdict
 from tasks import monitoring, show
 from tasks.opened import open_project
+from tasks.policy import discreet
 
 
 @flow(name="monitor", flow_run_name="{project} {period}")
+@discreet
 def monitor(project: str, period: str) -> Verdict:
     """Compare a period with the champion's training rows, and its predictions with the outcomes that are known by now.
 

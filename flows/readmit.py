@@ -8,9 +8,11 @@ from flows.ingest import ingest
 from pillars.answers.quarantined import held
 from pillars.vocabulary import Batch
 from tasks.opened import open_project
+from tasks.policy import discreet
 
 
 @flow(name="readmit", flow_run_name="{project}")
+@discreet
 def readmit(project: str, period: str | None = None, accept_changes: bool = False) -> list[Batch]:
     """Ingest again, from what was collected then, each period of which other rules had set rows aside, or rejected the batch.
 

@@ -10,9 +10,11 @@ from pillars.errors import SourceBroken
 from pillars.vocabulary import DataVersion
 from tasks import progress
 from tasks.opened import open_project
+from tasks.policy import discreet
 
 
 @flow(name="rebuild", flow_run_name="{project}")
+@discreet
 def rebuild(project: str, last: str | None = None) -> DataVersion:
     """Ingest every period of the source, whether it is on record or not.
 

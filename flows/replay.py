@@ -8,9 +8,11 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from flows.cycle import cycle
 from tasks import progress
 from tasks.opened import open_project
+from tasks.policy import discreet
 
 
 @flow(name="replay", flow_run_name="{project}")
+@discreet
 def replay(project: str, first: str | None = None, last: str | None = None, accept_changes: bool = False) -> list[str]:
     """Run the cycle for each unfinished period; finished ones are left as they are.
 

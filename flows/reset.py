@@ -9,9 +9,11 @@ from prefect import flow
 from pillars.deployment import traffic
 from pillars.monitoring import registry, reports
 from tasks.opened import actor, open_as_it_is
+from tasks.policy import discreet
 
 
 @flow(name="reset", flow_run_name="{project}")
+@discreet
 def reset(project: str, reason: str = "asked for by hand") -> int:
     """Let nobody answer and open the ledger's next epoch; returns its number. Data and model versions stay, named by their content.
 

@@ -11,9 +11,11 @@ from pillars.deployment import traffic
 from pillars.vocabulary import Json, Rollout
 from tasks import monitoring, show
 from tasks.opened import Opened, actor, open_as_it_is, plain
+from tasks.policy import discreet
 
 
 @flow(name="rollback", flow_run_name="{project}")
+@discreet
 def rollback(project: str, reason: str = "asked for by hand") -> Rollout:
     """Switch to the previous release, put it on record, and move the alias.
 
@@ -39,6 +41,7 @@ def take_back(opened: Opened, reason: str) -> Rollout:
 
 
 @flow(name="rollback", flow_run_name="{project} (reported)")
+@discreet
 def report(project: str) -> None:
     """After a rollback from the command line: let the alias follow, and show it in the UI."""
     opened = open_as_it_is(project)

@@ -7,9 +7,11 @@ from prefect import flow
 from pillars.vocabulary import Json, Scored
 from tasks import deployment, show
 from tasks.opened import open_project
+from tasks.policy import discreet
 
 
 @flow(name="score", flow_run_name="{project} {period}")
+@discreet
 def score(project: str, period: str) -> Scored:
     """Write the live champion's predictions for a period; once for each state of its rows.
 

@@ -7,11 +7,13 @@ from prefect import flow
 from pillars.vocabulary import Candidate, Json
 from tasks import development, show, training
 from tasks.opened import open_project
+from tasks.policy import discreet
 
 SECTIONS = ("columns", "features", "target", "task", "split", "search", "cost", "gate")  # what a candidate depends on, with `classes`
 
 
 @flow(name="train", flow_run_name="{project} {period}")
+@discreet
 def train(project: str, period: str | None = None) -> Candidate:
     """Train and judge a challenger; once for each state of data and settings.
 

@@ -14,7 +14,10 @@ Every = Literal["hour", "day", "week", "month", "quarter", "year"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Step = Annotated[float, Field(gt=0)] | Literal["hour", "day", "month", "quarter", "year"]
 MODULE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"  # relative names have no package to start from
-VARIABLE = r"[A-Z][A-Z0-9_]{0,80}"
+BLOCK = "block:"  # begins a reference to a Prefect Secret block
+REFERENCE = rf"[A-Z][A-Z0-9_]{{0,80}}|{BLOCK}[a-z0-9]+(-[a-z0-9]+)*"  # a variable of the environment, or such a block
+A_REFERENCE = f"the name of an environment variable (capitals, digits, _), or {BLOCK}NAME of a Prefect Secret block"
+HEADER = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"  # a token of RFC 9110
 HTTP = r"https?://[^\s/]+(/\S*)?"
 
 
@@ -62,9 +65,11 @@ class Batches(Section):
 
 
 class Sql(Section):
-    """Queries. The database's address is a secret: it comes from the environment."""
+    """Queries. The database's address is a secret: here stands only where it is kept."""
 
-    url_from: str = Field(description="environment variable that holds the SQLAlchemy URL, e.g. SHOP_DB")
+    url_from: str = Field(
+        description="where the SQLAlchemy URL is kept: an environment variable (SHOP_DB), or a Prefect Secret block (block:shop-db)"
+    )
     rows: str = Field(
         min_length=1, description="query of the rows, or of everything; may name :period, and its :start and :end (not included)"
     )
@@ -76,9 +81,9 @@ class Sql(Section):
     @field_validator("url_from")
     @classmethod
     def no_address(cls, name: str) -> str:
-        """Refuse what is no variable's name, without repeating it: it may be an address with its password."""
-        if not re.fullmatch(VARIABLE, name):
-            raise ValueError("it must be the name of an environment variable (capitals, digits, _), never the address itself")
+        """Refuse what names no place, without repeating it: it may be an address with its password."""
+        if not re.fullmatch(REFERENCE, name):
+            raise ValueError(f"it must be {A_REFERENCE}, never the address itself")
         return name
 
 
@@ -90,6 +95,21 @@ class Http(Section):
     sha256: dict[str, str] = Field(default={}, description="checksum of the file of a period, or of `all`; another file is refused")
     attempts: int = Field(default=5, ge=1, le=20, description="tries before the server counts as unreachable; each waits twice as long")
     timeout_s: float = Field(default=30.0, gt=0, description="seconds that the server may be silent")
+    headers_from: dict[str, str] = Field(
+        default={},
+        description="headers, and where each one's whole value is kept, as in sql.url_from: {Authorization: SHOP_AUTH} (Bearer ...)",
+    )
+
+    @field_validator("headers_from")
+    @classmethod
+    def no_token(cls, headers: dict[str, str]) -> dict[str, str]:
+        """Refuse what names no place, without repeating it: it may be the token itself."""
+        for name, reference in headers.items():
+            if not re.fullmatch(HEADER, name):
+                raise ValueError("a header's name is letters, digits and -")
+            if not re.fullmatch(REFERENCE, reference):
+                raise ValueError(f"{name}: it must be {A_REFERENCE}, never the value itself")
+        return headers
 
     @field_validator("url")
     @classmethod
@@ -139,6 +159,11 @@ class Source(Section):
         if self.sql and (self.batches.by == "rows" or self.row_number) and not re.search(r"\border\s+by\b", self.sql.rows, re.IGNORECASE):
             raise ValueError("sql: rows needs ORDER BY where rows are numbered or cut into blocks: a database has no order of its own")
         return self
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Where its secrets are kept: variables of the environment, and Prefect Secret blocks (block:...)."""
+        return (self.sql.url_from,) if self.sql else tuple(self.http.headers_from.values()) if self.http else ()
 
     @property
     def name(self) -> str:

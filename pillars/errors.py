@@ -17,6 +17,7 @@ PillarsError
  +- StoreUnavailable   a disk, database or server does not answer          exit 6
  +- Busy               somebody else holds the lock                        exit 7
  +- Overtaken          somebody else changed it first                      exit 7
+ +- NotAllowed         this user may not do it                             exit 8
 """
 
 from __future__ import annotations
@@ -251,3 +252,16 @@ class Overtaken(PillarsError):
 
     def __str__(self) -> str:
         return f"{self.what} is at generation {self.found}, not {self.expected}: somebody was first. Changed nothing; look, and run again."
+
+
+class NotAllowed(PillarsError):
+    """This user may not do it; `who` may."""
+
+    exit_code = 8
+
+    def __init__(self, deed: str, what: str, who: str) -> None:
+        super().__init__(deed, what, who)
+        self.deed, self.what, self.who = deed, what, who
+
+    def __str__(self) -> str:
+        return f"you may not {self.deed} {self.what}: {self.who} may. Nothing was read or changed; ask them."

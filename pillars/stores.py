@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from pillars import keys
+from pillars import keys, masking
 from pillars.errors import Busy, SettingInvalid, StoreUnavailable, UnknownName
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ROW_GROUP = 1 << 20  # rows, as pyarrow's `write_table` cuts by default
+CLOSED = ("keys", "prefect")  # folders under `var` of its owner alone: keys, and a database that holds Secret blocks beside their key
 NEW_S = 60.0  # a folder this young may not have been locked yet
 LOGIN = r"://[^/@]*:.*@|^(http|webdav)s?://[^/]*@"  # user:password@, or a token; the bare user of ssh://git@host is no secret
 
@@ -62,6 +63,7 @@ class Stores(Environment):
     large_rows: int = Field(
         default=1_000_000, ge=1, description="batches with more rows are read, checked and written in pieces; the result is the same"
     )
+    readers: str = Field(default="", description="unix group that may read what came in (raw, quarantine ...); by default the owner alone")
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="threads of final fits and batch scoring")
 
     def model_post_init(self, _: object) -> None:
@@ -70,6 +72,7 @@ class Stores(Environment):
         Raises:
             SettingInvalid: databases cannot lie under such a path, or the remote's URL holds a password.
         """
+        masking.know_environment()
         for name in ("root", "var", "configs"):
             path = getattr(self, name)
             object.__setattr__(self, name, path if path.is_absolute() else (self.root / path).resolve())
@@ -91,10 +94,55 @@ class Stores(Environment):
         """
         path = self.var.joinpath(*parts)
         try:
+            if not self.var.exists():
+                self._make_var()
+            if parts and parts[0] in CLOSED:
+                (self.var / parts[0]).mkdir(mode=0o700, exist_ok=True)
             path.mkdir(parents=True, exist_ok=True)
         except OSError as err:
-            raise StoreUnavailable.refused(str(path), err, "Free it, or set PILLARS_VAR to a folder you can write.", "made") from err
+            free = "Free it, or set PILLARS_VAR to a folder you can write."
+            anothers = "It belongs to the user who made it: work as that user. Nothing was changed."
+            raise StoreUnavailable.refused(str(path), err, anothers if self._is_anothers() else free, "made") from err
         return path
+
+    def _is_anothers(self) -> bool:
+        with suppress(OSError):
+            return os.getuid() not in (0, self.var.stat().st_uid)
+        return False
+
+    def _make_var(self) -> None:
+        """`var`, for its owner and the readers alone: rows lie in most of its folders. One that is there keeps the rights it has."""
+        group = self.readers_group
+        self.var.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.var.mkdir(mode=0o700)
+        except FileExistsError:  # somebody was first
+            return
+        if group is not None:
+            self._give(self.var, group)
+            self.var.chmod(0o750)
+
+    def _give(self, path: Path, group: int) -> None:
+        try:
+            os.chown(path, -1, group)
+        except PermissionError:
+            raise SettingInvalid([f"PILLARS_READERS: you are not in the group {self.readers}, and cannot give it rights"]) from None
+
+    @property
+    def readers_group(self) -> int | None:
+        """Number of the group that may read what came in, None where nobody named one.
+
+        Raises:
+            SettingInvalid: there is no such group.
+        """
+        import grp
+
+        if not self.readers:
+            return None
+        try:
+            return grp.getgrnam(self.readers).gr_gid
+        except KeyError:
+            raise SettingInvalid([f"PILLARS_READERS: this machine has no group {self.readers}"]) from None
 
     def relative(self, path: Path) -> str:
         """A path under `var` as the vocabulary writes it."""
@@ -143,9 +191,10 @@ class Stores(Environment):
             SettingInvalid: PILLARS_KEY is no key.
             StoreUnavailable: the file cannot be read or made, holds no key, or is gone while a ledger that it sealed is there.
         """
-        if self.key is not None:
-            return keys.given(self.key.get_secret_value())
-        return keys.kept(self.folder("keys") / "secret", sealed=self.var / "ledger.anchor")
+        given = None if self.key is None else self.key.get_secret_value()
+        key = keys.kept(self.folder("keys") / "secret", sealed=self.var / "ledger.anchor") if given is None else keys.given(given)
+        masking.know(key, "the installation's key")
+        return key
 
 
 def without_password(text: str) -> str:
@@ -163,19 +212,20 @@ def user_name() -> str:
         return str(os.getuid())
 
 
-def write_atomically(path: Path, content: bytes, drafts: Path | None = None, *, private: bool = False) -> None:
+def write_atomically(path: Path, content: bytes, drafts: Path | None = None, *, private: bool = False, group: int | None = None) -> None:
     """Replace `path` as a whole: a reader sees the old bytes or the new, never a part. Drafted in `drafts`, a folder of the same
-    disk, where given: beside `path` somebody may watch for files that appear. Where `private`, only its owner can read it.
+    disk, where given: beside `path` somebody may watch for files that appear. Where `private`, only its owner can read it, and the
+    `group` of that number where one is given.
 
     Raises:
         StoreUnavailable: the disk refuses; the old content is intact.
     """
-    with replacing(path, drafts, private=private) as handle:
+    with replacing(path, drafts, private=private, group=group) as handle:
         handle.write(content)
 
 
 @contextmanager
-def replacing(path: Path, drafts: Path | None = None, *, private: bool = False) -> Iterator[BinaryIO]:
+def replacing(path: Path, drafts: Path | None = None, *, private: bool = False, group: int | None = None) -> Iterator[BinaryIO]:
     """An empty file to write the new content of `path` into; left without an error, it takes its place, as `write_atomically` says.
 
     Raises:
@@ -188,6 +238,9 @@ def replacing(path: Path, drafts: Path | None = None, *, private: bool = False) 
         sweep_drafts(aside)
         draft, handle = begin_draft(aside, 0o600 if private else 0o666)
         with handle:  # until the draft has its name, its lock says that somebody is at it
+            if private and group is not None:
+                os.fchown(handle.fileno(), -1, group)
+                os.fchmod(handle.fileno(), 0o640)
             yield handle
             handle.flush()
             os.fsync(handle.fileno())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -21,6 +21,7 @@ from pillars.stores import Stores, user_name
 from pillars.vocabulary import DataVersion, Decision, Json, Rollout
 from tasks.past import Past
 from tasks.policy import step
+from tasks.secrets import reveal
 
 T = TypeVar("T")
 
@@ -51,8 +52,8 @@ class Opened:
 
     @cached_property
     def source(self) -> collection.Source:
-        """Where its rows come from, opened once."""
-        return collection.open_source(self.stores, self.config)
+        """Where its rows come from, opened once; each of its secrets is looked up once, when it is needed."""
+        return collection.open_source(self.stores, self.config, cache(reveal))
 
     @cached_property
     def periods(self) -> list[str]:

@@ -1,15 +1,20 @@
-"""What all steps share: nothing is cached by Prefect (the ledger remembers), and only faults of the world are retried."""
+"""What all flows and steps share: nothing is cached by Prefect (the ledger remembers), only faults of the world are retried, and what is
+raised tells no secret: Prefect keeps its words in logs, states and results."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
-from pillars.errors import Busy, StoreUnavailable
+from pillars import masking, project_file
+from pillars.config import Project
+from pillars.errors import Busy, PillarsError, StoreUnavailable
+from pillars.stores import Stores
 
 PAUSES_S = [1.0, 5.0, 15.0]
 P = ParamSpec("P")
@@ -29,7 +34,7 @@ async def of_the_world(_task: object, _run: TaskRun, state: State[Any]) -> bool:
 
 def step(name: str, retries: int = 0) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """A task that runs `name`; `retries` (with growing pauses) only where a repeat is harmless."""
-    return task(
+    as_task = task(
         name=name,
         retries=retries,
         retry_delay_seconds=PAUSES_S[:retries] or None,
@@ -37,3 +42,35 @@ def step(name: str, retries: int = 0) -> Callable[[Callable[P, R]], Callable[P, 
         cache_policy=NO_CACHE,
         persist_result=False,
     )
+    return lambda work: as_task(discreet(work))
+
+
+def discreet(work: Callable[P, R]) -> Callable[P, R]:
+    """`work` that raises nothing with a secret in it, nor, for a project with confidential columns, with a library's words."""
+
+    @wraps(work)
+    def done(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return work(*args, **kwargs)
+        except Exception as err:
+            told = masking.concealed(err, _confidential(*args, **kwargs))
+            if told is err:
+                raise
+        raise told  # outside of the handler, or the first one would hang on it
+
+    return done
+
+
+def _confidential(*args: object, **kwargs: object) -> bool:
+    """Whether the work is of a project with confidential columns: one among what it was given, or named by a flow's first parameter."""
+    given = [*args, *kwargs.values()]
+    configs = [config for one in given if isinstance(config := getattr(one, "config", one), Project)]
+    if configs:
+        return bool(configs[0].confidential)
+    name = kwargs.get("project", args[0] if args else None)
+    if not isinstance(name, str):
+        return False
+    try:
+        return bool(project_file.load(Stores().config_file(name)).confidential)
+    except (PillarsError, OSError):
+        return True  # nobody knows

@@ -12,5 +12,6 @@ cleaning     cleaning, quarantine: the judged batch, rows that are set aside
 versions     versions, record, branch, pinned, tags: data versions, `data.dvc`, their git branch, the pin, names that people give
 looking      auditing, comparison: a version held against the rules of today, two versions side by side
 storage      objects, parquet: DVC's cache and remote, tables as files
+access       modes, searching, unpacking, tokens, waivers: who may read what came in; secrets where none may be (`pillars scan`)
 privacy      privacy, subjects, anonymity, sealing, keyring: keyed pseudonyms, a key per person, groups of k, what came in sealed on disk
 """

@@ -119,6 +119,7 @@ def _by_sql(project: Project, asked: Sequence[Expectation], table: Spilled, fold
         batch = asset.add_batch_definition_whole_table("whole").get_batch()
         suite = gx.ExpectationSuite(name=project.project, expectations=[_built(project, e, i) for i, e in enumerate(asked)])
         answer = batch.validate(suite, result_format={"result_format": "BASIC"})
+        over_duckdb.leave(asset.datasource)
     found = zip(asked, (_held(r) for r in _in_order(answer)), strict=True)
     return [replace(held, facts=over_duckdb.as_pandas_says(held.facts, e, table)) for e, held in found]
 

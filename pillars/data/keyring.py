@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pillars.errors import StoreUnavailable
 from pillars.stores import Stores, locked, write_atomically
 
 FILE = "keys/files.json"
+SHARED = "readers.json"  # under `var`: the keys once more, plain, for the group PILLARS_READERS alone
 BYTES = 32  # AES-256
 UNCHANGED = "Nothing was changed; bring the ring back from a backup."
 
@@ -38,6 +40,8 @@ def ring(stores: Stores) -> Ring:
         StoreUnavailable: it cannot be read, is damaged, or was wrapped by another installation's key.
     """
     path = stores.var / FILE
+    if _is_a_reader(stores):
+        return _shared(stores)
     if not path.exists():
         with holding(stores):
             if not path.exists():
@@ -80,6 +84,29 @@ def _read(stores: Stores) -> Ring:
 def _write(stores: Stores, keys: dict[str, bytes]) -> None:
     wrapped = [{"id": name, "wrapped": aes_key_wrap(_wrapper(stores), key).hex()} for name, key in keys.items()]
     write_atomically(stores.folder("keys") / "files.json", json.dumps({"keys": wrapped}, indent=1).encode(), private=True)
+    share(stores)
+
+
+def share(stores: Stores) -> None:
+    """Give the keys to the readers, or take them away where nobody is named (any more). Keys that they have seen, they have seen."""
+    path, group = stores.var / SHARED, stores.readers_group
+    if group is None:
+        path.unlink(missing_ok=True)
+        return
+    plain = [{"id": name, "key": key.hex()} for name, key in _read(stores).keys.items()]
+    write_atomically(path, json.dumps({"keys": plain}, indent=1).encode(), private=True, group=group)
+
+
+def _is_a_reader(stores: Stores) -> bool:
+    """Whether this user may not enter the folder of keys, and was given the keys of files."""
+    return not os.access(stores.var / "keys", os.X_OK) and os.access(stores.var / SHARED, os.R_OK)
+
+
+def _shared(stores: Stores) -> Ring:
+    try:
+        return Ring({one["id"]: bytes.fromhex(one["key"]) for one in json.loads((stores.var / SHARED).read_bytes())["keys"]})
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise StoreUnavailable(SHARED, "is no ring of keys", "Its owner makes it again with pillars scan --fix.") from err
 
 
 def _id() -> str:

@@ -103,6 +103,16 @@ def mend(module: Any) -> None:
             module._PERSISTED_CONNECTION_DIALECTS = (*known, _Named("duckdb"))
 
 
+def leave(datasource: Any) -> None:
+    """Close the connections that Great Expectations keeps: DuckDB complains of each that is open when Python ends."""
+    engine = datasource.get_execution_engine()
+    if engine._connection is not None:
+        engine._connection.close()
+        engine._connection = None
+    for each in (engine.engine, datasource.get_engine()):
+        each.dispose()
+
+
 def as_pandas_says(facts: Mapping[str, Any], expectation: Expectation, table: Spilled) -> dict[str, Any]:
     """Facts whose failing values are written as pandas has them: it makes floats of integers beside a null."""
     columns, listed = named(expectation), facts.get("partial_unexpected_list")

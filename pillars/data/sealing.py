@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pillars.data import keyring
 from pillars.errors import DataCorrupt, StoreUnavailable
 from pillars.stores import Stores, replacing, write_atomically
 
-FOLDERS = ("raw", "rejected", "quarantine", "flagged")  # under `var`: what came in, and all that is not in the data set
+FOLDERS = ("raw", "rejected", "quarantine", "flagged")  # under `var`: what came in, and what is not in the data set; see `modes`
 MAGIC = b"PILLARS\x01"
 KEY_ID, NONCE = 4, 12  # bytes; the nonce as NIST SP 800-38D recommends
 HEAD = len(MAGIC) + KEY_ID + NONCE
@@ -40,11 +41,12 @@ def write(stores: Stores, path: str, content: bytes, *, seal: bool) -> None:
     """
     _close_folder(stores, path)
     if not seal:
-        write_atomically(stores.var / path, content, private=True)
+        write_atomically(stores.var / path, content, private=True, group=stores.readers_group)
         return
     keyring.ring(stores)  # made where there is none, which needs the lock
     with keyring.holding(stores):  # or a rotation could drop the key between sealing and writing
-        write_atomically(stores.var / path, sealed(keyring.ring(stores), path, content), private=True)
+        content = sealed(keyring.ring(stores), path, content)
+        write_atomically(stores.var / path, content, private=True, group=stores.readers_group)
 
 
 def write_file(stores: Stores, path: str, plain: Path, *, seal: bool) -> None:
@@ -53,7 +55,7 @@ def write_file(stores: Stores, path: str, plain: Path, *, seal: bool) -> None:
         write(stores, path, plain.read_bytes(), seal=True)
         return
     _close_folder(stores, path)
-    with plain.open("rb") as content, replacing(stores.var / path, private=True) as handle:
+    with plain.open("rb") as content, replacing(stores.var / path, private=True, group=stores.readers_group) as handle:
         shutil.copyfileobj(content, handle, 1 << 20)
 
 
@@ -145,7 +147,8 @@ def _renew(stores: Stores, ring: keyring.Ring, path: str) -> int:
         return 0
     if key not in ring.keys:
         raise StoreUnavailable(path, f"is sealed with key {key}, which is not on the ring", "No key was dropped; bring that ring back.")
-    write_atomically(stores.var / path, sealed(ring, path, _opened(path, content, ring.keys[key])), private=True)
+    again = sealed(ring, path, _opened(path, content, ring.keys[key]))
+    write_atomically(stores.var / path, again, private=True, group=stores.readers_group)
     return 1
 
 
@@ -174,10 +177,17 @@ def _begins(file: Path) -> bytes:
 
 
 def _close_folder(stores: Stores, path: str) -> None:
-    """The folder of `path`, for its owner alone; one of an earlier release is closed."""
-    folder = stores.folder(Path(path).parts[0])
-    if folder.stat().st_mode & 0o077:
+    """The folders of `path`, for their owner and the readers alone; one of an earlier release, or of other readers, is closed."""
+    group = stores.readers_group
+    bits = 0o700 if group is None else 0o2750
+    for depth in range(1, len(Path(path).parts)):
+        folder = stores.folder(*Path(path).parts[:depth])
+        found = folder.stat()
         try:
-            folder.chmod(0o700)
+            if group is not None and found.st_gid != group:
+                os.chown(folder, -1, group)
+            if found.st_mode & 0o7777 != bits:
+                folder.chmod(bits)
         except OSError as err:
-            raise StoreUnavailable.refused(str(folder), err, "It belongs to somebody else: work as that user.", "closed") from err
+            remedy = "It belongs to somebody else, or its owner is not in the group PILLARS_READERS: work as its owner, a member."
+            raise StoreUnavailable.refused(str(folder), err, remedy, "closed") from err

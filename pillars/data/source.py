@@ -12,7 +12,9 @@ from typing import Literal, Protocol, TypeAlias, cast
 
 import pyarrow as pa
 
+from pillars import masking
 from pillars.config import Project
+from pillars.data.sources.references import Reveal, of_environment
 from pillars.errors import ConfigInvalid, SettingInvalid, SourceBroken, StoreUnavailable
 from pillars.stores import Stores
 
@@ -39,8 +41,8 @@ class Source(Protocol):
         """Key columns, outcomes and what is known later, for the rows of a period; a table or a reader, as `rows`."""
 
 
-def open_source(stores: Stores, project: Project) -> Source:
-    """The source that the project's YAML names; a module is looked for in the project's folder first.
+def open_source(stores: Stores, project: Project, reveal: Reveal = of_environment) -> Source:
+    """The source that the project's YAML names; a module is looked for in the project's folder first. `reveal` looks up its secrets.
 
     Raises:
         ConfigInvalid: no such module, it has no `source`, or the options do not fit.
@@ -48,7 +50,7 @@ def open_source(stores: Stores, project: Project) -> Source:
         SourceBroken: the module fails otherwise while it is imported or opened, or what it opens has not the three methods.
     """
     if (name := project.source.python) is None:
-        return _declared(stores, project)
+        return _declared(stores, project, reveal)
     options = project.source.options
     file = stores.config_file(project.project).name
     if str(stores.root) not in sys.path:
@@ -70,16 +72,16 @@ def open_source(stores: Stores, project: Project) -> Source:
         raise _fault(project, "all", "source()", err, "it cannot be opened") from cause(project, err)
 
 
-def _declared(stores: Stores, project: Project) -> Source:
+def _declared(stores: Stores, project: Project, reveal: Reveal) -> Source:
     """The source that the YAML says without code."""
     if project.source.sql:
         from pillars.data.sources.queries import Queries
 
-        return Queries(stores.root, project, project.source.sql, stores.large_rows)
+        return Queries(stores.root, project, project.source.sql, reveal, stores.large_rows)
     if project.source.http:
         from pillars.data.sources.web import Web
 
-        return Web(project, project.source.http)
+        return Web(project, project.source.http, reveal)
     from pillars.data.sources.files import Files
 
     return Files(stores.root, project, stores.large_rows)
@@ -191,10 +193,10 @@ def _fault(project: Project, period: str, call: str, err: BaseException, failed:
 
 
 def said(project: Project, err: BaseException) -> str:
-    """An exception in a line; its text can quote a row, so it is left out where columns are personal or sensitive."""
+    """An exception in a line, without secrets; its text can quote a row, so it is left out where columns are personal or sensitive."""
     if project.confidential:
         return type(err).__name__
-    return f"{type(err).__name__}: {' '.join(str(err).split())[:SAID]}"
+    return f"{type(err).__name__}: {' '.join(masking.masked(str(err)).split())[:SAID]}"
 
 
 def cause(project: Project, err: BaseException) -> BaseException | None:

@@ -38,6 +38,7 @@ LEFT_OUT = {  # patterns of paths under `var/`: why
     "dvc/staging/*": "made again at each use, with this place's paths",
     "checkouts/*": "copies of data versions: pillars data checkout",
     "logs/*": "of services that run here",
+    "readers.json": "made again for readers (PILLARS_READERS): pillars scan --fix",
     "up.json": "of services that run here",
     "prefect/.room": "a probe",
 }

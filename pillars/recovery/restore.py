@@ -158,5 +158,5 @@ def _place(stores: Stores, draft: Path) -> None:
         stores.var.rmdir()
     stores.var.parent.mkdir(parents=True, exist_ok=True)
     draft.mkdir(exist_ok=True)
-    draft.chmod(0o755)
+    draft.chmod(0o700)
     os.rename(draft, stores.var)

@@ -28,6 +28,13 @@ def found(**stores: str) -> dict[str, stack.Service]:
     return {service.name: service for service in stack.services(Stores(**stores), Serving(), BY)}  # type: ignore[arg-type]
 
 
+def test_the_logs_of_all_of_them_are_masked(nothing_chosen: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/somebody/elses")
+    for service in found().values():
+        first, second = service.environ["PYTHONPATH"].split(os.pathsep)
+        assert ((Path(first) / "sitecustomize.py").is_file(), second) == (True, "/somebody/elses")
+
+
 def test_everything_runs_here_by_default(nothing_chosen: None) -> None:
     assert list(found()) == ["prefect", "mlflow", "evidently", "worker"]
 

@@ -37,6 +37,7 @@ import threading
 def source():
     threading.Event().wait()
 """
+SECRET = "geheim-4711-abc"
 Pillars = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -97,7 +98,8 @@ def runs(api: str) -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.flow
-def test_up_and_down_and_killed_and_up_again(stores: Stores, pillars: Pillars) -> None:
+def test_up_and_down_and_killed_and_up_again(stores: Stores, pillars: Pillars, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_PASSWORD", SECRET)
     first = pillars("up", "--detach").stdout
     state = read_up(stores)
     for url in state["addresses"].values():
@@ -105,6 +107,10 @@ def test_up_and_down_and_killed_and_up_again(stores: Stores, pillars: Pillars) -
         assert answers(url)
     assert (stores.var / "up.json").stat().st_mode & 0o777 == 0o600
     assert "already up" in pillars("up").stdout
+    for url in state["addresses"].values():
+        assert not answers(f"{url}/api/nothing?token={SECRET}")
+    wait_until(lambda: logs(stores).count("?token=***") >= 2, what="the access logs of MLflow and Evidently")
+    assert SECRET not in "".join(log.read_text(errors="replace") for log in (stores.var / "logs").iterdir())
 
     prefect(state["prefect_api"], "deployment", "run", "cycle/cycle-waiting")
     dead = next(iter(wait_until(lambda: {i for i, s in runs(state["prefect_api"]).items() if s == "Running"}, deadline_s=120, every_s=1)))

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pillars.errors import SourceBroken, StoreUnavailable
+
+if TYPE_CHECKING:
+    import requests
 
 AGAIN = (408, 425, 429, 500, 502, 503, 504)  # answers after which another try can help: RFC 9110, 8470 and 6585
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 10.0
@@ -21,6 +26,7 @@ class Remote:
     sha256: str | None  # declared; another file is refused
     attempts: int
     timeout_s: float  # of silence
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # secrets; sent to this host only
 
     def fetch(self) -> bytes:
         """The file as the server has it now. A connection that breaks, or a server that is busy, is asked again after a while.
@@ -53,14 +59,36 @@ class Remote:
         import requests
 
         as_it_is = {"Accept-Encoding": "identity"}  # a packed file would be unpacked on its way, and have another checksum
-        with requests.get(
-            self.url, headers=as_it_is, timeout=self.timeout_s
-        ) as answer:  # a body that is shorter than said is an error of requests
+        asked = {**as_it_is, **self.headers}
+        with self._session() as session, session.get(self.url, headers=asked, timeout=self.timeout_s) as answer:
+            # a body that is shorter than said is an error of requests
             if answer.status_code in AGAIN:
                 raise _TryAgain(f"HTTP {answer.status_code}")
             if answer.status_code != requests.codes.ok:
                 raise SourceBroken(self.source, self.period, f"the server answers {answer.status_code} {answer.reason or ''}".rstrip())
             return answer.content
+
+    def _session(self) -> requests.Session:
+        """One that sends our headers to nobody else: requests itself takes only Authorization away when it is sent on to another host."""
+        import requests
+
+        headers = self.headers
+
+        class Session(requests.Session):
+            def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+                super().rebuild_auth(prepared_request, response)
+                if self.should_strip_auth(str(response.request.url), str(prepared_request.url)):
+                    for name in headers:
+                        prepared_request.headers.pop(name, None)
+
+        session = Session()
+        if headers:
+            session.auth = _as_given  # or a login of ~/.netrc would take the place of Authorization
+        return session
+
+
+def _as_given(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
 
 
 class _TryAgain(Exception):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -18,9 +17,11 @@ from pillars.data.parquet import joined
 from pillars.data.schema import doubles
 from pillars.data.source import Given
 from pillars.data.sources.cutting import cut, numbered, utc_now, without_newest
+from pillars.data.sources.references import Reveal, of_environment, required
 from pillars.data.sources.roles import Roles
 from pillars.data.sources.spool import Spool
 from pillars.errors import SettingInvalid, SourceBroken, StoreUnavailable, UnknownName
+from pillars.masking import masked
 from pillars.periods import span
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ WHOLE_DIGITS = 18  # that every int64 can hold
 class Queries:
     """A source: what the queries give. Nothing is ever written: each query runs in a transaction that is rolled back."""
 
-    def __init__(self, root: Path, project: Project, sql: Sql, large: int = 1_000_000) -> None:
-        self._root, self._project, self._sql, self._large = root, project, sql, large
+    def __init__(self, root: Path, project: Project, sql: Sql, reveal: Reveal = of_environment, large: int = 1_000_000) -> None:
+        self._root, self._project, self._sql, self._reveal, self._large = root, project, sql, reveal, large
         self._roles = Roles(project)
         self._newest: tuple[tuple[str, str], pa.Table | Spool] | None = None
 
@@ -47,7 +48,7 @@ class Queries:
 
         Raises:
             UnknownName: there is no such period.
-            SettingInvalid: the variable of the database's address is not set, or is no such address.
+            SettingInvalid: where the database's address should be kept is nothing, or no such address.
             StoreUnavailable: the database does not answer.
             SourceBroken: it refuses the query.
         """
@@ -158,9 +159,7 @@ class Queries:
         from sqlalchemy.pool import NullPool
 
         variable = self._sql.url_from
-        address = os.environ.get(variable, "")
-        if not address:
-            raise SettingInvalid([f"{variable} is not set: source.sql.url_from expects the database's SQLAlchemy URL in it"])
+        address = required(self._reveal, variable, "source.sql.url_from", "the database's SQLAlchemy URL")
         try:
             url = make_url(address)
             engine = create_engine(url, poolclass=NullPool)
@@ -177,7 +176,7 @@ class Queries:
 
     def _said(self, err: BaseException) -> str:
         """A database's complaint in a line; it can quote a value, so it is left out where columns are personal or sensitive."""
-        return type(err).__name__ if self._project.confidential else " ".join(str(err).split())[:200]
+        return type(err).__name__ if self._project.confidential else " ".join(masked(str(err)).split())[:200]
 
 
 def _moment(at: datetime, dialect: str) -> datetime | str:

@@ -12,9 +12,10 @@ from pillars.config import Project
 from pillars.config_data import Http
 from pillars.data.sources.cutting import cut, numbered, utc_now, without_newest
 from pillars.data.sources.fetching import Remote
+from pillars.data.sources.references import Reveal, of_environment, required
 from pillars.data.sources.roles import Roles
 from pillars.data.sources.tables import read_table
-from pillars.errors import UnknownName
+from pillars.errors import SettingInvalid, UnknownName
 
 ALL = "all"
 
@@ -22,8 +23,8 @@ ALL = "all"
 class Web:
     """A source: the file of each period, or one file cut as `batches` says."""
 
-    def __init__(self, project: Project, http: Http) -> None:
-        self._project, self._http = project, http
+    def __init__(self, project: Project, http: Http, reveal: Reveal = of_environment) -> None:
+        self._project, self._http, self._reveal = project, http, reveal
         self._roles = Roles(project)
         self._newest: tuple[str, pa.Table] | None = None
 
@@ -37,6 +38,7 @@ class Web:
 
         Raises:
             UnknownName: there is no such period.
+            SettingInvalid: where a header's value should be kept is nothing, or what is no header's value.
             StoreUnavailable: the server does not answer, breaks off, or refuses for now.
             SourceBroken: it has no such file, or one of another checksum, or one that is no table.
         """
@@ -59,7 +61,17 @@ class Web:
         """The file of a period. The last one is remembered: rows and outcomes are asked for one after the other."""
         if self._newest is None or self._newest[0] != period:
             http, url = self._http, self._http.url.replace("{period}", period)
-            remote = Remote(url, self._project.source.name, period, http.sha256.get(period), http.attempts, http.timeout_s)
+            declared, name = http.sha256.get(period), self._project.source.name
+            remote = Remote(url, name, period, declared, http.attempts, http.timeout_s, self._headers())
             name = PurePosixPath(urlsplit(url).path).name or "data"
             self._newest = period, numbered(self._project, read_table(remote.fetch(), name, self._project.source.csv))
         return self._newest[1]
+
+    def _headers(self) -> dict[str, str]:
+        found = {}
+        for name, reference in self._http.headers_from.items():
+            value = required(self._reveal, reference, f"source.http.headers_from.{name}", "the header's whole value").strip()
+            if not value.isascii() or not value.isprintable():
+                raise SettingInvalid([f"{reference} holds more than a header can: one line of ASCII"])
+            found[name] = value
+        return found
