@@ -160,8 +160,20 @@ def user_name() -> str:
 
 
 def write_atomically(path: Path, content: bytes, drafts: Path | None = None, *, private: bool = False) -> None:
-    """Replace `path` as a whole: a reader sees the old bytes or the new, never a part. Drafted in `drafts`, a folder of the same
-    disk, where given: beside `path` somebody may watch for files that appear. Where `private`, only its owner can read it.
+    """Replace `path` as a whole, as `replacing` does.
+
+    Raises:
+        StoreUnavailable: the disk refuses; the old content is intact.
+    """
+    with replacing(path, drafts, private=private) as draft:
+        draft.write(content)
+
+
+@contextmanager
+def replacing(path: Path, drafts: Path | None = None, *, private: bool = False) -> Iterator[BinaryIO]:
+    """A draft that replaces `path` as a whole when the block ends well: a reader sees the old bytes or the new, never a part. It lies in
+    `drafts`, a folder of the same disk, where given: beside `path` somebody may watch for files that appear. Where `private`, only its
+    owner can read it.
 
     Raises:
         StoreUnavailable: the disk refuses; the old content is intact.
@@ -173,15 +185,17 @@ def write_atomically(path: Path, content: bytes, drafts: Path | None = None, *, 
         sweep_drafts(aside)
         draft, handle = begin_draft(aside, 0o600 if private else 0o666)
         with handle:  # until the draft has its name, its lock says that somebody is at it
-            handle.write(content)
+            yield handle
             handle.flush()
             os.fsync(handle.fileno())
             os.replace(draft, path)
-    except OSError as err:
+    except BaseException as err:
         with suppress(OSError):  # a disk that became read-only keeps it
             if draft is not None:
                 draft.unlink(missing_ok=True)
-        raise StoreUnavailable.refused(str(path), err, "The old content is intact; free the disk and run again.", "written") from err
+        if isinstance(err, OSError):
+            raise StoreUnavailable.refused(str(path), err, "The old content is intact; free the disk and run again.", "written") from err
+        raise
 
 
 def owners_alone(path: Path) -> None:

@@ -10,5 +10,6 @@ cleaning     cleaning, quarantine: the judged batch, rows that are set aside
 versions     versions, record, branch, pinned: data versions, `data.dvc`, their git branch, the pin
 looking      auditing, comparison: a version held against the rules of today, two versions side by side
 storage      objects, parquet: DVC's cache and remote, tables as files
-privacy      privacy, subjects, anonymity, sealing, keyring: keyed pseudonyms, a key per person, groups of k, what came in sealed on disk
+privacy      privacy, subjects, anonymity: keyed pseudonyms, a key per person, groups of k
+sealed       sealing, chunks, keyring: what came in sealed on disk, of any size in bounded memory, and its keys
 """
