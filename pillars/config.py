@@ -356,6 +356,11 @@ class Project(Section):
         return tuple(name for name, column in self.columns.items() if column.confidential or name in self.privacy.quasi)
 
     @property
+    def sealed(self) -> bool:
+        """Whether what came in is sealed on disk."""
+        return bool(self.confidential) or self.privacy.encrypt
+
+    @property
     def key(self) -> tuple[str, ...]:
         """Columns that name a row."""
         return self.of("key")

@@ -310,6 +310,10 @@ class Privacy(Section):
         default=None,
         description="personal column that names the person a row is about: pseudonyms have a key per person, which can be destroyed",
     )
+    encrypt: bool = Field(
+        default=False,
+        description="seal every file of the data set, predictions, and all that came in, on this disk and on the remote",
+    )
     k: int | None = Field(default=None, ge=2, description="persons (rows, without a subject) that share all quasi-identifiers, at least")
     quasi: dict[str, tuple[Step, ...]] = Field(
         default={},

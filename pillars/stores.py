@@ -11,7 +11,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ from pillars.errors import Busy, SettingInvalid, StoreUnavailable, UnknownName
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Write = Callable[[str, bytes], None]
 NEW_S = 60.0  # a folder this young may not have been locked yet
 LOGIN = r"://[^/@]*:.*@|^(http|webdav)s?://[^/]*@"  # user:password@, or a token; the bare user of ssh://git@host is no secret
 
@@ -147,6 +148,11 @@ class Stores(Environment):
 def without_password(text: str) -> str:
     """`text` with user and password taken out of every URL in it."""
     return re.sub(r"(\w+://)\S*@", r"\1", text)  # to the last @: a password may hold / and @
+
+
+def as_it_is(stores: Stores) -> Write:
+    """Writes a file under `var`, by its path there, as it is. Others seal it."""
+    return lambda path, content: write_atomically(stores.var / path, content)
 
 
 def user_name() -> str:

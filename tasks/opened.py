@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from pillars import config, project_file
 from pillars.answers.history import facts_of, outcome_of
-from pillars.data import collection, versions
+from pillars.data import at_rest, collection, versions
 from pillars.deployment import traffic
 from pillars.errors import ConfigChanged, UnknownName
 from pillars.monitoring.ledger import Entry, Ledger
@@ -98,6 +98,10 @@ class Opened:
     def read(self, version: DataVersion) -> Callable[..., pa.Table]:
         """`read(kind, periods, columns=None)` of one data version."""
         return partial(versions.read, self.stores, version)
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write rows to a file under `var`, sealed where the project's are."""
+        at_rest.write(self.stores, self.config, path, content)
 
     def answering(self) -> Rollout | None:
         """Who answers, by the traffic policy as far as the record bears it out; none before the first deployment.

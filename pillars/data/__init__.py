@@ -11,5 +11,5 @@ versions     versions, record, branch, pinned: data versions, `data.dvc`, their 
 looking      auditing, comparison: a version held against the rules of today, two versions side by side
 storage      objects, parquet: DVC's cache and remote, tables as files
 privacy      privacy, subjects, anonymity: keyed pseudonyms, a key per person, groups of k
-sealed       sealing, chunks, keyring: what came in sealed on disk, of any size in bounded memory, and its keys
+sealed       sealing, chunks, keyring, at_rest: what came in on disk, of any size in bounded memory, its keys; the data set where asked
 """

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from pillars.config import Project
-from pillars.data import sealing, validation_page
+from pillars.data import at_rest, sealing, validation_page
 from pillars.data.anonymity import anonymise
 from pillars.data.collection import read_collected
-from pillars.data.parquet import joined, parquet_bytes, write_parquet
+from pillars.data.parquet import joined, parquet_bytes
 from pillars.data.parsing import Unread, finite, parse
 from pillars.data.quarantine import BEATEN, ORPHAN, failing, split, unmatched, with_reason
 from pillars.data.repairing import losers, outliers, repair
@@ -259,7 +259,7 @@ def _write_rejected(stores: Stores, project: Project, collected: Collected, vali
     """Keep the batch whole, as it was collected, with the reason beside it."""
     for kind, path in (("rows", collected.rows_path), ("outcomes", collected.outcomes_path)):
         if path:
-            sealing.write(stores, f"rejected/{name}/{kind}.parquet", sealing.read(stores, path), seal=bool(project.confidential))
+            sealing.write(stores, f"rejected/{name}/{kind}.parquet", sealing.read(stores, path), seal=project.sealed)
     sealing.write(stores, f"rejected/{name}/reason.txt", f"{validation.decision.reason}\n".encode(), seal=False)
     return Prepared(
         project=collected.project,
@@ -295,18 +295,19 @@ def _write_prepared(
     for kind, made in ready.items():
         good, bad = split(kind, made.table, masks[kind], made.came)
         good = coarse.get(kind, good)
-        write_parquet(stores.var / f"staging/{name}/{kind}.parquet", good.sort_by([(k, "ascending") for k in project.key]))
+        content = parquet_bytes(good.sort_by([(k, "ascending") for k in project.key]))
+        at_rest.write(stores, project, f"staging/{name}/{kind}.parquet", content)
         kept[kind] = good.num_rows
         aside += [bad, with_reason(kind, made.beaten, BEATEN)]
     flagged = [made.flagged for made in ready.values() if made.flagged.num_rows]
     if flagged:
-        sealing.write(stores, f"flagged/{name}.parquet", parquet_bytes(joined(flagged)), seal=bool(project.confidential))
+        sealing.write(stores, f"flagged/{name}.parquet", parquet_bytes(joined(flagged)), seal=project.sealed)
     quarantined = joined([part for part in aside if part.num_rows] or aside[:1])
     if collected.rows + collected.outcomes != sum(kept.values()) + quarantined.num_rows:
         books = f"{collected.rows} rows and {collected.outcomes} outcomes came in, {kept} were kept, {quarantined.num_rows} set aside"
         raise SourceBroken(project.source.name, collected.period, books)
     if quarantined.num_rows:
-        sealing.write(stores, f"quarantine/{name}.parquet", parquet_bytes(quarantined), seal=bool(project.confidential))
+        sealing.write(stores, f"quarantine/{name}.parquet", parquet_bytes(quarantined), seal=project.sealed)
     return Prepared(
         project=project.project,
         period=collected.period,

@@ -105,7 +105,7 @@ def _write_raw(stores: Stores, project: Project, period: str, kind: str, content
         return None, None
     sha = hashlib.sha256(content).hexdigest()
     path = f"raw/{project.project}/{period}/{kind}-{sha[:16]}.parquet"
-    sealing.write(stores, path, content, seal=bool(project.confidential))
+    sealing.write(stores, path, content, seal=project.sealed)
     return path, sha
 
 

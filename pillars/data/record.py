@@ -14,11 +14,12 @@ from pillars.errors import DataCorrupt
 
 @dataclass(frozen=True)
 class File:
-    """One file of a data set: `md5` names its bytes."""
+    """One file of a data set: `md5` names its bytes. `sealed` is the id of the key that they are sealed with, empty where they are not."""
 
     md5: str
     rows: int
     bytes: int
+    sealed: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,14 @@ def render(record: Record) -> str:
         "source": record.source,
         "rows": record.rows,
         "periods": list(record.periods),
-        "files": {path: {"md5": f.md5, "rows": f.rows, "bytes": f.bytes} for path, f in sorted(record.files.items())},
+        "files": {path: {"md5": f.md5, "rows": f.rows, "bytes": f.bytes, **_seal(f)} for path, f in sorted(record.files.items())},
     }
     out = {"md5": record.id, "size": record.bytes, "nfiles": len(record.files), "hash": "md5", "path": "data", "meta": meta}
     return yaml.safe_dump({"outs": [out]}, sort_keys=False, width=200)
+
+
+def _seal(file: File) -> dict[str, str]:
+    return {"sealed": file.sealed} if file.sealed else {}
 
 
 def parse(text: str, name: str) -> Record:
@@ -115,7 +120,9 @@ def parse(text: str, name: str) -> Record:
     try:
         out = yaml.safe_load(text)["outs"][0]
         meta = out["meta"]
-        files = {str(path): File(str(f["md5"]), int(f["rows"]), int(f["bytes"])) for path, f in meta["files"].items()}
+        files = {
+            str(path): File(str(f["md5"]), int(f["rows"]), int(f["bytes"]), str(f.get("sealed", ""))) for path, f in meta["files"].items()
+        }
         record = Record(files, meta["parent"], str(meta["source"]))
         named = str(out["md5"])
     except (yaml.YAMLError, KeyError, TypeError, IndexError, ValueError, AttributeError) as err:

@@ -64,16 +64,12 @@ def write_file(stores: Stores, path: str, plain: Path | Iterable[bytes], *, seal
         Busy: keys were being rotated for a minute.
     """
     _close_folder(stores, path)
-    if isinstance(plain, Path):
-        given: AbstractContextManager[BinaryIO] = _plain(plain)
-    else:
-        given = chunks.passing(plain, stores.folder(Path(path).parts[0]))
-    with given as content:
+    with given(stores, path, plain) as content:
         if seal:
             _replace(stores, path, content)
             return
         with replacing(stores.var / path, private=True) as out:
-            shutil.copyfileobj(content, out, chunks.CHUNK)
+            copy(content, out)
 
 
 def read(stores: Stores, path: str) -> bytes:
@@ -123,14 +119,37 @@ def opened(stores: Stores, file: BinaryIO, path: str) -> BinaryIO:
     file.seek(0)
     if not head.startswith(SEALS):
         return file
-    key = _key(stores, _key_of(head), path)
+    key, name = _key(stores, _key_of(head), path)
     try:
         if head.startswith(MAGIC):
             with file:
                 return io.BytesIO(_opened_whole(path, file.read(), key.secret))
-        return cast(BinaryIO, io.BufferedReader(_Reader(file, key, path), chunks.CHUNK))
+        return cast(BinaryIO, io.BufferedReader(_Reader(file, key, name, path), chunks.CHUNK))
     except Broken as err:
         raise _corrupt(path) from err
+
+
+def given(stores: Stores, path: str, plain: Path | Iterable[bytes]) -> AbstractContextManager[BinaryIO]:
+    """What is to be written to `path` as a file that can be read twice. Raises: StoreUnavailable."""
+    return _plain(plain) if isinstance(plain, Path) else chunks.passing(plain, stores.folder(Path(path).parts[0]))
+
+
+def copy(content: BinaryIO, out: BinaryIO) -> None:
+    """All of a file, as it is."""
+    shutil.copyfileobj(content, out, chunks.CHUNK)
+
+
+def seal(key: Key, name: str, content: BinaryIO, out: BinaryIO, path: str) -> None:
+    """All of a file, sealed under `name`; it will be called `path`. Raises: StoreUnavailable, where it changes meanwhile."""
+    try:
+        chunks.seal(key, name, content, out)
+    except Moving as err:
+        raise StoreUnavailable(path, "its content changed while it was sealed", "Nothing was written; run again.") from err
+
+
+def name_of_data(project: str) -> str:
+    """What files of a project's data set are sealed under, wherever they lie: DVC knows them by their bytes alone."""
+    return f"data of {project}"
 
 
 def files(stores: Stores) -> Iterator[str]:
@@ -180,9 +199,9 @@ class _Dropped(Exception):
 class _Reader(chunks.Reader):
     """One that says whose bytes are broken, and where they are made again."""
 
-    def __init__(self, file: BinaryIO, key: Key, path: str) -> None:
+    def __init__(self, file: BinaryIO, key: Key, name: str, path: str) -> None:
         self._path = path
-        super().__init__(file, key, path)
+        super().__init__(file, key, name)
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
         try:
@@ -196,19 +215,12 @@ def _replace(stores: Stores, path: str, content: BinaryIO) -> None:
     for _ in range(ATTEMPTS):
         ring = keyring.ring(stores)
         with ExitStack() as held, suppress(_Dropped), replacing(stores.var / path, private=True) as out:
-            _seal(ring, path, content, out)
+            seal(ring.seals, path, content, out, path)
             held.enter_context(keyring.holding(stores))  # until it has its name, no key is dropped
             if ring.newest not in keyring.ring(stores).keys:
                 raise _Dropped
             return
     raise Busy("the ring of file keys", 0, "others who rotate it")
-
-
-def _seal(ring: keyring.Ring, path: str, content: BinaryIO, out: BinaryIO) -> None:
-    try:
-        chunks.seal(Key(ring.newest, ring.keys[ring.newest]), path, content, out)
-    except Moving as err:
-        raise StoreUnavailable(path, "its content changed while it was sealed", "Nothing was written; run again.") from err
 
 
 def _renew(stores: Stores, ring: keyring.Ring, path: str) -> int:
@@ -218,17 +230,20 @@ def _renew(stores: Stores, ring: keyring.Ring, path: str) -> int:
     if key not in ring.keys:
         raise StoreUnavailable(path, f"is sealed with key {key}, which is not on the ring", "No key was dropped; bring that ring back.")
     with open_file(stores, path) as content, replacing(stores.var / path, private=True) as out:
-        _seal(ring, path, content, out)
+        seal(ring.seals, path, content, out, path)
     return 1
 
 
-def _key(stores: Stores, name: str, path: str) -> Key:
-    keys = keyring.ring(stores).keys
-    if name not in keys:
+def _key(stores: Stores, name: str, path: str) -> tuple[Key, str]:
+    """The key of an id, and the name that a file called `path` is sealed under with it."""
+    ring = keyring.ring(stores)
+    if of := next((project for project, key in ring.data.items() if key.id == name), None):
+        return ring.data[of], name_of_data(of)
+    if name not in ring.keys:
         raise StoreUnavailable(
             path, f"is sealed with key {name}, which is not on the ring", f"Bring var/{keyring.FILE} back from a backup."
         )
-    return Key(name, keys[name])
+    return Key(name, ring.keys[name]), path
 
 
 def _opened_whole(path: str, content: bytes, key: bytes) -> bytes:

@@ -89,3 +89,11 @@ def test_nothing_is_destroyed_unasked_or_where_rows_are_nobodys(stores: Stores, 
     assert refused.exit_code == 2
     assert "privacy.subject" in refused.err
     assert subjects.destroyed(stores, "parcels") == 0
+
+
+def test_the_key_of_a_data_set_is_told_and_outlives_a_rotation(stores: Stores) -> None:
+    key = keyring.data_key(stores, "parcels")
+    assert say("keys", "rotate").exit_code == 0
+    assert json.loads(say("keys", "show", "--json").out)["data_keys"] == [{"project": "parcels", "id": key.id}]
+    assert f"data key {key.id}    seals the data set of parcels" in say("keys", "show").out
+    assert keyring.data_key(stores, "parcels") == key
