@@ -11,9 +11,25 @@ import yaml
 
 from deployments.settings import POOL
 from pillars import config, project_file
+from pillars.config_data import Retention
 from pillars.stores import Stores, write_atomically
 
-VERBS = ("ingest", "train", "promote", "deploy", "rollback", "score", "monitor", "cycle", "replay", "rebuild", "readmit", "audit", "reset")
+VERBS = (
+    "ingest",
+    "train",
+    "promote",
+    "deploy",
+    "rollback",
+    "score",
+    "monitor",
+    "cycle",
+    "replay",
+    "rebuild",
+    "readmit",
+    "audit",
+    "retain",
+    "reset",
+)
 HEADER = """\
 # Rendered from configs/*.yaml by `make render`; a test keeps it so. Deploy from the project's folder:
 #   prefect deploy --all --prefect-file deployments/prefect.yaml
@@ -28,7 +44,11 @@ def render(configs_dir: Path) -> str:
         ConfigInvalid: one of the YAML files cannot be read as a project.
     """
     projects = [project_file.load(configs_dir / f"{name}.yaml") for name in project_file.names(configs_dir)]
-    found = [*(_scheduled(p) for p in projects), *(_ad_hoc(verb, _default(projects)) for verb in VERBS)]
+    found = [
+        *(_scheduled(p) for p in projects),
+        *(_retained(p) for p in projects if p.retention != Retention()),
+        *(_ad_hoc(verb, _default(projects)) for verb in VERBS),
+    ]
     content = {"name": "five-pillars", "build": None, "push": None, "pull": None, "deployments": found}
     return HEADER + yaml.safe_dump(content, sort_keys=False, width=140)
 
@@ -45,6 +65,15 @@ def _scheduled(project: config.Project) -> dict[str, Any]:
         # after a downtime every missed run is started at once: one takes the oldest period, the others are cancelled
         "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
         "work_pool": {"name": POOL},
+    }
+
+
+def _retained(project: config.Project) -> dict[str, Any]:
+    """Beside the cycle and not in it: what a running one may still read is held back."""
+    return _scheduled(project) | {
+        "name": f"retain-{project.project}",
+        "description": f"Deletes what of {project.project} is older than its retention says, by the schedule of its cycle.",
+        "entrypoint": "flows.retain.retain",
     }
 
 

@@ -312,6 +312,17 @@ def audit(project: str, version: str, as_json: bool) -> None:
 
 @data.command()
 @PROJECT
+@click.option("--dry-run", is_flag=True, help="Only say what would go and what is held back.")
+@JSON
+def retain(project: str, dry_run: bool, as_json: bool) -> None:
+    """Delete what is older than the YAML's retention says: what came in, and rows. What a live or held model needs stays."""
+    from flows import data_commands
+
+    data_commands.retain(project, dry_run=dry_run, as_json=as_json)
+
+
+@data.command()
+@PROJECT
 @JSON
 def revisions(project: str, as_json: bool) -> None:
     """Periods that came again with other rows, and which models and predictions rest on the rows they had before."""

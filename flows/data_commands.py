@@ -83,7 +83,7 @@ def show(project: str, version: str, *, every: bool, as_json: bool) -> None:
     stores, opened = _opened(project)
     if not every:
         found = answers.dataset(stores, opened, version)
-        if not opened.expectations.coverage.segments:
+        if found.dropped or not opened.expectations.coverage.segments:
             terminal.show(found, as_json)
             return
         covered = coverage.report(stores, opened, answers.resolve(stores, opened, version), found.periods[-1])
@@ -193,6 +193,25 @@ def audit(project: str, version: str, as_json: bool) -> int:
             holds = "holds " if each.period not in found.refused else "BROKEN"
             click.echo(f"{holds}  {each.period}  {each.decision.reason}  var/{each.page}")
     return 0 if found.sound else 1
+
+
+def retain(project: str, *, dry_run: bool, as_json: bool) -> None:
+    """Print what goes and what is held back. Raises: StoreUnavailable, Busy, ConfigChanged."""
+    _, opened = _opened(project)
+    found = terminal.perform("retain", {"project": opened.project, "dry_run": dry_run})
+    if as_json:
+        click.echo(json.dumps(None if found is None else asdict(found), indent=2))
+        return
+    if found is None:
+        click.echo("nothing is older than its time" if opened.retention != type(opened.retention)() else "no retention: all is kept")
+        return
+    plan, deed = found.plan, "would be deleted" if dry_run else "deleted"
+    for what, periods, count in (("what came in", plan.collected, len(plan.files)), ("rows", plan.rows, len(plan.objects))):
+        if periods:
+            click.echo(f"{what}, {len(periods)} periods to {periods[-1]}: {count:,} files {deed}")
+    for one in plan.held:
+        click.echo(f"    held back for version {one.version[:12]} ({one.why}): {', '.join(one.periods)}")
+    click.echo("nothing was changed" if dry_run else f"on ledger row {found.row}; the data set is {found.version[:12]}")
 
 
 def revisions(project: str, *, as_json: bool) -> None:

@@ -335,6 +335,17 @@ class Privacy(Section):
         return self
 
 
+class Retention(Section):
+    """How long what is kept is kept: in periods before the newest one, never by the clock. Where nothing is said, for good."""
+
+    collected: int | None = Field(
+        default=None, ge=0, description="periods before the newest whose raw, rejected, quarantined and flagged files are kept; 0: none"
+    )
+    rows: int | None = Field(
+        default=None, ge=1, description="periods before the newest whose rows are kept in the data set; older ones are dropped from it"
+    )
+
+
 class Expectation(Section):
     """One Great Expectations check, free of ids."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import Any, TypeVar
@@ -12,13 +13,15 @@ from prefect.runtime import flow_run
 from pydantic import TypeAdapter
 
 from pillars import config, project_file
+from pillars.answers import retained
 from pillars.answers.history import facts_of, outcome_of
-from pillars.data import at_rest, collection, versions
+from pillars.config_data import Retention
+from pillars.data import at_rest, collection, retention, versions
 from pillars.deployment import traffic
 from pillars.errors import ConfigChanged, UnknownName
 from pillars.monitoring.ledger import Entry, Ledger
 from pillars.stores import Stores, user_name
-from pillars.vocabulary import DataVersion, Decision, Json, Rollout
+from pillars.vocabulary import Batch, DataVersion, Decision, Json, Rollout
 from tasks.past import Past
 from tasks.policy import step
 
@@ -72,8 +75,26 @@ class Opened:
 
     def unfinished(self, first: str | None = None, last: str | None = None) -> list[str]:
         """Periods whose cycle has not finished, oldest first."""
-        done = self.past.periods("cycle")
+        done = {*self.past.periods("cycle"), *self.dropped("collected"), *self.dropped("rows")}
         return [p for p in self.between(first, last) if p not in done]
+
+    def dropped(self, kind: retention.Kind) -> dict[str, int]:
+        """Periods that retention dropped and whose time is still over, with the ledger's row: they are not brought back."""
+        if self.config.retention == Retention() or not (told := retained.dropped(self.ledger.entries(self.name))[kind]):
+            return {}
+        over = retention.over(self.stores, self.config, self.past.periods("ingest"), self.past.newest())[kind]
+        return {period: row for period, row in told.items() if period in over}
+
+    def gone(self, period: str) -> Batch | None:
+        """What an ingest says of a period that retention dropped, or that was rejected and then dropped; None of others."""
+        entry = self.past.latest("ingest", period)
+        row = self.dropped("rows").get(period)
+        if row is None and entry is not None and self.past.latest("ingest", period, "accept") is None:
+            row = self.dropped("collected").get(period)
+        if row is None:
+            return None
+        before = facts_of(entry, Batch) if entry else Batch(self.name, period, Decision.refuse(""), 0, 0, 0, None)
+        return replace(before, decision=Decision.refuse(f"dropped by retention on ledger row {row}"), kept_at="", quarantine_path="")
 
     def outcomes_period(self, period: str) -> str | None:
         """The period whose outcomes arrive with this one's rows."""

@@ -34,6 +34,7 @@ class Dataset:
     models: tuple[str, ...]
     candidates: tuple[str, ...]
     scored: tuple[str, ...]  # periods that were scored from it
+    dropped: dict[str, str]  # files that are gone, and why
 
 
 def datasets(stores: Stores, project: Project) -> list[Dataset]:
@@ -88,5 +89,6 @@ def _dataset(stores: Stores, version: DataVersion, made: int, told: History) -> 
         repaired={b.period: b.repaired for b in batches if b.repaired},
         models=tuple(f"v{number}" for number, model in sorted(told.versions().items()) if model.data_version == version.id),
         candidates=tuple(c.period for c in told.chapters if c.candidate and c.candidate.data_version == version.id),
+        dropped={path: f"dropped by retention on ledger row {row}" for path, row in versions.gone(stores, version).items()},
         scored=tuple(c.period for c in told.chapters if c.scored and c.scored.rows and c.scored.data_version == version.id),
     )

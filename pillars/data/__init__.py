@@ -8,6 +8,7 @@ proposing    figures, expecting, backtest, suite_text: what batches looked like,
 repair       parsing, schema, repairing: text read as declared, types, declared repairs, winners of a key, outliers
 cleaning     cleaning, quarantine: the judged batch, rows that are set aside
 versions     versions, record, branch, pinned: data versions, `data.dvc`, their git branch, the pin
+retention    retention, dropped: what is older than its time, which files of it are gone
 looking      auditing, comparison: a version held against the rules of today, two versions side by side
 storage      objects, parquet: DVC's cache and remote, tables as files
 privacy      privacy, subjects, anonymity: keyed pseudonyms, a key per person, groups of k

@@ -90,6 +90,7 @@ def message(project: str, before: Record | None, after: Record) -> str:
     """What a version changes, for `git log`."""
     changed = differences(before, after)
     title = ", ".join(f"{kind_of(p)} of {period_of(p)}" for p, how in changed.items() if how != "removed")
+    title = title or f"without {', '.join(sorted({period_of(p) for p in changed}))}"
     lines = [f"{how} {path}" + (f" ({after.files[path].rows} rows)" if path in after.files else "") for path, how in changed.items()]
     return f"{project}: {title}\n\n" + "\n".join(lines) + "\n"
 

@@ -15,10 +15,10 @@ from typing import Literal
 import pyarrow as pa
 
 from pillars.config import Project
-from pillars.data import at_rest, branch, keyring, objects
+from pillars.data import at_rest, branch, dropped, keyring, objects
 from pillars.data.parquet import read_parquet
 from pillars.data.record import File, Record, differences, kind_of, message, parse, path_of, period_of, render, with_files, without_parent
-from pillars.errors import Busy, SourceBroken, StoreUnavailable, UnknownName
+from pillars.errors import Busy, Dropped, SourceBroken, StoreUnavailable, UnknownName
 from pillars.stores import Stores, write_atomically
 from pillars.vocabulary import DataVersion, Prepared
 
@@ -55,6 +55,51 @@ def publish(stores: Stores, project: Project, prepared: Prepared, now: datetime)
             if commit is not None:
                 return _version(name, commit, after)
     raise Busy(branch.name(name), 0, "others who publish to it")
+
+
+def without(stores: Stores, project: Project, periods: Sequence[str], now: datetime) -> DataVersion | None:
+    """Make the version that has neither rows nor outcomes of some periods; the newest version where it has none of them, None before the
+    first. Older versions keep what they had.
+
+    Raises:
+        StoreUnavailable: no git repository, a disk or remote that refuses, or files of other periods that are lost.
+        Busy: others keep publishing first.
+    """
+    name = project.project
+    with objects.writing(stores, name):
+        for _ in range(ATTEMPTS):
+            parent = branch.tip(stores.root, name)
+            if parent is None or (before := _record(stores, name, parent)) is None:
+                return None
+            files = {path: f for path, f in before.files.items() if period_of(path) not in periods}
+            if len(files) == len(before.files):
+                return _version(name, parent, before)
+            after = Record(files, before.id, before.source)
+            objects.store(stores, name, {path: f.md5 for path, f in files.items()}, {})
+            commit = branch.append(stores.root, name, parent, render(after), message(name, before, after), now, _setup(stores))
+            if commit is not None:
+                return _version(name, commit, after)
+    raise Busy(branch.name(name), 0, "others who publish to it")
+
+
+def records(stores: Stores, project: str) -> list[Record]:
+    """What all versions of a project hold, newest first. Raises: StoreUnavailable."""
+    tip = branch.tip(stores.root, project)
+    return [parse(text, _name(project, commit)) for commit, text in branch.texts(stores.root, tip)] if tip else []
+
+
+def counts(stores: Stores, version: DataVersion) -> dict[str, int]:
+    """Rows of each of a version's files, by its path in `data/`; no file is opened. Raises: StoreUnavailable."""
+    return {path: f.rows for path, f in _recorded(stores, version).files.items()}
+
+
+def gone(stores: Stores, version: DataVersion) -> dict[str, int]:
+    """Files of a version that retention deleted, path to ledger row. Raises: StoreUnavailable."""
+    files, told = _recorded(stores, version).files, dropped.rows(stores, version.project)
+    if not (suspects := {f.md5 for f in files.values()} & told.keys()):
+        return {}
+    lost = objects.lost(stores, version.project, suspects)
+    return {path: told[f.md5] for path, f in files.items() if f.md5 in lost}
 
 
 def head(stores: Stores, project: Project) -> DataVersion | None:
@@ -136,10 +181,12 @@ def checkout(stores: Stores, version: DataVersion, folder: Path, *, plain: bool 
 
     Raises:
         DataCorrupt: neither cache nor remote has a file's bytes.
+        Dropped: retention deleted some; nothing was written.
         StoreUnavailable: other bytes lie where a file belongs, or a disk or the remote refuses, or the key of a sealed file is not here.
     """
     paths = []
     files = _recorded(stores, version).files
+    _refuse_dropped(stores, version)
     if plain and any(f.sealed for f in files.values()):
         return _checkout_plain(stores, version, files, folder)
     if strange := [path for path, f in files.items() if objects.md5_of(folder / path) not in ("", f.md5)]:
@@ -168,9 +215,11 @@ def verify(stores: Stores, version: DataVersion) -> tuple[objects.Damage, ...]:
     """Both copies of all of a version's files, as `objects.verify`, its listing among them.
 
     Raises:
+        Dropped: retention deleted some of them.
         StoreUnavailable: the version's commit is gone, or the remote does not answer.
     """
     files = _recorded(stores, version).files
+    _refuse_dropped(stores, version)
     return objects.verify(stores, version.project, {path: f.md5 for path, f in files.items()} | {"listing": version.id})
 
 
@@ -245,6 +294,11 @@ def _refuse_other_keys(project: str, after: Record, files: Mapping[str, File]) -
             "Nothing was published. Bring the ring back from a backup; if it is lost, so are these rows: move the branch away "
             f"(git branch -m {branch.name(project)} lost/{project}), then pillars data rebuild {project}.",
         )
+
+
+def _refuse_dropped(stores: Stores, version: DataVersion) -> None:
+    for path, row in gone(stores, version).items():
+        raise Dropped(f"{path} of version {version.id[:12]}", row)
 
 
 def _content(stores: Stores, version: DataVersion, md5: str, name: str) -> bytes:

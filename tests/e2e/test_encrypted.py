@@ -1,4 +1,4 @@
-"""With `privacy.encrypt` on, rows lie nowhere in the open: values that nobody protected are planted, then every byte is searched for them."""
+"""With `privacy.encrypt` on, rows lie nowhere in the open: values that nobody protected are planted, then every byte is searched."""
 
 from __future__ import annotations
 
