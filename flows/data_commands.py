@@ -173,7 +173,7 @@ def open_file(file: Path, to: Path | None, *, as_json: bool) -> None:
     target = to or file.with_name(f"{file.stem}.plain{file.suffix}")
     if target.exists():
         raise click.UsageError(f"{target} is there already; nothing was written. Name another with --to.")
-    name = stores.relative(path) if path.is_relative_to(stores.var) else str(file)
+    name = stores.relative(path) if path.is_relative_to(stores.var.resolve()) else str(file)
     with sealing.opened(stores, path.open("rb"), name) as content, replacing(target, private=True) as out:
         sealing.copy(content, out)
     told = {"file": str(file), "key": key, "to": str(target), "bytes": target.stat().st_size}

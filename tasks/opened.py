@@ -87,6 +87,8 @@ class Opened:
 
     def gone(self, period: str) -> Batch | None:
         """What an ingest says of a period that retention dropped, or that was rejected and then dropped; None of others."""
+        if self.config.retention == Retention():
+            return None
         entry = self.past.latest("ingest", period)
         row = self.dropped("rows").get(period)
         if row is None and entry is not None and self.past.latest("ingest", period, "accept") is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -47,7 +48,8 @@ def datasets(stores: Stores, project: Project) -> list[Dataset]:
     known = versions.history(stores, project)
     made = branch.times(stores.root, known[0].commit) if known else {}
     told = history.read(stores, project.project)
-    return [_dataset(stores, version, made.get(version.commit, 0), told) for version in known]
+    gone = versions.gone(stores, project.project, known)
+    return [_dataset(stores, version, made.get(version.commit, 0), told, gone.get(version.id, {})) for version in known]
 
 
 def dataset(stores: Stores, project: Project, version_id: str = NEWEST) -> Dataset:
@@ -73,7 +75,7 @@ def resolve(stores: Stores, project: Project, version_id: str = NEWEST) -> DataV
     return found
 
 
-def _dataset(stores: Stores, version: DataVersion, made: int, told: History) -> Dataset:
+def _dataset(stores: Stores, version: DataVersion, made: int, told: History, gone: Mapping[str, int]) -> Dataset:
     batches = [c.batch for c in told.chapters if c.batch and c.period in version.periods]
     return Dataset(
         project=version.project,
@@ -89,6 +91,6 @@ def _dataset(stores: Stores, version: DataVersion, made: int, told: History) -> 
         repaired={b.period: b.repaired for b in batches if b.repaired},
         models=tuple(f"v{number}" for number, model in sorted(told.versions().items()) if model.data_version == version.id),
         candidates=tuple(c.period for c in told.chapters if c.candidate and c.candidate.data_version == version.id),
-        dropped={path: f"dropped by retention on ledger row {row}" for path, row in versions.gone(stores, version).items()},
+        dropped={path: f"dropped by retention on ledger row {row}" for path, row in gone.items()},
         scored=tuple(c.period for c in told.chapters if c.scored and c.scored.rows and c.scored.data_version == version.id),
     )

@@ -93,13 +93,14 @@ def counts(stores: Stores, version: DataVersion) -> dict[str, int]:
     return {path: f.rows for path, f in _recorded(stores, version).files.items()}
 
 
-def gone(stores: Stores, version: DataVersion) -> dict[str, int]:
-    """Files of a version that retention deleted, path to ledger row. Raises: StoreUnavailable."""
-    files, told = _recorded(stores, version).files, dropped.rows(stores, version.project)
-    if not (suspects := {f.md5 for f in files.values()} & told.keys()):
+def gone(stores: Stores, project: str, among: Sequence[DataVersion]) -> dict[str, dict[str, int]]:
+    """Files that retention deleted, path to ledger row, by the id of the version that had them. Raises: StoreUnavailable."""
+    if not (told := dropped.rows(stores, project)):
         return {}
-    lost = objects.lost(stores, version.project, suspects)
-    return {path: told[f.md5] for path, f in files.items() if f.md5 in lost}
+    files = {version.id: _recorded(stores, version).files for version in among}
+    lost = objects.lost(stores, project, {f.md5 for each in files.values() for f in each.values()} & told.keys())
+    found = {name: {path: told[f.md5] for path, f in each.items() if f.md5 in lost} for name, each in files.items()}
+    return {name: each for name, each in found.items() if each}
 
 
 def head(stores: Stores, project: Project) -> DataVersion | None:
@@ -297,7 +298,7 @@ def _refuse_other_keys(project: str, after: Record, files: Mapping[str, File]) -
 
 
 def _refuse_dropped(stores: Stores, version: DataVersion) -> None:
-    for path, row in gone(stores, version).items():
+    for path, row in gone(stores, version.project, [version]).get(version.id, {}).items():
         raise Dropped(f"{path} of version {version.id[:12]}", row)
 
 

@@ -88,6 +88,9 @@ def test_what_is_over_is_dropped_on_record_and_once(limited: Path) -> None:
     again = json.loads(say("data", "retain", "small", "--json").out)
     assert (again["row"], again["plan"]["files"], len(rows_of())) == (row.seq, [], 1)
     assert opened().ledger.verify()
+    newest = versions.head(opened().stores, opened().config)
+    assert newest is not None
+    assert json.loads(say("status", "small", "--json").out)["data_version"] == newest.id == again["version"]
     listed = say("data", "show", "small").out
     assert "2013-03" in listed
 

@@ -210,8 +210,8 @@ def test_who_looks_for_what_is_gone_is_told_why(stores: Stores, tmp_path: Path) 
         ("2013-01", "outcomes", "removed", 40),
         ("2013-05", "outcomes", "added", 0),
     ]
-    assert sorted(versions.gone(stores, first)) == ["parcels/outcomes/2013-01.parquet", "parcels/rows/2013-01.parquet"]
-    assert versions.gone(stores, now) == {}
+    (files,) = versions.gone(stores, "parcels", [first, now]).values()
+    assert files == {"parcels/outcomes/2013-01.parquet": 12, "parcels/rows/2013-01.parquet": 12}
 
 
 def first_changed(stores: Stores) -> DataVersion:
@@ -228,7 +228,7 @@ def test_what_is_made_again_is_read_again(stores: Stores) -> None:
     retain(stores, (*MONTHS, "2013-05"))
     ingest(stores, "2013-01")
     assert read(stores, first, "rows", ["2013-01"]).num_rows == 40
-    assert versions.gone(stores, first) == {}
+    assert versions.gone(stores, "parcels", [first]) == {}
 
 
 def test_what_was_published_meanwhile_is_not_deleted(stores: Stores) -> None:
