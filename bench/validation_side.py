@@ -128,12 +128,13 @@ def masks(path: Path) -> dict[str, np.ndarray]:
 
 def split(path: Path, known: dict[str, np.ndarray]) -> None:
     """Ours: kept rows sorted by key, and the others with their reasons."""
-    from pillars.data.cleaning import write_kept
+    from pillars.data.cleaning import put_kept
     from pillars.data.parquet import write_parquet
 
     table = Spilled(path)
     bad = failing(known, table.num_rows)
-    write_kept(path.parent / "kept.parquet", project(), table, bad, None, path.parent)
+    with (path.parent / "kept.parquet").open("wb") as handle:
+        put_kept(handle, project(), table, bad, None, path.parent)
     write_parquet(path.parent / "quarantine.parquet", set_aside("rows", bad, known, Came(table, lambda rows: rows)))
 
 

@@ -11,11 +11,12 @@ import yaml
 
 from deployments.settings import POOL
 from pillars import config, project_file
+from pillars.config_data import Retention
 from pillars.stores import Stores, write_atomically
 
 VERBS = (
-    *("ingest", "train", "promote", "deploy", "rollback", "score", "monitor", "cycle", "replay", "rebuild", "readmit", "audit", "tag"),
-    "reset",
+    *("ingest", "train", "promote", "deploy", "rollback", "score", "monitor", "cycle", "replay"),
+    *("rebuild", "readmit", "audit", "tag", "retain", "reset"),
 )
 HEADER = """\
 # Rendered from configs/*.yaml by `make render`; a test keeps it so. Deploy from the project's folder:
@@ -31,8 +32,11 @@ def render(configs_dir: Path) -> str:
         ConfigInvalid: one of the YAML files cannot be read as a project.
     """
     projects = [project_file.load(configs_dir / f"{name}.yaml") for name in project_file.names(configs_dir)]
-    scheduled = [each for p in projects for each in (_cycle(p), *([_audit(p, p.schedule.audit)] if p.schedule.audit else []))]
-    found = [*scheduled, *(_ad_hoc(verb, _default(projects)) for verb in VERBS)]
+    found = [
+        *(each for p in projects for each in (_cycle(p), *([_audit(p, p.schedule.audit)] if p.schedule.audit else []))),
+        *(_retained(p) for p in projects if p.retention != Retention()),
+        *(_ad_hoc(verb, _default(projects)) for verb in VERBS),
+    ]
     content = {"name": "five-pillars", "build": None, "push": None, "pull": None, "deployments": found}
     return HEADER + yaml.safe_dump(content, sort_keys=False, width=140)
 
@@ -60,6 +64,12 @@ def _scheduled(project: config.Project, verb: str, cron: str, about: str) -> dic
         "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
         "work_pool": {"name": POOL},
     }
+
+
+def _retained(project: config.Project) -> dict[str, Any]:
+    """Beside the cycle and not in it: what a running one may still read is held back."""
+    about = f"Deletes what of {project.project} is older than its retention says, by the schedule of its cycle."
+    return _scheduled(project, "retain", project.schedule.cron, about)
 
 
 def _ad_hoc(verb: str, project: str) -> dict[str, Any]:

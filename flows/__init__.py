@@ -8,8 +8,8 @@ from pillars import masking
 
 
 def _hush() -> None:
-    """Say nothing more once Python is taken down: beside Great Expectations, DuckDB's SQLAlchemy dialect has forty lines written then, about
-    objects that it calls leaked (duckdb-engine 0.17, duckdb 2.0).
+    """Say nothing more once Python is taken down: beside Great Expectations, DuckDB's SQLAlchemy dialect has forty lines written then,
+    about objects that it calls leaked (duckdb-engine 0.17, duckdb 2.0).
     """
     if "duckdb_engine" in sys.modules:
         sys.stderr.flush()

@@ -280,12 +280,24 @@ def diff(project: str, old: str | None, new: str, as_json: bool) -> None:
 @click.argument("version", default="newest")
 @click.option("--to", type=click.Path(file_okay=False, path_type=Path), help="Folder for the files (var/checkouts/... if not named).")
 @click.option("--verify", is_flag=True, help="First hash both copies of every file, and mend a bad one from the other.")
+@click.option("--plain", is_flag=True, help="Open sealed files (privacy.encrypt); without it they are as DVC has them.")
 @JSON
-def checkout(project: str, version: str, to: Path | None, verify: bool, as_json: bool) -> None:
+def checkout(project: str, version: str, to: Path | None, verify: bool, plain: bool, as_json: bool) -> None:
     """Write the files of a data version into a folder."""
     from flows import data_commands
 
-    data_commands.checkout(project, version, to, verify=verify, as_json=as_json)
+    data_commands.checkout(project, version, to, verify=verify, plain=plain, as_json=as_json)
+
+
+@data.command("open")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="File for the content (FILE.plain beside it if not named).")
+@JSON
+def open_file(file: Path, to: Path | None, as_json: bool) -> None:
+    """Open one sealed file, wherever DVC put it: its content into a file of its owner alone."""
+    from flows import data_commands
+
+    data_commands.open_file(file, to, as_json=as_json)
 
 
 @data.command()
@@ -326,6 +338,17 @@ def tags(project: str, as_json: bool) -> None:
     from flows import data_commands
 
     data_commands.tags(project, as_json=as_json)
+
+
+@data.command()
+@PROJECT
+@click.option("--dry-run", is_flag=True, help="Only say what would go and what is held back.")
+@JSON
+def retain(project: str, dry_run: bool, as_json: bool) -> None:
+    """Delete what is older than the YAML's retention says: what came in, and rows. What a live or held model needs stays."""
+    from flows import data_commands
+
+    data_commands.retain(project, dry_run=dry_run, as_json=as_json)
 
 
 @data.command()

@@ -88,7 +88,7 @@ def show(project: str, version: str, *, every: bool, as_json: bool) -> None:
     stores, opened = _opened(project)
     if not every:
         found = answers.dataset(stores, opened, version)
-        if not opened.expectations.coverage.segments:
+        if found.dropped or not opened.expectations.coverage.segments:
             terminal.show(found, as_json)
             return
         covered = coverage.report(stores, opened, answers.resolve(stores, opened, version), found.periods[-1])
@@ -146,8 +146,8 @@ def _tell(change: Change) -> None:
         click.echo(f"    such as {'; '.join(change.keys)}")
 
 
-def checkout(project: str, version: str, to: Path | None, *, verify: bool, as_json: bool) -> None:
-    """Write a version's files. Raises: UnknownName, DataCorrupt, StoreUnavailable."""
+def checkout(project: str, version: str, to: Path | None, *, verify: bool, plain: bool, as_json: bool) -> None:
+    """Write a version's files, sealed ones opened where `plain`. Raises: UnknownName, DataCorrupt, StoreUnavailable."""
     from pillars import answers
     from pillars.data import versions
 
@@ -156,8 +156,8 @@ def checkout(project: str, version: str, to: Path | None, *, verify: bool, as_js
     damage = versions.verify(stores, chosen) if verify else ()
     if lost := next((one for one in damage if not one.mended), None):
         raise DataCorrupt(lost.name, lost.md5, lost.found or "no file")
-    folder = to or stores.folder("checkouts", opened.project, chosen.id[:12])
-    paths = versions.checkout(stores, chosen, folder)
+    folder = to or stores.folder("checkouts", opened.project, chosen.id[:12] + ("-plain" if plain else ""))
+    paths = versions.checkout(stores, chosen, folder, plain=plain)
     if as_json:
         told = {"project": opened.project, "version": chosen.id, "files": [str(path) for path in paths]}
         click.echo(json.dumps(told | {"damage": [asdict(one) for one in damage]}, indent=2))
@@ -166,6 +166,24 @@ def checkout(project: str, version: str, to: Path | None, *, verify: bool, as_js
         click.echo(_damaged(one))
     checked = f"; {2 * len(paths) + 2} copies hashed, {len(damage)} bad" if verify else ""
     click.echo(f"{chosen.id}: {len(paths)} files, {chosen.size_bytes:,} bytes in {folder}{checked}")
+
+
+def open_file(file: Path, to: Path | None, *, as_json: bool) -> None:
+    """Write the content of a sealed file. Raises: UsageError, StoreUnavailable, DataCorrupt."""
+    from pillars.data import at_rest, sealing
+    from pillars.stores import replacing
+
+    stores, path = Stores(), file.resolve()
+    if not (key := at_rest.key_of(path)):
+        raise click.UsageError(f"{file} is not sealed in chunks; nothing was written. A Parquet file is read as it is.")
+    target = to or file.with_name(f"{file.stem}.plain{file.suffix}")
+    if target.exists():
+        raise click.UsageError(f"{target} is there already; nothing was written. Name another with --to.")
+    name = stores.relative(path) if path.is_relative_to(stores.var.resolve()) else str(file)
+    with sealing.opened(stores, path.open("rb"), name) as content, replacing(target, private=True) as out:
+        sealing.copy(content, out)
+    told = {"file": str(file), "key": key, "to": str(target), "bytes": target.stat().st_size}
+    click.echo(json.dumps(told, indent=2) if as_json else f"{target}: {told['bytes']:,} bytes, opened with key {key}")
 
 
 def audit(project: str, version: str, as_json: bool) -> int:
@@ -209,6 +227,25 @@ def tags(project: str, *, as_json: bool) -> None:
         click.echo("no version has a name")
     for one in found:
         click.echo("  ".join(filter(None, (one.name, one.version[:12], one.created[:19], one.text))))
+
+
+def retain(project: str, *, dry_run: bool, as_json: bool) -> None:
+    """Print what goes and what is held back. Raises: StoreUnavailable, Busy, ConfigChanged."""
+    _, opened = _opened(project)
+    found = terminal.perform("retain", {"project": opened.project, "dry_run": dry_run})
+    if as_json:
+        click.echo(json.dumps(None if found is None else asdict(found), indent=2))
+        return
+    if found is None:
+        click.echo("nothing is older than its time" if opened.retention != type(opened.retention)() else "no retention: all is kept")
+        return
+    plan, deed = found.plan, "would be deleted" if dry_run else "deleted"
+    for what, periods, count in (("what came in", plan.collected, len(plan.files)), ("rows", plan.rows, len(plan.objects))):
+        if periods:
+            click.echo(f"{what}, {len(periods)} periods to {periods[-1]}: {count:,} files {deed}")
+    for one in plan.held:
+        click.echo(f"    held back for version {one.version[:12]} ({one.why}): {', '.join(one.periods)}")
+    click.echo("nothing was changed" if dry_run else f"on ledger row {found.row}; the data set is {found.version[:12]}")
 
 
 def revisions(project: str, *, as_json: bool) -> None:

@@ -23,6 +23,8 @@ def ingest(project: str, period: str, again: bool = False, kept: bool = False) -
         kept: check what was collected of it last, without asking the source
     """
     opened = open_project(project)
+    if gone := opened.gone(period):  # its time is over
+        return gone
     before = opened.past.collected(period) if kept else None
     collected = before or data.collect(opened.stores, opened.config, opened.source, period)
     inputs: dict[str, Json] = {

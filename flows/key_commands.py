@@ -25,6 +25,7 @@ def show(*, as_json: bool) -> None:
     told = {
         "installation_key": "PILLARS_KEY" if stores.key else "var/keys/secret",
         "file_keys": [{"id": name, "seals": bool(ring and name == ring.newest), "files": counts[name]} for name in names],
+        "data_keys": [] if ring is None else [{"project": project, "id": key.id} for project, key in ring.data.items()],
         "unreadable": unreadable,
     }
     if as_json:
@@ -33,6 +34,8 @@ def show(*, as_json: bool) -> None:
     click.echo(f"installation's key   {told['installation_key']}")
     for name in names:
         click.echo(f"file key {name}    {counts[name]:>8,} files{', seals what comes' if ring and name == ring.newest else ''}")
+    for project, key in ring.data.items() if ring else ():
+        click.echo(f"data key {key.id}    seals the data set of {project}; a rotation wraps it anew and changes no version")
     if not names:
         click.echo("file keys            none: no project has personal or sensitive columns yet")
     for name, files in unreadable.items():

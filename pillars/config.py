@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from pillars.config_data import MODULE, Column, ColumnType, Expectations, Privacy, Role, Section, Share, Source
+from pillars.config_data import MODULE, Column, ColumnType, Expectations, Privacy, Retention, Role, Section, Share, Source
 
 NAME = r"^[a-z][a-z0-9_-]{0,40}$"
 CRON = r"^(@[a-z]+|\S+(\s+\S+){4})$"
@@ -204,6 +204,7 @@ class Project(Section):
     features: Features = Field(description="what the model sees")
     expectations: Expectations = Field(default=Expectations(), description="what a batch must be")
     privacy: Privacy = Field(default=Privacy(), description="whose data these are, and how small a group may be told apart")
+    retention: Retention = Field(default=Retention(), description="how long what is kept is kept")
     split: Split = Field(default=Split(), description="time and blocks")
     search: Search = Field(default=Search(), description="tuning")
     cost: Cost = Field(default=Cost(), description="what errors cost")
@@ -241,6 +242,10 @@ class Project(Section):
             problems.append("columns: one or more columns need role key")
         problems += self._time_problems()
         problems += self._privacy_problems()
+        if self.retention.rows is not None and self.retention.rows < self.source.outcome_lag:
+            problems.append(
+                f"retention.rows: outcomes come {self.source.outcome_lag} periods after their rows, which would be gone by then"
+            )
         problems += self._name_problems() + self._drift_problems() + self._repair_problems() + self._coverage_problems()
         if problems:
             raise ValueError("\n".join(problems))
@@ -361,6 +366,11 @@ class Project(Section):
     def confidential(self) -> tuple[str, ...]:
         """Columns that nothing for people may show as they came, personal ones among them. Where there is one, what came in is sealed."""
         return tuple(name for name, column in self.columns.items() if column.confidential or name in self.privacy.quasi)
+
+    @property
+    def sealed(self) -> bool:
+        """Whether what came in is sealed on disk."""
+        return bool(self.confidential) or self.privacy.encrypt
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -335,6 +335,10 @@ class Privacy(Section):
         default=None,
         description="personal column that names the person a row is about: pseudonyms have a key per person, which can be destroyed",
     )
+    encrypt: bool = Field(
+        default=False,
+        description="seal every file of the data set, predictions, and all that came in, on this disk and on the remote",
+    )
     k: int | None = Field(default=None, ge=2, description="persons (rows, without a subject) that share all quasi-identifiers, at least")
     quasi: dict[str, tuple[Step, ...]] = Field(
         default={},
@@ -354,6 +358,17 @@ class Privacy(Section):
         if empty := [name for name, ladder in self.quasi.items() if not ladder]:
             raise ValueError(f"quasi: {empty[0]} has no step")
         return self
+
+
+class Retention(Section):
+    """How long what is kept is kept: in periods before the newest one, never by the clock. Where nothing is said, for good."""
+
+    collected: int | None = Field(
+        default=None, ge=0, description="periods before the newest whose raw, rejected, quarantined and flagged files are kept; 0: none"
+    )
+    rows: int | None = Field(
+        default=None, ge=1, description="periods before the newest whose rows are kept in the data set; older ones are dropped from it"
+    )
 
 
 class Expectation(Section):

@@ -5,6 +5,7 @@ PillarsError
  +- SettingInvalid     an environment variable PILLARS_* that cannot be used   exit 2
  +- ConfigChanged      the YAML differs from the one the history was made with   exit 3
  +- UnknownName        no such project, period, version                    exit 2
+ +- Dropped            rows that retention deleted                         exit 2
  +- InputInvalid       a column that cannot be encoded                      exit 2
  +- ColumnUnfit        a column of a file is not what was asked of it      exit 2
  +- TagRefused         a name that no data version can be given            exit 2
@@ -87,6 +88,19 @@ class UnknownName(PillarsError):
         near = get_close_matches(self.name, self.known, n=1)
         hint = f" Did you mean {near[0]}?" if near else f" There are: {', '.join(self.known) or 'none yet'}."
         return f"no {self.kind} named {self.name!r}.{hint}"
+
+
+class Dropped(PillarsError):
+    """Rows that are gone because their time was over; `row` is the ledger's that says so."""
+
+    exit_code = 2
+
+    def __init__(self, file: str, row: int) -> None:
+        super().__init__(file, row)
+        self.file, self.row = file, row
+
+    def __str__(self) -> str:
+        return f"{self.file}: dropped by retention on ledger row {self.row}; nothing was changed."
 
 
 class InputInvalid(PillarsError):

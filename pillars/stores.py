@@ -11,7 +11,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 ROW_GROUP = 1 << 20  # rows, as pyarrow's `write_table` cuts by default
 CLOSED = ("keys", "prefect")  # folders under `var` of its owner alone: keys, and a database that holds Secret blocks beside their key
+Write = Callable[[str, bytes], None]
 NEW_S = 60.0  # a folder this young may not have been locked yet
 LOGIN = r"://[^/@]*:.*@|^(http|webdav)s?://[^/]*@"  # user:password@, or a token; the bare user of ssh://git@host is no secret
 
@@ -202,6 +203,11 @@ def without_password(text: str) -> str:
     return re.sub(r"(\w+://)\S*@", r"\1", text)  # to the last @: a password may hold / and @
 
 
+def as_it_is(stores: Stores) -> Write:
+    """Writes a file under `var`, by its path there, as it is. Others seal it."""
+    return lambda path, content: write_atomically(stores.var / path, content)
+
+
 def user_name() -> str:
     """Who this process works for; the number of a user who has no name (a container's)."""
     import getpass
@@ -213,20 +219,20 @@ def user_name() -> str:
 
 
 def write_atomically(path: Path, content: bytes, drafts: Path | None = None, *, private: bool = False, group: int | None = None) -> None:
-    """Replace `path` as a whole: a reader sees the old bytes or the new, never a part. Drafted in `drafts`, a folder of the same
-    disk, where given: beside `path` somebody may watch for files that appear. Where `private`, only its owner can read it, and the
-    `group` of that number where one is given.
+    """Replace `path` as a whole, as `replacing` does.
 
     Raises:
         StoreUnavailable: the disk refuses; the old content is intact.
     """
-    with replacing(path, drafts, private=private, group=group) as handle:
-        handle.write(content)
+    with replacing(path, drafts, private=private, group=group) as draft:
+        draft.write(content)
 
 
 @contextmanager
 def replacing(path: Path, drafts: Path | None = None, *, private: bool = False, group: int | None = None) -> Iterator[BinaryIO]:
-    """An empty file to write the new content of `path` into; left without an error, it takes its place, as `write_atomically` says.
+    """A draft that replaces `path` as a whole when the block ends well: a reader sees the old bytes or the new, never a part. It lies in
+    `drafts`, a folder of the same disk, where given: beside `path` somebody may watch for files that appear. Where `private`, only its
+    owner can read it, and the `group` of that number where one is given.
 
     Raises:
         StoreUnavailable: the disk refuses; the old content is intact.
@@ -245,13 +251,13 @@ def replacing(path: Path, drafts: Path | None = None, *, private: bool = False, 
             handle.flush()
             os.fsync(handle.fileno())
             os.replace(draft, path)
-            draft = None
-    except OSError as err:
-        raise StoreUnavailable.refused(str(path), err, "The old content is intact; free the disk and run again.", "written") from err
-    finally:
+    except BaseException as err:
         with suppress(OSError):  # a disk that became read-only keeps it
             if draft is not None:
                 draft.unlink(missing_ok=True)
+        if isinstance(err, OSError):
+            raise StoreUnavailable.refused(str(path), err, "The old content is intact; free the disk and run again.", "written") from err
+        raise
 
 
 def owners_alone(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from pillars.data import cleaning, collection, coverage, validation_page, versions
@@ -17,6 +18,8 @@ check = step("check and clean")(cleaning.prepare)
 def publish(opened: Opened, collected: Collected, prepared: Prepared) -> Batch:
     """The batch as a part of the data set; one that was refused makes no version."""
     checked = prepared.validation
+    if prepared.outcomes_period in opened.dropped("rows"):  # a corrected period may bring the outcomes of rows that are gone
+        prepared = replace(prepared, outcomes_path=None, outcomes=0)
     version = versions.publish(opened.stores, opened.config, prepared, datetime.now(UTC)) if checked.decision else None
     if version is not None and opened.config.expectations.coverage.segments:
         covered = coverage.report(opened.stores, opened.config, version, prepared.period)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
+from pillars.data import sealing
 from pillars.deployment import release, scoring, traffic
 from pillars.development import features
 from pillars.errors import BundleRefused, DataCorrupt
@@ -60,7 +61,7 @@ def score(opened: Opened, period: str, version: DataVersion, lost: Scored | None
     bundle = release.load(opened.stores, rollout.champion)
     columns = features.design(opened.config, rows)
     key = tuple(dict.fromkeys((*opened.config.key, *opened.config.of("time"))))  # the time names the block a row is judged in
-    scored = scoring.score(opened.stores, opened.name, period, rows, columns, bundle, rollout, version.id, key)
+    scored = scoring.score(opened.stores, opened.name, period, rows, columns, bundle, rollout, version.id, key, opened.write)
     if lost and scored.sha256 != lost.sha256:
         raise DataCorrupt(lost.path, lost.sha256, _found(opened, lost), GONE)
     return replace(scored, reason=_reason(scored, rollout), threshold=bundle.threshold)
@@ -68,8 +69,12 @@ def score(opened: Opened, period: str, version: DataVersion, lost: Scored | None
 
 def _found(opened: Opened, scored: Scored) -> str:
     """The hash of the predictions that are there."""
-    file = opened.stores.var / scored.path
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "no file"
+    if not (opened.stores.var / scored.path).is_file():
+        return "no file"
+    try:
+        return hashlib.sha256(sealing.read(opened.stores, scored.path)).hexdigest()
+    except DataCorrupt:
+        return "a seal that does not hold"
 
 
 def _reason(scored: Scored, rollout: Rollout) -> str:

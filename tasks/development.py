@@ -7,6 +7,7 @@ from dataclasses import replace
 from prefect.runtime import flow_run
 
 from pillars.bundle.bundle import Bundle
+from pillars.data import sealing
 from pillars.development import experiments
 from pillars.monitoring import lineage
 from pillars.training import plots
@@ -24,7 +25,8 @@ def log_training(opened: Opened, version: DataVersion, tuned: Tuned, judged: Jud
         judged = replace(judged, refresh_decision=Decision.refuse(f"refitted model: {fitted.passed.reason}"))
     bundle = opened.stores.var / fitted.path
     loaded = Bundle.load(bundle)
-    pictures = plots.draw(opened.stores, tuned, judged, loaded)
+    with sealing.open_file(opened.stores, judged.path) as predictions:
+        pictures = plots.draw(predictions, tuned, judged, loaded)
     tags = {"prefect.flow_run_id": flow_run.get_id() or "", **lineage.code_state(opened.stores.root)}
     run_id = experiments.log_training(opened.stores, opened.config, version, tuned, judged, pictures, bundle, tags)
     return Candidate(

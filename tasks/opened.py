@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, cached_property, partial
 from typing import Any, TypeVar
@@ -12,13 +13,15 @@ from prefect.runtime import flow_run
 from pydantic import TypeAdapter
 
 from pillars import config, project_file
+from pillars.answers import retained
 from pillars.answers.history import facts_of, outcome_of
-from pillars.data import collection, versions
+from pillars.config_data import Retention
+from pillars.data import at_rest, collection, retention, versions
 from pillars.deployment import traffic
 from pillars.errors import ConfigChanged, UnknownName
 from pillars.monitoring.ledger import Entry, Ledger
 from pillars.stores import Stores, user_name
-from pillars.vocabulary import DataVersion, Decision, Json, Rollout
+from pillars.vocabulary import Batch, DataVersion, Decision, Json, Rollout
 from tasks.past import Past
 from tasks.policy import step
 from tasks.secrets import reveal
@@ -73,8 +76,28 @@ class Opened:
 
     def unfinished(self, first: str | None = None, last: str | None = None) -> list[str]:
         """Periods whose cycle has not finished, oldest first."""
-        done = self.past.periods("cycle")
+        done = {*self.past.periods("cycle"), *self.dropped("collected"), *self.dropped("rows")}
         return [p for p in self.between(first, last) if p not in done]
+
+    def dropped(self, kind: retention.Kind) -> dict[str, int]:
+        """Periods that retention dropped and whose time is still over, with the ledger's row: they are not brought back."""
+        if self.config.retention == Retention() or not (told := retained.dropped(self.ledger.entries(self.name))[kind]):
+            return {}
+        over = retention.over(self.stores, self.config, self.past.periods("ingest"), self.past.newest())[kind]
+        return {period: row for period, row in told.items() if period in over}
+
+    def gone(self, period: str) -> Batch | None:
+        """What an ingest says of a period that retention dropped, or that was rejected and then dropped; None of others."""
+        if self.config.retention == Retention():
+            return None
+        entry = self.past.latest("ingest", period)
+        row = self.dropped("rows").get(period)
+        if row is None and entry is not None and self.past.latest("ingest", period, "accept") is None:
+            row = self.dropped("collected").get(period)
+        if row is None:
+            return None
+        before = facts_of(entry, Batch) if entry else Batch(self.name, period, Decision.refuse(""), 0, 0, 0, None)
+        return replace(before, decision=Decision.refuse(f"dropped by retention on ledger row {row}"), kept_at="", quarantine_path="")
 
     def outcomes_period(self, period: str) -> str | None:
         """The period whose outcomes arrive with this one's rows."""
@@ -99,6 +122,10 @@ class Opened:
     def read(self, version: DataVersion) -> Callable[..., pa.Table]:
         """`read(kind, periods, columns=None)` of one data version."""
         return partial(versions.read, self.stores, version)
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write rows to a file under `var`, sealed where the project's are."""
+        at_rest.write(self.stores, self.config, path, content)
 
     def answering(self) -> Rollout | None:
         """Who answers, by the traffic policy as far as the record bears it out; none before the first deployment.

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from pillars.data.auditing import Audit
 from pillars.vocabulary import Candidate, Decision, Rollout, Scorecard, Scored, Tuned, Validation, Verdict
+
+if TYPE_CHECKING:
+    from tasks.retention import Retained
 
 SAID = {"accept": "accepted", "refuse": "refused", "inconclusive": "inconclusive"}
 
@@ -42,6 +47,19 @@ def audit(found: Audit) -> None:
         for each in found.periods
     ]
     create_table_artifact(rows, key=_key("audit", found.project), description=f"Data version {found.said}")
+
+
+def retained(found: Retained) -> Retained:
+    """What goes, by kind, and what is held back."""
+    plan, would = found.plan, "" if found.row else "would be "
+    rows = [
+        {"what": "what came in", "periods": ", ".join(plan.collected), "then": f"{len(plan.files)} files {would}deleted"},
+        {"what": "rows of the data set", "periods": ", ".join(plan.rows), "then": f"{len(plan.objects)} files {would}deleted"},
+        *({"what": f"held for {one.version[:12]}", "periods": ", ".join(one.periods), "then": one.why} for one in plan.held),
+    ]
+    head = f"Older than its time, counted from {plan.newest}" + (f"; ledger row {found.row}." if found.row else ". Nothing was changed.")
+    create_table_artifact(rows, key=_key("retention", plan.project), description=head)
+    return found
 
 
 def leaderboard(tuned: Tuned) -> None:

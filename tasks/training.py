@@ -72,7 +72,8 @@ def judge(opened: Opened, version: DataVersion, until: str, tuned: Tuned) -> Jud
     champion = champion_of(opened)
     through = str(champion.lineage["fitted_through"]) if champion else None
     periods = opened.known(version, until)
-    return judging.judge(opened.stores, opened.config, labelled(opened, version), periods, until, tuned, champion, through)
+    read = labelled(opened, version)
+    return judging.judge(opened.stores, opened.config, read, periods, until, tuned, champion, through, opened.write)
 
 
 @step("refit through newest period")

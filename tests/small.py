@@ -147,5 +147,5 @@ def edit_config(root: Path, **sections: object) -> None:
     file = root / "configs" / "small.yaml"
     config = yaml.safe_load(file.read_text())
     for name, change in sections.items():
-        config[name] = {**config[name], **change} if isinstance(change, dict) else change
+        config[name] = {**config.get(name, {}), **change} if isinstance(change, dict) else change
     file.write_text(yaml.safe_dump(config, sort_keys=False))

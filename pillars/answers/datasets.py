@@ -37,6 +37,7 @@ class Dataset:
     models: tuple[str, ...]
     candidates: tuple[str, ...]
     scored: tuple[str, ...]  # periods that were scored from it
+    dropped: dict[str, str]  # files that are gone, and why
 
 
 def datasets(stores: Stores, project: Project) -> list[Dataset]:
@@ -49,7 +50,8 @@ def datasets(stores: Stores, project: Project) -> list[Dataset]:
     known = versions.history(stores, project)
     made = branch.times(stores.root, known[0].commit) if known else {}
     told, names = history.read(stores, project.project), _names(stores, project)
-    return [_dataset(stores, version, made.get(version.commit, 0), told, names) for version in known]
+    gone = versions.gone(stores, project.project, known)
+    return [_dataset(stores, version, made.get(version.commit, 0), told, names, gone.get(version.id, {})) for version in known]
 
 
 def dataset(stores: Stores, project: Project, version_id: str = NEWEST) -> Dataset:
@@ -60,7 +62,8 @@ def dataset(stores: Stores, project: Project, version_id: str = NEWEST) -> Datas
     """
     version = resolve(stores, project, version_id)
     made = branch.times(stores.root, version.commit)[version.commit]
-    return _dataset(stores, version, made, history.read(stores, project.project), _names(stores, project))
+    gone = versions.gone(stores, project.project, [version]).get(version.id, {})
+    return _dataset(stores, version, made, history.read(stores, project.project), _names(stores, project), gone)
 
 
 def resolve(stores: Stores, project: Project, version_id: str = NEWEST) -> DataVersion:
@@ -84,7 +87,9 @@ def _names(stores: Stores, project: Project) -> dict[str, list[str]]:
     return found
 
 
-def _dataset(stores: Stores, version: DataVersion, made: int, told: History, names: Mapping[str, list[str]]) -> Dataset:
+def _dataset(
+    stores: Stores, version: DataVersion, made: int, told: History, names: Mapping[str, list[str]], gone: Mapping[str, int]
+) -> Dataset:
     source, description = versions.origin(stores, version)
     batches = [c.batch for c in told.chapters if c.batch and c.period in version.periods]
     return Dataset(
@@ -103,5 +108,6 @@ def _dataset(stores: Stores, version: DataVersion, made: int, told: History, nam
         repaired={b.period: b.repaired for b in batches if b.repaired},
         models=tuple(f"v{number}" for number, model in sorted(told.versions().items()) if model.data_version == version.id),
         candidates=tuple(c.period for c in told.chapters if c.candidate and c.candidate.data_version == version.id),
+        dropped={path: f"dropped by retention on ledger row {row}" for path, row in gone.items()},
         scored=tuple(c.period for c in told.chapters if c.scored and c.scored.rows and c.scored.data_version == version.id),
     )

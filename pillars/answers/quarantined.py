@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from pillars.answers.history import facts_of
+from pillars.answers.retained import dropped
 from pillars.data import sealing
 from pillars.data.parquet import read_parquet
 from pillars.errors import UnknownName
@@ -37,16 +38,18 @@ class Held:
 
 
 def held(stores: Stores, project: str, period: str | None = None) -> tuple[Held, ...]:
-    """All that is set aside now, oldest period first; of one period where it is named.
+    """All that is set aside now, oldest period first; of one period where it is named. What retention deleted is not.
 
     Raises:
         UnknownName: nothing of the named period is set aside.
         StoreUnavailable: a file with rows in quarantine is not there.
         DataCorrupt: such a file is no Parquet file.
     """
-    newest = {str(entry.inputs["period"]): entry for entry in Ledger(stores).entries(project, "ingest")}
+    told = Ledger(stores).entries(project)
+    newest = {str(entry.inputs["period"]): entry for entry in told if entry.decision == "ingest"}
+    gone = dropped(told)["collected"]
     found = {name: facts_of(entry, Batch) for name, entry in sorted(newest.items())}
-    aside = [name for name, batch in found.items() if not batch.decision or batch.quarantine_path]
+    aside = [name for name, batch in found.items() if name not in gone and (not batch.decision or batch.quarantine_path)]
     if period is not None and period not in aside:
         raise UnknownName("period with rows in quarantine", period, aside)
     return tuple(_held(stores, newest[name], found[name]) for name in aside if period in (None, name))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pillars import config
-from pillars.answers import history
+from pillars.answers import history, retained
 from pillars.answers.history import Chapter, History
 from pillars.bundle import folder
 from pillars.config import Project
@@ -119,9 +119,16 @@ def _of_traffic(stores: Stores, name: str, told: History, answering: Rollout | N
 
 
 def _data_version(told: History) -> str | None:
-    """The newest version, whichever period it came with; a rejected batch after it changes nothing."""
-    taken = [e for chapter in told.chapters for e in chapter.entries if e.decision == "ingest" and e.outcome == "accept"]
-    version = history.facts_of(max(taken, key=lambda e: e.seq), Batch).version if taken else None
+    """The newest version, whichever period it came with, or retention made it; a rejected batch after it changes nothing."""
+    made = [
+        e for chapter in told.chapters for e in chapter.entries if e.decision in ("ingest", retained.DECISION) and e.outcome == "accept"
+    ]
+    if not made:
+        return None
+    newest = max(made, key=lambda e: e.seq)
+    if newest.decision == retained.DECISION:
+        return str(newest.facts["version"])
+    version = history.facts_of(newest, Batch).version
     return version.id if version else None
 
 

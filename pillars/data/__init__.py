@@ -10,8 +10,10 @@ proposing    figures, expecting, backtest, suite_text: what batches looked like,
 repair       parsing, schema, repairing: text read as declared, types, declared repairs, winners of a key, outliers
 cleaning     cleaning, quarantine: the judged batch, rows that are set aside
 versions     versions, record, branch, pinned, tags: data versions, `data.dvc`, their git branch, the pin, names that people give
+retention    retention, dropped: what is older than its time, which files of it are gone
 looking      auditing, comparison: a version held against the rules of today, two versions side by side
 storage      objects, parquet: DVC's cache and remote, tables as files
 access       modes, searching, unpacking, tokens, waivers: who may read what came in; secrets where none may be (`pillars scan`)
-privacy      privacy, subjects, anonymity, sealing, keyring: keyed pseudonyms, a key per person, groups of k, what came in sealed on disk
+privacy      privacy, subjects, anonymity: keyed pseudonyms, a key per person, groups of k
+sealed       sealing, chunks, keyring, at_rest: what came in on disk, of any size in bounded memory, its keys; the data set where asked
 """

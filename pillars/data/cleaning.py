@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 
 from pillars.config import Project
-from pillars.data import sealing, validation_page
+from pillars.data import at_rest, sealing, validation_page
 from pillars.data.anonymity import Anonymised, anonymise
 from pillars.data.collection import open_collected, read_collected
-from pillars.data.parquet import joined, parquet_bytes, write_parquet, write_pieces
+from pillars.data.parquet import joined, parquet_bytes, write_pieces
 from pillars.data.parsing import Unread, finite
 from pillars.data.quarantine import BEATEN, ORPHAN, failing, set_aside, unmatched, with_reason
 from pillars.data.ready import Ready, make_ready
@@ -231,7 +233,7 @@ def _write_rejected(stores: Stores, project: Project, collected: Collected, vali
     """Keep the batch whole, as it was collected, with the reason beside it."""
     for kind, path in (("rows", collected.rows_path), ("outcomes", collected.outcomes_path)):
         if path:
-            sealing.copy(stores, path, f"rejected/{name}/{kind}.parquet", seal=bool(project.confidential))
+            sealing.put_again(stores, path, f"rejected/{name}/{kind}.parquet", seal=project.sealed)
     sealing.write(stores, f"rejected/{name}/reason.txt", f"{validation.decision.reason}\n".encode(), seal=False)
     return Prepared(
         project=collected.project,
@@ -276,18 +278,19 @@ def _write_prepared(
     aside: list[pa.Table] = []
     for kind, made in ready.items():
         bad = failing(masks[kind], made.table.num_rows)
-        path = stores.var / f"staging/{name}/{kind}.parquet"
-        kept[kind] = write_kept(path, project, made.table, bad, coarse if kind == "rows" else None, folder)
+        kept[kind] = _write_kept(
+            stores, project, f"staging/{name}/{kind}.parquet", made.table, bad, coarse if kind == "rows" else None, folder
+        )
         aside += [set_aside(kind, bad, masks[kind], made.came), with_reason(kind, made.beaten, BEATEN)]
     flagged = [made.flagged for made in ready.values() if made.flagged.num_rows]
     if flagged:
-        sealing.write(stores, f"flagged/{name}.parquet", parquet_bytes(joined(flagged)), seal=bool(project.confidential))
+        sealing.write(stores, f"flagged/{name}.parquet", parquet_bytes(joined(flagged)), seal=project.sealed)
     quarantined = joined([part for part in aside if part.num_rows] or aside[:1])
     if collected.rows + collected.outcomes != sum(kept.values()) + quarantined.num_rows:
         books = f"{collected.rows} rows and {collected.outcomes} outcomes came in, {kept} were kept, {quarantined.num_rows} set aside"
         raise SourceBroken(project.source.name, collected.period, books)
     if quarantined.num_rows:
-        sealing.write(stores, f"quarantine/{name}.parquet", parquet_bytes(quarantined), seal=bool(project.confidential))
+        sealing.write(stores, f"quarantine/{name}.parquet", parquet_bytes(quarantined), seal=project.sealed)
     return Prepared(
         project=project.project,
         period=collected.period,
@@ -303,16 +306,36 @@ def _write_prepared(
     )
 
 
-def write_kept(
-    path: Path, project: Project, table: pa.Table | Spilled, bad: np.ndarray, coarse: pa.Table | None, folder: Path | None
+def _write_kept(
+    stores: Stores, project: Project, path: str, table: pa.Table | Spilled, bad: np.ndarray, coarse: pa.Table | None, folder: Path | None
 ) -> int:
-    """Write the rows that are not `bad` (n,), sorted by key, with the columns of `coarse` (kept,) in place of theirs; how many they are."""
+    """Write the rows that are kept to `path`, sealed where the data set is; how many they are."""
+    if not isinstance(table, Spilled):
+        content = io.BytesIO()
+        rows = put_kept(content, project, table, bad, coarse, folder)
+        at_rest.write(stores, project, path, content.getvalue())
+        return rows
+    assert folder is not None
+    with replacing(folder / "kept.parquet", private=True) as handle:
+        rows = put_kept(handle, project, table, bad, coarse, folder)
+    at_rest.write_file(stores, project, path, folder / "kept.parquet")
+    return rows
+
+
+def put_kept(
+    handle: BinaryIO, project: Project, table: pa.Table | Spilled, bad: np.ndarray, coarse: pa.Table | None, folder: Path | None
+) -> int:
+    """Put the rows that are not `bad` (n,), sorted by key, into a file as Parquet, with columns of `coarse` (kept,) in place of theirs.
+
+    Returns:
+        How many they are.
+    """
     columns = {} if coarse is None else {name: coarse.column(name) for name in project.privacy.quasi}
     if not isinstance(table, Spilled):
         good = table.filter(pa.array(~bad))
         for name, values in columns.items():
             good = good.set_column(good.schema.get_field_index(name), name, values)
-        write_parquet(path, good.sort_by([(k, "ascending") for k in project.key]))
+        handle.write(parquet_bytes(good.sort_by([(k, "ascending") for k in project.key])))
         return int(good.num_rows)
     assert folder is not None
     place = np.cumsum(~bad) - 1  # of a row among the kept ones
@@ -324,5 +347,4 @@ def write_kept(
                 piece = piece.set_column(piece.schema.get_field_index(name), name, values.take(pa.array(place[at])))
             yield piece
 
-    with replacing(path) as handle:
-        return write_pieces(handle, table.schema, pieces())
+    return write_pieces(handle, table.schema, pieces())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import secrets
 from contextlib import ExitStack
@@ -124,7 +123,9 @@ def _draft(stores: Stores, project: Project, period: str, given: Given, folder: 
         schema = protected(given.schema.empty_table()).schema
         with replacing(path, private=True) as handle:
             rows = write_pieces(handle, schema, (protected(pa.Table.from_batches([batch])).cast(schema) for batch in given))
-        return _Draft(path, _sha256(path), path.stat().st_size, rows, *_said(ends))
+        with path.open("rb") as written:
+            sha256 = hashlib.file_digest(written, "sha256").hexdigest()
+        return _Draft(path, sha256, path.stat().st_size, rows, *_said(ends))
     except (pa.ArrowException, ValueError, OverflowError, LookupError) as err:
         problem = f"it gave what cannot be kept ({said(project, err)})"
         raise SourceBroken(project.source.name, period, problem) from cause(project, err)
@@ -154,23 +155,18 @@ def open_collected(stores: Stores, path: str, sha256: str) -> Spilled:
         DataCorrupt: the bytes have changed, or the file is not there.
         StoreUnavailable: it cannot be read, or its key is not on the ring.
     """
-    if (found := _sha256(stores.var / path)) == sha256:
-        return Spilled(stores.var / path)
-    if found and sealing.is_sealed(stores, path):
-        read_collected(stores, path, sha256)
-        return Spilled(io.BytesIO(sealing.read(stores, path)))
-    raise DataCorrupt(path, sha256, found or "no file")
-
-
-def _sha256(path: Path) -> str:
-    """sha256 (hex) of a file; empty when there is none."""
     try:
-        with path.open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
-    except FileNotFoundError:
-        return ""
-    except OSError as err:
-        raise StoreUnavailable.refused(str(path), err, "Run again.", "read") from err
+        content = sealing.open_file(stores, path)
+        found = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
+    except DataCorrupt as err:
+        raise DataCorrupt(path, sha256, "a seal that does not hold") from err
+    except StoreUnavailable:
+        if (stores.var / path).is_file():
+            raise
+        raise DataCorrupt(path, sha256, "no file") from None
+    if found != sha256:
+        raise DataCorrupt(path, sha256, found)
+    return Spilled(content)
 
 
 def _fingerprint(rows: pa.Schema, outcomes: pa.Schema | None) -> str:
@@ -183,9 +179,9 @@ def _keep(stores: Stores, project: Project, period: str, kind: str, draft: _Draf
     """Keep a draft in `raw/` under its hash; its path."""
     path = f"raw/{project.project}/{period}/{kind}-{draft.sha256[:16]}.parquet"
     if isinstance(draft.content, bytes):
-        sealing.write(stores, path, draft.content, seal=bool(project.confidential))
+        sealing.write(stores, path, draft.content, seal=project.sealed)
     else:
-        sealing.write_file(stores, path, draft.content, seal=bool(project.confidential))
+        sealing.write_file(stores, path, draft.content, seal=project.sealed)
     return path
 
 

@@ -57,18 +57,16 @@ def compare(stores: Stores, project: Project, old: DataVersion, new: DataVersion
         StoreUnavailable: a version's commit is gone, or the remote does not answer.
     """
     found = []
+    had, has = versions.counts(stores, old), versions.counts(stores, new)
     for path, how in sorted(versions.changes(stores, old, new).items()):
         kind, period = kind_of(path), period_of(path)
-        before, after = (
-            None if how == absent else versions.read(stores, version, kind, [period])  # type: ignore[arg-type]
-            for version, absent in ((old, "added"), (new, "removed"))
-        )
-        if before is not None and after is not None:
+        if how == "changed":
+            before, after = (versions.read(stores, version, kind, [period]) for version in (old, new))  # type: ignore[arg-type]
             found.append(_change(project, period, kind, before, after))
-        elif after is not None:
-            found.append(Change(period, kind, how, 0, after.num_rows, added=after.num_rows))
-        elif before is not None:
-            found.append(Change(period, kind, how, before.num_rows, 0, removed=before.num_rows))
+        elif how == "added":
+            found.append(Change(period, kind, how, 0, has[path], added=has[path]))
+        else:  # its file may be gone
+            found.append(Change(period, kind, how, had[path], 0, removed=had[path]))
     return tuple(found)
 
 

@@ -1,17 +1,23 @@
-"""Keys of sealed files: random, wrapped by the installation's key, on one ring. Without its key a sealed file is noise."""
+"""Keys of sealed files: random, wrapped by the installation's key, on one ring. Without its key a sealed file is noise.
+
+On the ring are also the keys of data sets that are sealed, one a project, wrapped by the newest of the others. They seal as long as there
+is the project: a rotation wraps them anew and changes no byte of a data set, whose versions are named by their bytes.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import secrets
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
+from pillars.data.chunks import Key
 from pillars.errors import StoreUnavailable
 from pillars.stores import Stores, locked, write_atomically
 
@@ -23,9 +29,15 @@ UNCHANGED = "Nothing was changed; bring the ring back from a backup."
 
 @dataclass(frozen=True)
 class Ring:
-    """Keys (32 bytes each) by their ids (8 hex digits), oldest first. The newest seals, all of them open."""
+    """Keys (32 bytes each) by their ids (8 hex digits), oldest first. The newest seals, all of them open. `data`: by project."""
 
     keys: dict[str, bytes]
+    data: Mapping[str, Key] = field(default_factory=dict)
+
+    @property
+    def seals(self) -> Key:
+        """The key that seals."""
+        return Key(self.newest, self.keys[self.newest])
 
     @property
     def newest(self) -> str:
@@ -45,21 +57,39 @@ def ring(stores: Stores) -> Ring:
     if not path.exists():
         with holding(stores):
             if not path.exists():
-                _write(stores, {_id(): secrets.token_bytes(BYTES)})
+                _write(stores, Ring({_id(): secrets.token_bytes(BYTES)}))
     return _read(stores)
+
+
+def data_key(stores: Stores, project: str) -> Key:
+    """The key of a project's data set; made once, where there is none.
+
+    Raises:
+        StoreUnavailable: as in `ring`.
+    """
+    known = ring(stores)
+    if project not in known.data:
+        with holding(stores):
+            known = _read(stores)
+            if project not in known.data:
+                known = Ring(known.keys, {**known.data, project: Key(_id(), secrets.token_bytes(BYTES))})
+                _write(stores, known)
+    return known.data[project]
 
 
 def add(stores: Stores) -> Ring:
     """Put a new key on the ring; what is sealed from now on is sealed with it."""
     ring(stores)
     with holding(stores):
-        _write(stores, _read(stores).keys | {_id(): secrets.token_bytes(BYTES)})
+        known = _read(stores)
+        _write(stores, Ring(known.keys | {_id(): secrets.token_bytes(BYTES)}, known.data))
         return _read(stores)
 
 
 def drop(stores: Stores, *ids: str) -> None:
     """Take keys off the ring, for ever: what is still sealed with them can never be read again. The caller holds the ring."""
-    _write(stores, {name: key for name, key in _read(stores).keys.items() if name not in ids})
+    known = _read(stores)
+    _write(stores, Ring({name: key for name, key in known.keys.items() if name not in ids}, known.data))
 
 
 def holding(stores: Stores) -> AbstractContextManager[None]:
@@ -70,8 +100,12 @@ def holding(stores: Stores) -> AbstractContextManager[None]:
 def _read(stores: Stores) -> Ring:
     path = stores.var / FILE
     try:
-        wrapped = json.loads(path.read_bytes())["keys"]
-        return Ring({one["id"]: aes_key_unwrap(_wrapper(stores), bytes.fromhex(one["wrapped"])) for one in wrapped})
+        said = json.loads(path.read_bytes())
+        keys = {one["id"]: aes_key_unwrap(_wrapper(stores), bytes.fromhex(one["wrapped"])) for one in said["keys"]}
+        data = {
+            one["project"]: Key(one["id"], aes_key_unwrap(keys[one["by"]], bytes.fromhex(one["wrapped"]))) for one in said.get("data", [])
+        }
+        return Ring(keys, data)
     except InvalidUnwrap as err:
         problem = "was wrapped by another installation's key (var/keys/secret, or PILLARS_KEY)"
         raise StoreUnavailable(str(path), problem, "Nothing was changed; bring that key back.") from err
@@ -81,9 +115,16 @@ def _read(stores: Stores) -> Ring:
         raise StoreUnavailable.refused(str(path), err, UNCHANGED, "read") from err
 
 
-def _write(stores: Stores, keys: dict[str, bytes]) -> None:
-    wrapped = [{"id": name, "wrapped": aes_key_wrap(_wrapper(stores), key).hex()} for name, key in keys.items()]
-    write_atomically(stores.folder("keys") / "files.json", json.dumps({"keys": wrapped}, indent=1).encode(), private=True)
+def _write(stores: Stores, known: Ring) -> None:
+    """All in one file, so that a backup or a kill never has a key without the one that wraps it."""
+    content = {"keys": [{"id": name, "wrapped": aes_key_wrap(_wrapper(stores), key).hex()} for name, key in known.keys.items()]}
+    if known.data:
+        wrapper = known.keys[known.newest]
+        content["data"] = [
+            {"project": project, "id": key.id, "by": known.newest, "wrapped": aes_key_wrap(wrapper, key.secret).hex()}
+            for project, key in known.data.items()
+        ]
+    write_atomically(stores.folder("keys") / "files.json", json.dumps(content, indent=1).encode(), private=True)
     share(stores)
 
 

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pillars.errors import DataCorrupt, StoreUnavailable
+from pillars.data import dropped
+from pillars.errors import DataCorrupt, Dropped, StoreUnavailable
 from pillars.stores import Stores, locked, user_name, without_password, write_atomically
 
 REMEDY = "Nothing was changed in the data set; mend it and run again."
@@ -117,6 +118,7 @@ def load(stores: Stores, project: str, md5: str, name: str) -> bytes:
 
     Raises:
         DataCorrupt: neither has bytes of that hash.
+        Dropped: nor should they: retention deleted them.
         StoreUnavailable: the remote does not answer.
     """
     path = _cached(stores, md5)
@@ -129,9 +131,27 @@ def load(stores: Stores, project: str, md5: str, name: str) -> bytes:
             _transfer(places.remote, places.cache, {md5})
     content = path.read_bytes() if path.is_file() else b""
     found = hashlib.md5(content, usedforsecurity=False).hexdigest() if content else "no file"
+    if not content and (row := dropped.rows(stores, project).get(md5)):
+        raise Dropped(name, row)
     if found != md5:
         raise DataCorrupt(name, md5, found)
     return content
+
+
+def remove(stores: Stores, project: str, md5s: Collection[str]) -> frozenset[str]:
+    """Delete objects from the cache and from the remote; those that were there. Call it while `writing`.
+
+    Raises:
+        StoreUnavailable: a disk or the remote refuses; what is left can be deleted later.
+    """
+    there = {md5 for md5 in md5s if _cached(stores, md5).exists()}
+    with _open(stores, project) as places:
+        for md5 in sorted(places.remote.oids_exist(sorted(md5s))):
+            places.remote.fs.remove(places.remote.oid_to_path(md5))
+            there.add(md5)
+        for md5 in md5s:
+            _cached(stores, md5).unlink(missing_ok=True)
+    return frozenset(there)
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,14 @@ def project_of(stores: Stores) -> str | None:
         return None
 
 
+def version_id(stores: Stores) -> str:
+    """The data version that is pinned; empty without a pin."""
+    try:
+        return str(yaml.safe_load((stores.root / PIN).read_text(encoding="utf-8"))["outs"][0]["md5"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError, IndexError):
+        return ""
+
+
 def compare(stores: Stores, project: Project) -> list[str]:
     """In what the newest version differs from the pin, each with its cause where one moved; empty when they are equal.
 

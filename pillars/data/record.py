@@ -20,11 +20,12 @@ TYPE = "dataset"  # DVC's word for the kind of an artifact
 
 @dataclass(frozen=True)
 class File:
-    """One file of a data set: `md5` names its bytes."""
+    """One file of a data set: `md5` names its bytes. `sealed` is the id of the key that they are sealed with, empty where they are not."""
 
     md5: str
     rows: int
     bytes: int
+    sealed: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ def message(project: str, before: Record | None, after: Record) -> str:
     """What a version changes, for `git log`."""
     changed = differences(before, after)
     title = ", ".join(f"{kind_of(p)} of {period_of(p)}" for p, how in changed.items() if how != "removed")
+    title = title or f"without {', '.join(sorted({period_of(p) for p in changed}))}"
     lines = [f"{how} {path}" + (f" ({after.files[path].rows} rows)" if path in after.files else "") for path, how in changed.items()]
     return f"{project}: {title}\n\n" + "\n".join(lines) + "\n"
 
@@ -135,7 +137,7 @@ def render(record: Record) -> str:
         "source": record.source,
         "rows": record.rows,
         "periods": list(record.periods),
-        "files": {path: {"md5": f.md5, "rows": f.rows, "bytes": f.bytes} for path, f in sorted(record.files.items())},
+        "files": {path: {"md5": f.md5, "rows": f.rows, "bytes": f.bytes, **_seal(f)} for path, f in sorted(record.files.items())},
     }
     out = {"md5": record.id, "size": record.bytes, "nfiles": len(record.files), "hash": "md5", "path": "data"}
     said = {"desc": record.desc, "type": TYPE, "labels": [_Text(label) for label in record.labels]} if record.desc else {}
@@ -158,6 +160,10 @@ class _Dumper(yaml.SafeDumper):
 _Dumper.add_representer(_Text, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style="'"))
 
 
+def _seal(file: File) -> dict[str, str]:
+    return {"sealed": file.sealed} if file.sealed else {}
+
+
 def parse(text: str, name: str) -> Record:
     """The record in a `data.dvc` called `name`.
 
@@ -167,7 +173,9 @@ def parse(text: str, name: str) -> Record:
     try:
         out = yaml.safe_load(text)["outs"][0]
         meta = out["meta"]
-        files = {str(path): File(str(f["md5"]), int(f["rows"]), int(f["bytes"])) for path, f in meta["files"].items()}
+        files = {
+            str(path): File(str(f["md5"]), int(f["rows"]), int(f["bytes"]), str(f.get("sealed", ""))) for path, f in meta["files"].items()
+        }
         labels = tuple(map(str, out.get("labels") or ()))
         record = Record(files, meta["parent"], str(meta["source"]), str(out.get("desc") or ""), labels)
         named = str(out["md5"])

@@ -1,25 +1,34 @@
-"""What came in, on disk: in folders of its owner alone, and sealed (AES-256-GCM) where a project has personal or sensitive columns."""
+"""What came in, on disk: in folders of its owner alone, and sealed (AES-256-GCM) where a project has personal or sensitive columns.
+
+A file of any size is sealed and read in chunks (`chunks`); what an earlier release sealed as a whole (version 1) is read as well.
+"""
 
 from __future__ import annotations
 
 import hmac
+import io
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from pillars.data import keyring
-from pillars.errors import DataCorrupt, StoreUnavailable
+from pillars.data import chunks, keyring
+from pillars.data.chunks import Broken, Key, Moving
+from pillars.errors import Busy, DataCorrupt, StoreUnavailable
 from pillars.stores import Stores, replacing, write_atomically
 
 FOLDERS = ("raw", "rejected", "quarantine", "flagged")  # under `var`: what came in, and what is not in the data set; see `modes`
-MAGIC = b"PILLARS\x01"
-KEY_ID, NONCE = 4, 12  # bytes; the nonce as NIST SP 800-38D recommends
+MAGIC = b"PILLARS\x01"  # of version 1: then the key's id (4), a nonce (12), and all content in one piece
+KEY_ID, NONCE = chunks.KEY_ID, 12  # bytes
 HEAD = len(MAGIC) + KEY_ID + NONCE
+SEALS = (MAGIC, chunks.MAGIC)
+ATTEMPTS = 20  # at one file, when keys are rotated again and again
 AGAIN = "Make it again: `pillars ingest` of the period."
 
 
@@ -40,31 +49,34 @@ def write(stores: Stores, path: str, content: bytes, *, seal: bool) -> None:
         Busy: keys were being rotated for a minute.
     """
     _close_folder(stores, path)
-    if not seal:
-        write_atomically(stores.var / path, content, private=True, group=stores.readers_group)
-        return
-    keyring.ring(stores)  # made where there is none, which needs the lock
-    with keyring.holding(stores):  # or a rotation could drop the key between sealing and writing
-        content = sealed(keyring.ring(stores), path, content)
-        write_atomically(stores.var / path, content, private=True, group=stores.readers_group)
-
-
-def write_file(stores: Stores, path: str, plain: Path, *, seal: bool) -> None:
-    """As `write`, with the content of a file; not in memory, but where it is sealed."""
     if seal:
-        write(stores, path, plain.read_bytes(), seal=True)
-        return
-    _close_folder(stores, path)
-    with plain.open("rb") as content, replacing(stores.var / path, private=True, group=stores.readers_group) as handle:
-        shutil.copyfileobj(content, handle, 1 << 20)
-
-
-def copy(stores: Stores, path: str, to: str, *, seal: bool) -> None:
-    """Write the content of one file under `var` to another. Raises as `read` and `write` do."""
-    if is_sealed(stores, path):
-        write(stores, to, read(stores, path), seal=seal)
+        _replace(stores, path, io.BytesIO(content))
     else:
-        write_file(stores, to, stores.var / path, seal=seal)
+        write_atomically(stores.var / path, content, private=True, group=stores.readers_group)
+
+
+def write_file(stores: Stores, path: str, plain: Path | Iterable[bytes], *, seal: bool) -> None:
+    """As `write`, of content that need not fit in memory: a file, which stays where it is, or parts that follow one another. Equal
+    content at an equal path is equal bytes, however it came. At most some MiB are in memory, and nothing that is to be sealed is on
+    the disk in between. Read it with `open_file`.
+
+    Raises:
+        StoreUnavailable: `plain` is not there or changed meanwhile, or as in `write`; the old content is intact.
+        Busy: keys were being rotated for a minute.
+    """
+    _close_folder(stores, path)
+    with given(stores, path, plain) as content:
+        if seal:
+            _replace(stores, path, content)
+            return
+        with replacing(stores.var / path, private=True, group=stores.readers_group) as out:
+            copy(content, out)
+
+
+def put_again(stores: Stores, path: str, to: str, *, seal: bool) -> None:
+    """Write the content of one file under `var` to another. Raises as `open_file` and `write_file` do."""
+    with open_file(stores, path) as content:
+        write_file(stores, to, iter(lambda: content.read(chunks.CHUNK), b""), seal=seal)
 
 
 def read(stores: Stores, path: str) -> bytes:
@@ -74,47 +86,93 @@ def read(stores: Stores, path: str) -> bytes:
         StoreUnavailable: it is not there, cannot be read, or its key is not on the ring.
         DataCorrupt: a sealed file was changed, or is another one renamed.
     """
-    for last in (False, True):
-        content = _bytes(stores, path)
-        if not content.startswith(MAGIC):
-            return content
-        keys, key = keyring.ring(stores).keys, _key_of(content)
-        if key in keys:
-            return _opened(path, content, keys[key])
-        if last:  # the first time a rotation may have been faster
-            break
-    raise StoreUnavailable(path, f"is sealed with key {key}, which is not on the ring", f"Bring var/{keyring.FILE} back from a backup.")
+    with open_file(stores, path) as content:
+        return content.read()
 
 
-def is_sealed(stores: Stores, path: str) -> bool:
-    """Whether a file under `var` is a sealed one."""
-    with (stores.var / path).open("rb") as handle:
-        return handle.read(len(MAGIC)) == MAGIC
+def open_file(stores: Stores, path: str) -> BinaryIO:
+    """The content of a file under `var` as a file to read from any place of, opened where it is sealed: chunk by chunk, so that
+    `pyarrow.parquet.ParquetFile` takes single row groups out of it. Close it.
 
-
-def sealed(ring: keyring.Ring, path: str, content: bytes) -> bytes:
-    """`content` as it is written: magic, key's id, nonce, then AES-256-GCM over it with `path` as associated data.
-
-    The nonce is synthetic (the start of an HMAC-SHA256 over path and content, as in RFC 5297), so that equal content at an equal path is
-    equal bytes: a step that runs again changes nothing. Only that equality can be seen.
+    Raises:
+        StoreUnavailable: it is not there, cannot be read, or its key is not on the ring.
+        DataCorrupt: a sealed file was changed, cut off, or is another one renamed; here, or where its content is read.
     """
-    key = ring.keys[ring.newest]
-    mac = hmac.digest(hmac.digest(key, b"nonce", "sha256"), path.encode() + b"\0" + content, "sha256")
-    head = MAGIC + bytes.fromhex(ring.newest) + mac[:NONCE]
-    return head + AESGCM(hmac.digest(key, b"content", "sha256")).encrypt(mac[:NONCE], content, path.encode())
+    for last in (False, True):
+        try:
+            file = (stores.var / path).open("rb")
+        except OSError as err:
+            raise StoreUnavailable.refused(path, err, f"Nothing was changed. {AGAIN}", "read") from err
+        try:
+            return opened(stores, file, path)
+        except StoreUnavailable:
+            file.close()
+            if last:  # the first time a rotation may have been faster
+                raise
+        except BaseException:
+            file.close()
+            raise
+    raise AssertionError
+
+
+def opened(stores: Stores, file: BinaryIO, path: str) -> BinaryIO:
+    """The content of an open file called `path`; the file itself where it is not sealed.
+
+    Raises:
+        StoreUnavailable: its key is not on the ring.
+        DataCorrupt: as in `open_file`.
+    """
+    head = file.read(chunks.HEAD)
+    file.seek(0)
+    if not head.startswith(SEALS):
+        return file
+    key, name = _key(stores, _key_of(head), path)
+    try:
+        if head.startswith(MAGIC):
+            with file:
+                return io.BytesIO(_opened_whole(path, file.read(), key.secret))
+        return cast(BinaryIO, io.BufferedReader(_Reader(file, key, name, path), chunks.CHUNK))
+    except Broken as err:
+        raise _corrupt(path) from err
+
+
+def given(stores: Stores, path: str, plain: Path | Iterable[bytes]) -> AbstractContextManager[BinaryIO]:
+    """What is to be written to `path` as a file that can be read twice. Raises: StoreUnavailable."""
+    return _plain(plain) if isinstance(plain, Path) else chunks.passing(plain, stores.folder(Path(path).parts[0]))
+
+
+def copy(content: BinaryIO, out: BinaryIO) -> None:
+    """All of a file, as it is."""
+    shutil.copyfileobj(content, out, chunks.CHUNK)
+
+
+def seal(key: Key, name: str, content: BinaryIO, out: BinaryIO, path: str) -> None:
+    """All of a file, sealed under `name`; it will be called `path`. Raises: StoreUnavailable, where it changes meanwhile."""
+    try:
+        chunks.seal(key, name, content, out)
+    except Moving as err:
+        raise StoreUnavailable(path, "its content changed while it was sealed", "Nothing was written; run again.") from err
+
+
+def name_of_data(project: str) -> str:
+    """What files of a project's data set are sealed under, wherever they lie: DVC knows them by their bytes alone."""
+    return f"data of {project}"
 
 
 def files(stores: Stores) -> Iterator[str]:
     """Paths under `var` of all sealed files."""
     for folder in FOLDERS:
         for file in sorted((stores.var / folder).rglob("*")):
-            if file.is_file() and not file.name.startswith(".") and _begins(file).startswith(MAGIC):
+            if file.is_file() and not file.name.startswith(".") and _begins(file).startswith(SEALS):
                 yield stores.relative(file)
 
 
 def key_of(stores: Stores, path: str) -> str:
     """Id of the key that a sealed file is sealed with. Raises: StoreUnavailable."""
-    return _key_of(_bytes(stores, path))
+    try:
+        return _key_of(_begins(stores.var / path))
+    except OSError as err:
+        raise StoreUnavailable.refused(path, err, f"Nothing was changed. {AGAIN}", "read") from err
 
 
 def rotate(stores: Stores, watch: Callable[[int], object] = lambda _: None) -> Rotation:
@@ -141,39 +199,86 @@ def rotate(stores: Stores, watch: Callable[[int], object] = lambda _: None) -> R
     return Rotation(ring.newest, done, old)
 
 
+class _Dropped(Exception):
+    """The key went off the ring while a file was sealed with it."""
+
+
+class _Reader(chunks.Reader):
+    """One that says whose bytes are broken, and where they are made again."""
+
+    def __init__(self, file: BinaryIO, key: Key, name: str, path: str) -> None:
+        self._path = path
+        super().__init__(file, key, name)
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        try:
+            return super().readinto(buffer)
+        except Broken as err:
+            raise _corrupt(self._path) from err
+
+
+def _replace(stores: Stores, path: str, content: BinaryIO) -> None:
+    """Seal a file and give it its name while its key is on the ring: where a rotation came in between, it is sealed once more."""
+    for _ in range(ATTEMPTS):
+        ring = keyring.ring(stores)
+        with ExitStack() as held, suppress(_Dropped), replacing(stores.var / path, private=True, group=stores.readers_group) as out:
+            seal(ring.seals, path, content, out, path)
+            held.enter_context(keyring.holding(stores))  # until it has its name, no key is dropped
+            if ring.newest not in keyring.ring(stores).keys:
+                raise _Dropped
+            return
+    raise Busy("the ring of file keys", 0, "others who rotate it")
+
+
 def _renew(stores: Stores, ring: keyring.Ring, path: str) -> int:
-    content = _bytes(stores, path)
-    if (key := _key_of(content)) == ring.newest:
+    key = key_of(stores, path)
+    if key == ring.newest:
         return 0
     if key not in ring.keys:
         raise StoreUnavailable(path, f"is sealed with key {key}, which is not on the ring", "No key was dropped; bring that ring back.")
-    again = sealed(ring, path, _opened(path, content, ring.keys[key]))
-    write_atomically(stores.var / path, again, private=True, group=stores.readers_group)
+    with open_file(stores, path) as content, replacing(stores.var / path, private=True, group=stores.readers_group) as out:
+        seal(ring.seals, path, content, out, path)
     return 1
 
 
-def _opened(path: str, content: bytes, key: bytes) -> bytes:
+def _key(stores: Stores, name: str, path: str) -> tuple[Key, str]:
+    """The key of an id, and the name that a file called `path` is sealed under with it."""
+    ring = keyring.ring(stores)
+    if of := next((project for project, key in ring.data.items() if key.id == name), None):
+        return ring.data[of], name_of_data(of)
+    if name not in ring.keys:
+        raise StoreUnavailable(
+            path, f"is sealed with key {name}, which is not on the ring", f"Bring var/{keyring.FILE} back from a backup."
+        )
+    return Key(name, ring.keys[name]), path
+
+
+def _opened_whole(path: str, content: bytes, key: bytes) -> bytes:
     nonce, text = content[HEAD - NONCE : HEAD], content[HEAD:]
     try:
         return AESGCM(hmac.digest(key, b"content", "sha256")).decrypt(nonce, text, path.encode())
     except (InvalidTag, ValueError) as err:
-        raise DataCorrupt(path, "that its seal says", "other bytes", AGAIN) from err
+        raise _corrupt(path) from err
 
 
-def _key_of(content: bytes) -> str:
-    return content[len(MAGIC) : len(MAGIC) + KEY_ID].hex()
+def _corrupt(path: str) -> DataCorrupt:
+    return DataCorrupt(path, "that its seal says", "other bytes", AGAIN)
 
 
-def _bytes(stores: Stores, path: str) -> bytes:
+def _key_of(head: bytes) -> str:
+    return head[len(MAGIC) : len(MAGIC) + KEY_ID].hex()
+
+
+def _plain(path: Path) -> BinaryIO:
     try:
-        return (stores.var / path).read_bytes()
+        return path.open("rb")
     except OSError as err:
-        raise StoreUnavailable.refused(path, err, f"Nothing was changed. {AGAIN}", "read") from err
+        raise StoreUnavailable.refused(str(path), err, "Nothing was written.", "read") from err
 
 
 def _begins(file: Path) -> bytes:
     with file.open("rb") as handle:
-        return handle.read(len(MAGIC))
+        return handle.read(chunks.HEAD)
 
 
 def _close_folder(stores: Stores, path: str) -> None:

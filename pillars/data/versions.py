@@ -6,6 +6,7 @@ call again ends in the same state: files are content-addressed, and the commit i
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Literal
 import pyarrow as pa
 
 from pillars.config import Project
-from pillars.data import branch, objects
+from pillars.data import at_rest, branch, dropped, keyring, objects
 from pillars.data.parquet import read_parquet
 from pillars.data.record import (
     File,
@@ -30,7 +31,7 @@ from pillars.data.record import (
     with_files,
     without_parent,
 )
-from pillars.errors import Busy, SourceBroken, StoreUnavailable, UnknownName
+from pillars.errors import Busy, Dropped, SourceBroken, StoreUnavailable, UnknownName
 from pillars.stores import Stores, write_atomically
 from pillars.vocabulary import DataVersion, Prepared
 
@@ -58,6 +59,7 @@ def publish(stores: Stores, project: Project, prepared: Prepared, now: datetime)
             before = _record(stores, name, parent)
             gone = _gone(stores, name, before, files)
             after = _next(name, before, files, gone, project.source.name)
+            _refuse_other_keys(name, after, files)
             lost = gone - {after.id} if after is before else ()  # the listing itself is made again
             objects.store(stores, name, {path: f.md5 for path, f in after.files.items()}, paths, without=lost)
             if parent is not None and after is before:
@@ -66,6 +68,52 @@ def publish(stores: Stores, project: Project, prepared: Prepared, now: datetime)
             if commit is not None:
                 return _version(name, commit, after)
     raise Busy(branch.name(name), 0, "others who publish to it")
+
+
+def without(stores: Stores, project: Project, periods: Sequence[str], now: datetime) -> DataVersion | None:
+    """Make the version that has neither rows nor outcomes of some periods; the newest version where it has none of them, None before the
+    first. Older versions keep what they had.
+
+    Raises:
+        StoreUnavailable: no git repository, a disk or remote that refuses, or files of other periods that are lost.
+        Busy: others keep publishing first.
+    """
+    name = project.project
+    with objects.writing(stores, name):
+        for _ in range(ATTEMPTS):
+            parent = branch.tip(stores.root, name)
+            if parent is None or (before := _record(stores, name, parent)) is None:
+                return None
+            files = {path: f for path, f in before.files.items() if period_of(path) not in periods}
+            if len(files) == len(before.files):
+                return _version(name, parent, before)
+            after = Record(files, before.id, before.source)
+            objects.store(stores, name, {path: f.md5 for path, f in files.items()}, {})
+            commit = branch.append(stores.root, name, parent, render(after), message(name, before, after), now, _setup(stores))
+            if commit is not None:
+                return _version(name, commit, after)
+    raise Busy(branch.name(name), 0, "others who publish to it")
+
+
+def records(stores: Stores, project: str) -> list[Record]:
+    """What all versions of a project hold, newest first. Raises: StoreUnavailable."""
+    tip = branch.tip(stores.root, project)
+    return [parse(text, _name(project, commit)) for commit, text in branch.texts(stores.root, tip)] if tip else []
+
+
+def counts(stores: Stores, version: DataVersion) -> dict[str, int]:
+    """Rows of each of a version's files, by its path in `data/`; no file is opened. Raises: StoreUnavailable."""
+    return {path: f.rows for path, f in _recorded(stores, version).files.items()}
+
+
+def gone(stores: Stores, project: str, among: Sequence[DataVersion]) -> dict[str, dict[str, int]]:
+    """Files that retention deleted, path to ledger row, by the id of the version that had them. Raises: StoreUnavailable."""
+    if not (told := dropped.rows(stores, project)):
+        return {}
+    files = {version.id: _recorded(stores, version).files for version in among}
+    lost = objects.lost(stores, project, {f.md5 for each in files.values() for f in each.values()} & told.keys())
+    found = {name: {path: told[f.md5] for path, f in each.items() if f.md5 in lost} for name, each in files.items()}
+    return {name: each for name, each in found.items() if each}
 
 
 def head(stores: Stores, project: Project) -> DataVersion | None:
@@ -114,7 +162,7 @@ def read(
     Raises:
         UnknownName: the version has no such period.
         DataCorrupt: neither cache nor remote has the bytes.
-        StoreUnavailable: the version's commit is gone, or the remote does not answer.
+        StoreUnavailable: the version's commit is gone, or the remote does not answer, or the key of a sealed file is not here.
     """
     record = _recorded(stores, version)
     files = {period_of(path): path for path in record.files if kind_of(path) == kind}
@@ -122,7 +170,7 @@ def read(
         if period not in files:
             raise UnknownName(f"period with {kind}", period, sorted(files))
     asked = list(periods) or sorted(files)[:1]
-    contents = ((files[p], objects.load(stores, version.project, record.files[files[p]].md5, files[p])) for p in asked)
+    contents = ((files[p], _content(stores, version, record.files[files[p]].md5, files[p])) for p in asked)
     table = pa.concat_tables([read_parquet(content, name, columns) for name, content in contents], promote_options="permissive")
     return table if periods else table.slice(0, 0)
 
@@ -152,18 +200,23 @@ def origin(stores: Stores, version: DataVersion) -> tuple[str, str]:
     return record.source, record.desc or whole(record)
 
 
-def checkout(stores: Stores, version: DataVersion, folder: Path) -> tuple[Path, ...]:
+def checkout(stores: Stores, version: DataVersion, folder: Path, *, plain: bool = False) -> tuple[Path, ...]:
     """Write a version's files into a folder, each hashed on its way; those that are there already with their bytes stay as they are.
+    Sealed files stay sealed, as `dvc get` gives them; where `plain` they are opened, and only their owner can read them.
 
     Returns:
         The paths of all of them.
 
     Raises:
         DataCorrupt: neither cache nor remote has a file's bytes.
-        StoreUnavailable: other bytes lie where a file belongs, or a disk or the remote refuses.
+        Dropped: retention deleted some; nothing was written.
+        StoreUnavailable: other bytes lie where a file belongs, or a disk or the remote refuses, or the key of a sealed file is not here.
     """
     paths = []
     files = _recorded(stores, version).files
+    _refuse_dropped(stores, version)
+    if plain and any(f.sealed for f in files.values()):
+        return _checkout_plain(stores, version, files, folder)
     if strange := [path for path, f in files.items() if objects.md5_of(folder / path) not in ("", f.md5)]:
         remedy = "Nothing was written. Name an empty folder, or take the file away."
         raise StoreUnavailable(str(folder / strange[0]), "is there already, with other bytes than this version's", remedy)
@@ -174,13 +227,27 @@ def checkout(stores: Stores, version: DataVersion, folder: Path) -> tuple[Path, 
     return tuple(paths)
 
 
+def _checkout_plain(stores: Stores, version: DataVersion, files: Mapping[str, File], folder: Path) -> tuple[Path, ...]:
+    for path, f in files.items():
+        content = _content(stores, version, f.md5, path)
+        there = objects.md5_of(folder / path)
+        if there not in ("", hashlib.md5(content, usedforsecurity=False).hexdigest()):
+            remedy = "Name an empty folder, or take the file away."
+            raise StoreUnavailable(str(folder / path), "is there already, with other bytes than this version's", remedy)
+        if not there:
+            write_atomically(folder / path, content, private=True)
+    return tuple(folder / path for path in files)
+
+
 def verify(stores: Stores, version: DataVersion) -> tuple[objects.Damage, ...]:
     """Both copies of all of a version's files, as `objects.verify`, its listing among them.
 
     Raises:
+        Dropped: retention deleted some of them.
         StoreUnavailable: the version's commit is gone, or the remote does not answer.
     """
     files = _recorded(stores, version).files
+    _refuse_dropped(stores, version)
     return objects.verify(stores, version.project, {path: f.md5 for path, f in files.items()} | {"listing": version.id})
 
 
@@ -213,7 +280,7 @@ def _files(stores: Stores, prepared: Prepared) -> tuple[dict[str, File], dict[st
         md5 = objects.md5_of(path)
         if not md5:
             raise StoreUnavailable(relative, "is not there", "Prepare the batch again; nothing was published.")
-        files[path_of(prepared.project, kind, period)] = File(md5, rows, path.stat().st_size)
+        files[path_of(prepared.project, kind, period)] = File(md5, rows, path.stat().st_size, at_rest.key_of(path))
         paths[md5] = path
     return files, paths
 
@@ -241,6 +308,30 @@ def _next(project: str, before: Record | None, files: Mapping[str, File], gone: 
         remedy = f"Nothing was published. Bring them back with `pillars data rebuild {project}`, or restore cache or remote from a backup."
         raise StoreUnavailable(branch.name(project), f"neither cache nor remote has {lost}", remedy)
     return after
+
+
+def _refuse_other_keys(project: str, after: Record, files: Mapping[str, File]) -> None:
+    """A version whose files are sealed with several keys was made where one of them was lost: what it seals could never be read."""
+    own = {f.sealed for f in files.values() if f.sealed}
+    strange = [(path, f.sealed) for path, f in after.files.items() if f.sealed and own and f.sealed not in own]
+    if strange:
+        path, key = strange[0]
+        raise StoreUnavailable(
+            branch.name(project),
+            f"{path} is sealed with key {key}, which is not on the ring (var/{keyring.FILE})",
+            "Nothing was published. Bring the ring back from a backup; if it is lost, so are these rows: move the branch away "
+            f"(git branch -m {branch.name(project)} lost/{project}), then pillars data rebuild {project}.",
+        )
+
+
+def _refuse_dropped(stores: Stores, version: DataVersion) -> None:
+    for path, row in gone(stores, version.project, [version]).get(version.id, {}).items():
+        raise Dropped(f"{path} of version {version.id[:12]}", row)
+
+
+def _content(stores: Stores, version: DataVersion, md5: str, name: str) -> bytes:
+    """A file's content, whether it is sealed or not."""
+    return at_rest.unsealed(stores, objects.load(stores, version.project, md5, name), name)
 
 
 def _record(stores: Stores, project: str, commit: str | None) -> Record | None:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from pillars.bundle.bundle import Bundle
-from pillars.stores import Stores, parquet_bytes, write_atomically
+from pillars.stores import Stores, Write, as_it_is, parquet_bytes
 from pillars.vocabulary import Rollout, Scored
 
 
@@ -23,17 +23,19 @@ def score(
     rollout: Rollout,
     data_version: str,
     key: Sequence[str],
+    write: Write | None = None,
 ) -> Scored:
     """Write the period's predictions to `predictions/<project>/<period>-<sha16>.parquet`: a repeat writes the same bytes to the same file.
+    Named by their content, however `write` puts them on the disk.
 
     Raises:
         StoreUnavailable: the disk refuses; nothing was written.
     """
     content = parquet_bytes(predictions(rows, columns, bundle, rollout, data_version, key))
     sha256 = hashlib.sha256(content).hexdigest()
-    path = stores.folder("predictions", project_name) / f"{period}-{sha256[:16]}.parquet"
-    write_atomically(path, content)
-    return Scored(project_name, period, rollout.champion.version, data_version, rows.num_rows, stores.relative(path), sha256)
+    path = f"predictions/{project_name}/{period}-{sha256[:16]}.parquet"
+    (write or as_it_is(stores))(path, content)
+    return Scored(project_name, period, rollout.champion.version, data_version, rows.num_rows, path, sha256)
 
 
 def predictions(

@@ -13,7 +13,7 @@ from pillars.bundle.bundle import Bundle
 from pillars.bundle.calibration import NONE, apply
 from pillars.config import Project
 from pillars.errors import BundleRefused
-from pillars.stores import Stores, parquet_bytes, write_atomically
+from pillars.stores import Stores, Write, as_it_is, parquet_bytes
 from pillars.training import baselines
 from pillars.training.calibrating import Outlook, chosen, theoretical, threshold
 from pillars.training.fitting import Ground
@@ -43,12 +43,13 @@ def judge(
     tuned: Tuned,
     champion: Bundle | None,
     champion_fitted_through: str | None,
+    write: Write | None = None,
 ) -> Judged:
     """Both decisions on the rows of `until`, scorecards of all sides there, and calibration and threshold from earlier rows.
 
     recipe: twins of both recipes, fitted through t - 1, compared paired; without a champion the base rate is the one to beat. The live
     champion is its recipe's twin when it was fitted on those very rows. refresh: the winner's twin against the live champion; refused when
-    the live champion (`champion_fitted_through`) has seen the judged rows.
+    the live champion (`champion_fitted_through`) has seen the judged rows. `write` puts the sides' scores on the disk.
 
     Raises:
         UnknownName: `until` has no outcomes.
@@ -83,7 +84,7 @@ def judge(
         scorecards=tuple(_card(project, until, judged, name, side) for name, side in sides.items()),
         calibration=calibration,
         threshold=acting,
-        path=_write_predictions(stores, project, until, judged, sides),
+        path=_write_predictions(write or as_it_is(stores), project, until, judged, sides),
     )
 
 
@@ -157,12 +158,12 @@ def _card(project: Project, until: str, judged: Rows, name: str, side: Side) -> 
     return card(project, name, until, judged.y, side.p, judged.blocks, side.threshold)
 
 
-def _write_predictions(stores: Stores, project: Project, until: str, judged: Rows, sides: dict[str, Side]) -> str:
+def _write_predictions(write: Write, project: Project, until: str, judged: Rows, sides: dict[str, Side]) -> str:
     """Key, outcome and every side's score of the judged rows (of several classes: a list for each row), named by their content."""
     table = judged.keys.append_column("outcome", pa.array(judged.y))
     for name, side in sides.items():
         table = table.append_column(f"score_{name}", pa.array(side.p if side.p.ndim == 1 else list(side.p)))
     content = parquet_bytes(table)
-    path = stores.folder("judged", project.project) / f"{until}-{hashlib.sha256(content).hexdigest()[:16]}.parquet"
-    write_atomically(path, content)
-    return stores.relative(path)
+    path = f"judged/{project.project}/{until}-{hashlib.sha256(content).hexdigest()[:16]}.parquet"
+    write(path, content)
+    return path

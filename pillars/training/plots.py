@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from pillars.bundle.bundle import Bundle
-from pillars.stores import Stores
 from pillars.vocabulary import Judged, Tried, Tuned
 
 if TYPE_CHECKING:
@@ -22,11 +22,14 @@ RELIABILITY_BINS = 10
 MOST_BARS = 20
 
 
-def draw(stores: Stores, tuned: Tuned, judged: Judged, bundle: Bundle) -> dict[str, bytes]:
-    """The pictures of one retraining by name: importance, search, and how well it says what came; that depends on the kind of target."""
+def draw(predictions: BinaryIO | Path, tuned: Tuned, judged: Judged, bundle: Bundle) -> dict[str, bytes]:
+    """The pictures of one retraining by name: importance, search, and how well it says what came; that depends on the kind of target.
+
+    `predictions` is the file of `judged`.
+    """
     import pyarrow.parquet as pq
 
-    table = pq.read_table(stores.var / judged.path)
+    table = pq.read_table(predictions)
     y = table.column("outcome").to_numpy()
     names = [name.removeprefix("score_") for name in table.column_names if name.startswith("score_")]
     sides = {name: np.array(table.column(f"score_{name}").to_pylist(), dtype=np.float64) for name in names}

@@ -144,3 +144,14 @@ def test_without_a_server_nothing_is_half_applied(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     with pytest.raises(ConfigInvalid):
         apply.apply(Stores(configs=tmp_path), Serving())
+
+
+def test_a_project_with_limits_is_retained_on_its_schedule(tmp_path: Path) -> None:
+    found = deployments_of(tmp_path, one="0 6 * * *")
+    assert "retain-one" not in found
+    file = tmp_path / "one.yaml"
+    file.write_text(f"{file.read_text()}retention: {{collected: 12}}\n")
+    retained = deployments_of(tmp_path)["retain-one"]
+    assert retained["entrypoint"] == "flows.retain.retain"
+    assert retained["schedules"] == found["cycle-one"]["schedules"]
+    assert retained["parameters"] == {"project": "one"}

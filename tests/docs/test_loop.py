@@ -37,7 +37,9 @@ def test_the_diagram_has_the_flows_of_a_cycle_in_their_order():
 
 
 def test_the_diagram_has_every_task_in_the_flow_that_runs_it():
-    files = set((CHECKOUT / "tasks").glob("*.py")) - {CHECKOUT / "tasks" / "audit.py"}  # beside the cycle
+    files = set((CHECKOUT / "tasks").glob("*.py")) - {
+        CHECKOUT / "tasks" / name for name in ("audit.py", "retention.py")
+    }  # beside the cycle
     tasks = {name for file in files for name in re.findall(r'step\("([^"]+)"', file.read_text())}
     assert {task for of_flow in steps().values() for task in of_flow} == tasks - {"record decision"}
 

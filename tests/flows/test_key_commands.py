@@ -89,3 +89,23 @@ def test_nothing_is_destroyed_unasked_or_where_rows_are_nobodys(stores: Stores, 
     assert refused.exit_code == 2
     assert "privacy.subject" in refused.err
     assert subjects.destroyed(stores, "parcels") == 0
+
+
+def test_the_key_of_a_data_set_is_told_and_outlives_a_rotation(stores: Stores) -> None:
+    key = keyring.data_key(stores, "parcels")
+    assert say("keys", "rotate").exit_code == 0
+    assert json.loads(say("keys", "show", "--json").out)["data_keys"] == [{"project": "parcels", "id": key.id}]
+    assert f"data key {key.id}    seals the data set of parcels" in say("keys", "show").out
+    assert keyring.data_key(stores, "parcels") == key
+
+
+def test_one_sealed_file_is_opened_for_its_owner_alone(stores: Stores, tmp_path: Path) -> None:
+    said = say("data", "open", str(stores.var / PATHS[0]), "--to", str(tmp_path / "out"), "--json")
+    assert json.loads(said.out)["key"] == keyring.ring(stores).newest
+    assert (tmp_path / "out").read_bytes() == CANARY.encode()
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o600
+    again = say("data", "open", str(stores.var / PATHS[0]), "--to", str(tmp_path / "out"))
+    assert (again.exit_code, "is there already" in again.err) == (2, True)
+    moved = (stores.var / PATHS[1]).rename(tmp_path / "elsewhere")
+    assert say("data", "open", str(moved), "--to", str(tmp_path / "other")).exit_code == 5
+    assert not (tmp_path / "other").exists()

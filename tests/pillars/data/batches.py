@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from pillars.config import Project
-from pillars.data import sealing
+from pillars.data import at_rest, sealing
 from pillars.data.collection import collect
-from pillars.data.parquet import read_parquet, write_parquet
+from pillars.data.parquet import parquet_bytes, read_parquet
 from pillars.stores import Stores
 from pillars.vocabulary import Collected, Decision, Prepared, Validation
 
@@ -108,11 +108,11 @@ def collected(stores: Stores, given: Project, table: pa.Table, results: pa.Table
     return collect(stores, given, Memory({period: table}, {} if results is None else {period: results}), period)
 
 
-def prepared(stores: Stores, period: str, seed: int = 0, n: int = 40, with_outcomes: bool = True) -> Prepared:
-    """A batch as cleaning leaves it, without the checks: for tests of what comes after."""
+def prepared(stores: Stores, period: str, seed: int = 0, n: int = 40, with_outcomes: bool = True, of: Project | None = None) -> Prepared:
+    """A batch as cleaning leaves it, without the checks: for tests of what comes after. `of` says whether it is sealed."""
     table = rows(period, n, seed).drop_columns(["person"])
-    write_parquet(stores.var / f"staging/parcels/{period}-{seed}/rows.parquet", table)
-    write_parquet(stores.var / f"staging/parcels/{period}-{seed}/outcomes.parquet", outcomes(table))
+    for kind, content in (("rows", table), ("outcomes", outcomes(table))):
+        at_rest.write(stores, of or project(), f"staging/parcels/{period}-{seed}/{kind}.parquet", parquet_bytes(content))
     return Prepared(
         project="parcels",
         period=period,

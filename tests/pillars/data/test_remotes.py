@@ -13,7 +13,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from pillars.data import objects
+from pillars.config_data import Retention
+from pillars.data import objects, retention, versions
 from pillars.data.record import parse
 from pillars.data.versions import checkout, head, history, publish, read, verify
 from pillars.errors import DataCorrupt, StoreUnavailable
@@ -232,3 +233,21 @@ def test_an_s3_that_cannot_be_had_is_said_and_nothing_is_published(
         ingest(away, "2013-01")
     assert "s3cr3t" not in str(refused.value)
     assert head(away, P) is None
+
+
+def test_rows_whose_time_is_over_leave_it(there: Stores, remote: Remote) -> None:
+    limited = P.model_copy(update={"retention": Retention(rows=1)})
+    for period in ("2013-01", "2013-02", "2013-03"):
+        publish(there, limited, prepared(there, period), NOW)
+    first = next(f.md5 for path, f in versions.records(there, "parcels")[-1].files.items() if "/rows/" in path)
+    for period in ("2013-03", "2013-04"):
+        publish(there, limited, prepared(there, period), NOW)
+        plan = retention.plan(there, limited, MONTHS, period, {})
+        retention.drop(there, limited, plan, NOW)
+        assert first in remote.names(), "held back for the newest batch"
+        done = retention.delete(there, plan, 5)
+    assert (first in done.objects, first in remote.names()) == (True, False)
+    found = head(there, P)
+    assert found is not None
+    assert found.periods == ("2013-03", "2013-04")
+    assert verify(there, found) == ()

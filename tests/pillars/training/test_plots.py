@@ -14,12 +14,12 @@ def test_a_retraining_is_drawn_in_four_pictures() -> None:
     read = readable(project)
     champion = released(stores, project, read, "2013-03")
     judged = judged_at(stores, project, read, "2013-04", found(RECIPE, "2013-04"), champion)
-    pictures = plots.draw(stores, tuned_at(stores, project, read, "2013-03"), judged, champion)
+    pictures = plots.draw(stores.var / judged.path, tuned_at(stores, project, read, "2013-03"), judged, champion)
     assert list(pictures) == ["reliability", "roc_pr", "importance", "search"]
     for picture in pictures.values():
         assert picture.startswith(PNG)
         assert len(picture) < 150_000
-    assert plots.draw(stores, tuned_at(stores, project, read, "2013-03"), judged, champion) == pictures
+    assert plots.draw(stores.var / judged.path, tuned_at(stores, project, read, "2013-03"), judged, champion) == pictures
 
 
 @pytest.mark.parametrize("y", [pytest.param(np.zeros(20), id="one class"), pytest.param(np.zeros(0), id="no rows")])

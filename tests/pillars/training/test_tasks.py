@@ -124,7 +124,7 @@ def test_pictures_are_those_of_the_task(stores: Stores, project: Project, pictur
     read = readable(project)
     judged = judged_at(stores, project, read, "2013-03", found(RECIPE))
     bundle = released(stores, project, read, "2013-03")
-    drawn = plots.draw(stores, tuned_at(stores, project, read, "2013-03"), judged, bundle)
+    drawn = plots.draw(stores.var / judged.path, tuned_at(stores, project, read, "2013-03"), judged, bundle)
     assert list(drawn) == [*pictures, "importance", "search"]
     assert all(picture.startswith(b"\x89PNG") for picture in drawn.values())
     scores = pq.read_table(stores.var / judged.path)["score_challenger"]

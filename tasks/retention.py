@@ -1,0 +1,95 @@
+"""Beside the cycle: what is older than its time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from pillars.answers import retained
+from pillars.answers.history import facts_of
+from pillars.data import pinned, retention
+from pillars.data.retention import Plan
+from pillars.vocabulary import Candidate, DataVersion, Json
+from tasks.opened import Opened
+from tasks.policy import step
+
+
+@dataclass(frozen=True)
+class Retained:
+    """What was decided, on the ledger's `row` (0: nothing was, or only looked at): all of the plan whose time is over, and in it `files`
+    and `objects` that were deleted now. `version` is the data set's newest.
+    """
+
+    plan: Plan
+    version: str
+    row: int
+
+
+def plan(opened: Opened) -> Plan | None:
+    """What goes; None where nothing was ingested, or nothing is limited."""
+    periods = opened.past.periods("ingest")
+    if not opened.past.periods("ingest", "accept"):
+        return None
+    found = retention.plan(opened.stores, opened.config, periods, opened.past.newest(), needed(opened))
+    return found if found.collected or found.rows else None
+
+
+def needed(opened: Opened) -> dict[str, str]:
+    """Data versions that must stay whole, and for whom: who answers, releases that a rollback may go back to, the champion and the
+    candidate on their way, periods under way, and the pin. Other registered models hold nothing back.
+    """
+    past, found = opened.past, defaultdict[str, list[str]](list)
+    trained = {model.version: model.data_version for model in past.versions()}
+    if rollout := opened.answering():
+        for release, why in ((rollout.champion, "answers"), *((one, "is kept for rollback") for one in rollout.previous)):
+            if version := trained.get(release.version):
+                found[version].append(f"v{release.version} {why}")
+    if (champion := past.champion()) in trained and champion is not None:
+        found[trained[champion]].append(f"v{champion} is champion")
+    if newest := past.latest("train"):
+        candidate = facts_of(newest, Candidate)
+        found[candidate.data_version].append(f"the candidate of {candidate.period} is the newest")
+    finished = past.periods("cycle")
+    for period in past.periods("ingest", "accept"):
+        if period not in finished:
+            found[past.ingested(period).id].append(f"{period} is not through the loop")
+    if pinned.project_of(opened.stores) == opened.name and (pin := pinned.version_id(opened.stores)):
+        found[pin].append(f"{pinned.PIN} pins it")
+    return {version: "; ".join(dict.fromkeys(why)) for version, why in found.items()}
+
+
+@step("drop rows from the data set", retries=2)
+def drop(opened: Opened, what: Plan) -> DataVersion | None:
+    """The newest version, without rows whose time is over."""
+    return retention.drop(opened.stores, opened.config, what, datetime.now(UTC))
+
+
+def record(opened: Opened, what: Plan, version: DataVersion | None) -> int:
+    """The row of a decision: the newest one where it says all that is to be said, else a new one."""
+    known = retained.dropped(opened.ledger.entries(opened.name))
+    collected = [period for period in what.collected if period not in known["collected"]]
+    rows = [period for period in what.rows if period not in known["rows"]]
+    held: list[Json] = [asdict(one) | {"periods": list(one.periods)} for one in what.held]
+    before = opened.past.latest(retained.DECISION)
+    if before and not collected and not rows and before.facts["held"] == held:
+        return before.seq
+    new: dict[str, Json] = {"collected": [*collected], "rows": [*rows], "held": held}
+    facts = {**new, "newest": what.newest, "version": version.id if version else "", "objects": sorted(what.objects.values())}
+    reason = f"older than its time: what came in of {_named(collected)}; rows of {_named(rows)}{_held(what)}"
+    return opened.record(retained.DECISION, new | {"after": before.seq if before else 0}, ("accept", reason), facts).seq
+
+
+@step("delete what is older than its time", retries=2)
+def delete(opened: Opened, what: Plan, row: int) -> Plan:
+    """Files and objects of a plan that is on record."""
+    return retention.delete(opened.stores, what, row)
+
+
+def _named(periods: list[str]) -> str:
+    return "no more periods" if not periods else periods[0] if len(periods) == 1 else f"{len(periods)} periods to {periods[-1]}"
+
+
+def _held(what: Plan) -> str:
+    said = "; ".join(f"version {one.version[:12]} ({one.why})" for one in what.held)
+    return f"; files held back for {said}" if said else ""
