@@ -113,7 +113,7 @@ def spill(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) -> Spilled:
 def asked(folder: Path, **tables: Spilled | pa.Table) -> Iterator[DuckDBPyConnection]:
     """DuckDB over some tables by their names; a spilled one has its rows' places (from 0) as `file_row_number`.
 
-    What does not fit into memory goes into `folder` meanwhile, encrypted with a key that nobody keeps.
+    What does not fit into memory goes into `folder` meanwhile.
     """
     import duckdb
 
@@ -130,7 +130,7 @@ def asked(folder: Path, **tables: Spilled | pa.Table) -> Iterator[DuckDBPyConnec
 
 def limits(folder: Path) -> Mapping[str, str]:
     """DuckDB's settings: how much memory it may take, and where the rest goes."""
-    return {"memory_limit": MEMORY, "temp_directory": str(folder).replace("'", "''"), "temp_file_encryption": "true"}
+    return {"memory_limit": MEMORY, "temp_directory": str(folder).replace("'", "''")}
 
 
 def scan(table: Spilled) -> str:

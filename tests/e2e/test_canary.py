@@ -83,7 +83,7 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, subp
     home = root.parent / "home"
     home.mkdir()
     environ = {"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "COLUMNS": "140", "PYTHONPATH": str(root)}
-    environ |= {"TMPDIR": str(root.parent / "tmp")}
+    environ |= {"TMPDIR": str(root.parent / "tmp"), "PILLARS_LARGE_ROWS": "50"}  # every batch in pieces, too
     (root.parent / "tmp").mkdir()
     said = {}
     for command in COMMANDS:

@@ -184,7 +184,18 @@ def test_an_expectation_that_does_not_exist_is_refused_before_anything_is_read(t
         )
 
 
-def test_what_duckdb_cannot_keep_in_memory_is_encrypted_beside_the_table(tmp_path: Path) -> None:
-    with spilled.asked(tmp_path, rows=on_disk(PARCELS, tmp_path)) as database:
-        settings = database.sql("SELECT current_setting('temp_directory'), current_setting('temp_file_encryption')").fetchall()
-    assert settings == [(str(tmp_path), True)]
+def test_what_duckdb_cannot_keep_in_memory_goes_beside_the_table_and_comes_back_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spilled, "MEMORY", "60MB")
+    draw = np.random.default_rng(0)
+    names = ["key", *(f"c{i}" for i in range(8))]
+    table = pa.table([draw.permutation(600_000), *(draw.random(600_000) for _ in range(8))], names)
+    big = spill(tmp_path / "big.parquet", table.schema, [table])
+    seen: set[str] = set()
+    parts = []
+    for piece, _ in spilled.sorted_by(tmp_path, big, ["key"], np.arange(5)):
+        seen |= {path.suffix for path in tmp_path.iterdir()}
+        parts.append(piece)
+    assert seen >= {".parquet", ".tmp"}, "it fitted into memory"
+    assert pa.concat_tables(parts).equals(table.slice(5).sort_by("key").combine_chunks())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -125,3 +128,61 @@ def test_a_changed_byte_of_a_large_batch_is_found_before_it_is_read(tmp_path: Pa
     path.write_bytes(bytes(content))
     with pytest.raises(DataCorrupt):
         prepare(stores, project(), came)
+
+
+CRASHED = changed(TWICE, "carrier", [3, 99], "Z")
+
+
+def attempt(root: Path, nth: int = 0) -> tuple[int, int]:
+    """Collect and prepare a batch in pieces, in a child that kills itself at the nth file or folder that becomes visible.
+
+    Returns:
+        The signal that ended it, or 0; and how many files and folders there were.
+    """
+    told, say = os.pipe()
+    if (child := os.fork()) == 0:
+        calls = 0
+
+        def dying(function: Callable[..., Any]) -> Callable[..., Any]:
+            def wrapped(*given: Any, **named: Any) -> Any:
+                nonlocal calls
+                calls += 1
+                if calls == nth:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return function(*given, **named)
+
+            return wrapped
+
+        os.replace, os.mkdir = dying(os.replace), dying(os.mkdir)
+        failed = True
+        try:
+            stores = Stores(root=root, var=Path("var"), large_rows=1)
+            prepare(stores, project(duplicates={"keep": "last"}), collected(stores, project(), CRASHED))
+            os.write(say, str(calls).encode())
+            failed = False
+        finally:
+            os._exit(int(failed))
+    os.close(say)
+    _, status = os.waitpid(child, 0)
+    with os.fdopen(told) as heard:
+        points = int(heard.read() or 0)
+    assert os.WIFSIGNALED(status) or os.waitstatus_to_exitcode(status) == 0
+    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0, points
+
+
+@pytest.mark.slow
+def test_killed_anywhere_the_same_again_ends_the_same(tmp_path: Path) -> None:
+    import great_expectations.expectations  # once, and not in every child
+
+    assert great_expectations.expectations
+    whole = tmp_path / "undisturbed"
+    _, points = attempt(whole)
+    assert points > 10
+    for nth in range(1, points + 1):
+        root = tmp_path / str(nth)
+        shutil.copytree(whole / "var/keys", root / "var/keys")
+        killed, _ = attempt(root, nth)
+        assert attempt(root)[0] == 0
+        assert killed in (0, signal.SIGKILL)  # keys are there already: a few points fewer
+        written = {name: content for name, content in files(Stores(root=root, var=Path("var"))).items() if "/pillars-" not in name}
+        assert written == files(Stores(root=whole, var=Path("var"))), nth
