@@ -13,7 +13,22 @@ from deployments.settings import POOL
 from pillars import config, project_file
 from pillars.stores import Stores, write_atomically
 
-VERBS = ("ingest", "train", "promote", "deploy", "rollback", "score", "monitor", "cycle", "replay", "rebuild", "readmit", "audit", "reset")
+VERBS = (
+    "ingest",
+    "train",
+    "promote",
+    "deploy",
+    "rollback",
+    "score",
+    "monitor",
+    "cycle",
+    "replay",
+    "rebuild",
+    "readmit",
+    "audit",
+    "reproduce",
+    "reset",
+)
 HEADER = """\
 # Rendered from configs/*.yaml by `make render`; a test keeps it so. Deploy from the project's folder:
 #   prefect deploy --all --prefect-file deployments/prefect.yaml
@@ -22,19 +37,23 @@ HEADER = """\
 
 
 def render(configs_dir: Path) -> str:
-    """The deployments as Prefect reads them: per project a scheduled cycle, per verb one without a schedule for ad-hoc runs.
+    """The deployments as Prefect reads them: per project a scheduled cycle and what else it schedules, per verb one for ad-hoc runs.
 
     Raises:
         ConfigInvalid: one of the YAML files cannot be read as a project.
     """
     projects = [project_file.load(configs_dir / f"{name}.yaml") for name in project_file.names(configs_dir)]
-    found = [*(_scheduled(p) for p in projects), *(_ad_hoc(verb, _default(projects)) for verb in VERBS)]
+    found = [
+        *(_scheduled(p) for p in projects),
+        *(_reproducing(p) for p in projects if p.schedule.reproduce),
+        *(_ad_hoc(verb, _default(projects)) for verb in VERBS),
+    ]
     content = {"name": "five-pillars", "build": None, "push": None, "pull": None, "deployments": found}
     return HEADER + yaml.safe_dump(content, sort_keys=False, width=140)
 
 
 def _scheduled(project: config.Project) -> dict[str, Any]:
-    schedule = {"slug": project.project, **project.schedule.model_dump()}
+    schedule = {"slug": project.project, **project.schedule.model_dump(include={"cron", "timezone", "active"})}
     return {
         "name": f"cycle-{project.project}",
         "description": f"The next period of {project.project} through all five pillars, by schedule.",
@@ -43,6 +62,27 @@ def _scheduled(project: config.Project) -> dict[str, Any]:
         "parameters": {"project": project.project},
         "schedules": [schedule],
         # after a downtime every missed run is started at once: one takes the oldest period, the others are cancelled
+        "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
+        "work_pool": {"name": POOL},
+    }
+
+
+def _reproducing(project: config.Project) -> dict[str, Any]:
+    schedule = project.schedule
+    return {
+        "name": f"reproduce-{project.project}",
+        "description": f"An earlier version of {project.project}, drawn at random, made again from its lineage, by schedule.",
+        "tags": [project.project],
+        "entrypoint": "flows.reproduce.reproduce",
+        "parameters": {"project": project.project, "version": "random"},
+        "schedules": [
+            {
+                "slug": f"reproduce-{project.project}",
+                "cron": schedule.reproduce,
+                "timezone": schedule.timezone,
+                "active": schedule.active,
+            }
+        ],
         "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
         "work_pool": {"name": POOL},
     }

@@ -148,19 +148,28 @@ class Registry(Section):
     external_changes: Literal["ask", "revert"] = Field(
         default="ask", description="an alias moved by hand in MLflow is put back; ask: and is a request on record"
     )
+    dirty_tree: Literal["record", "refuse"] = Field(
+        default="record",
+        description="a model trained from uncommitted code; record: the changes are kept with it; refuse: it is not promoted",
+    )
 
 
 class Schedule(Section):
-    """When the scheduled cycle runs (Prefect deployment)."""
+    """When the scheduled cycle runs (Prefect deployment), and what else runs by itself."""
 
     cron: str = Field(default="0 6 1 * *", pattern=CRON, description="cron expression")
     timezone: str = Field(default="UTC", description="time zone of the expression")
     active: bool = Field(default=True, description="whether the schedule starts active")
+    reproduce: str | None = Field(
+        default=None, pattern=CRON, description="cron expression: make a random earlier version again; null: never"
+    )
 
-    @field_validator("cron")
+    @field_validator("cron", "reproduce")
     @classmethod
-    def known_times(cls, cron: str) -> str:
+    def known_times(cls, cron: str | None) -> str | None:
         """Refuse a line that Prefect would refuse, which looks at it only when the schedule is deployed."""
+        if cron is None:
+            return None
         if cron.startswith("@"):
             if cron not in CRON_NAMES:
                 raise ValueError(f"{cron} is none of {', '.join(CRON_NAMES)}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from pillars.data.auditing import Audit
-from pillars.vocabulary import Candidate, Decision, Rollout, Scorecard, Scored, Tuned, Validation, Verdict
+from pillars.vocabulary import Candidate, Decision, Reproduction, Rollout, Scorecard, Scored, Tuned, Validation, Verdict
 
 SAID = {"accept": "accepted", "refuse": "refused", "inconclusive": "inconclusive"}
 
@@ -44,6 +46,24 @@ def audit(found: Audit) -> None:
     copies = "; ".join(f"{one.name} {'was mended' if one.mended else 'is lost'} ({one.place})" for one in found.damage)
     head = f"Data version {found.version}: {len(found.refused)} of {len(rows)} periods do not hold to the rules of today. {copies}"
     create_table_artifact(rows, key=_key("audit", found.project), description=head)
+
+
+def reproductions(project: str, found: Sequence[Reproduction]) -> None:
+    """A line per version that was made again."""
+    rows = [
+        {
+            "version": f"v{one.version}",
+            "verdict": one.verdict,
+            "reason": one.reason,
+            "recorded": one.recorded[:12],
+            "made": one.made[:12],
+            "not as recorded": "; ".join(map(str, one.factors)),
+            "notes": "; ".join(one.notes),
+        }
+        for one in found
+    ]
+    same = sum(one.verdict == "IDENTICAL" for one in found)
+    create_table_artifact(rows, key=_key("reproduction", project), description=f"{same} of {len(rows)} versions are the same bytes again.")
 
 
 def leaderboard(tuned: Tuned) -> None:
