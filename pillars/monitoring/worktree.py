@@ -56,9 +56,8 @@ def keep(stores: Stores, project: str) -> str:
     if not 0 < len(patch) <= LARGEST:
         return ""
     sha256 = hashlib.sha256(patch).hexdigest()
-    file = _kept(stores, project, sha256)
-    if not file.is_file():
-        write_atomically(file, patch, private=True)
+    if kept(stores, project, sha256) is None:
+        write_atomically(_kept(stores, project, sha256), patch, private=True)
     return sha256
 
 

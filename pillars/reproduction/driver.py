@@ -62,4 +62,7 @@ def _end_with_the_one_who_asked() -> None:
 
 if __name__ == "__main__":
     _end_with_the_one_who_asked()
-    main(Path(sys.argv[1]))
+    try:
+        main(Path(sys.argv[1]))
+    except Exception as err:  # of any release's code: its words are what the one who asked tells
+        sys.exit(f"{type(err).__name__}: {' '.join(str(err).split())}")

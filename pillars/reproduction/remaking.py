@@ -26,7 +26,7 @@ from pillars.reproduction import driver
 from pillars.stores import Stores
 from pillars.vocabulary import DataVersion, Origin, Recipe
 
-HIDDEN = ("PILLARS_", "PREFECT_", "MLFLOW_", "DVC_", "GIT_", "AWS_", "PYTHON")  # variables that lead to a store, or into another Python
+HIDDEN = ("PILLARS_", "PREFECT_", "MLFLOW_", "DVC_", "GIT_", "AWS_", "PYTHONPATH", "PYTHONHOME", "PYTHONHASHSEED")  # variables that lead to a store, or into another Python
 TOLD = 500  # characters of what a process said last
 
 
@@ -134,7 +134,7 @@ def remake(folder: Path, code: Code, data: DataVersion, settings: Settings, orig
                 process.stdin.close()
     if ended or not (made / "made.json").is_file():
         words = [line for line in said.read_text(errors="replace").splitlines() if line.strip() and not line.startswith(" ")]
-        raise RebuildFailed(origin.project, origin.version, (words[-1] if words else f"it ended with {ended}")[:TOLD])
+        raise RebuildFailed(origin.project, origin.version, (words[-1] if words else f"it ended with {ended}")[:TOLD].rstrip("."))
     return _read(made)
 
 
@@ -143,7 +143,7 @@ def _surroundings(folder: Path, code: Code) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(HIDDEN)}
     path = os.pathsep.join((str(code.folder), str(Path(pillars.__path__[0]).parent)))
     places = {"PILLARS_ROOT": str(folder), "PILLARS_VAR": str(folder / "var")}
-    return {**clean, **places, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "ignore"}
+    return {**clean, **places, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore"}
 
 
 def _read(made: Path) -> Remade:
