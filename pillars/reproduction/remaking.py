@@ -26,7 +26,17 @@ from pillars.reproduction import driver
 from pillars.stores import Stores
 from pillars.vocabulary import DataVersion, Origin, Recipe
 
-HIDDEN = ("PILLARS_", "PREFECT_", "MLFLOW_", "DVC_", "GIT_", "AWS_", "PYTHONPATH", "PYTHONHOME", "PYTHONHASHSEED")  # variables that lead to a store, or into another Python
+HIDDEN = (
+    "PILLARS_",
+    "PREFECT_",
+    "MLFLOW_",
+    "DVC_",
+    "GIT_",
+    "AWS_",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "PYTHONHASHSEED",
+)  # variables that lead to a store, or into another Python
 TOLD = 500  # characters of what a process said last
 
 
