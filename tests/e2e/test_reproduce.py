@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -82,17 +83,21 @@ def test_killed_while_it_fits_it_takes_its_process_along_and_the_next_one_clears
     before = len(ledger(parcels).entries("parcels", "reproduce"))
     command = start(parcels, "reproduce", "newest", "parcels")
     fitting: list[psutil.Process] = []
+    others: list[psutil.Process] = []
 
     def found() -> bool:
-        children = psutil.Process(command.pid).children(recursive=True)
-        fitting[:] = [one for one in children if "driver.py" in " ".join(one.cmdline())]
+        for one in psutil.Process(command.pid).children(recursive=True):
+            (fitting if "driver.py" in " ".join(one.cmdline()) else others).append(one)
         return bool(fitting) or command.poll() is not None
 
     wait_until(found, deadline_s=200, what="the process that fits")
     assert command.poll() is None
     os.kill(command.pid, signal.SIGKILL)
+    wait_until(lambda: not fitting[0].is_running(), deadline_s=60, what="the end of the process that fits")
+    for server in others:  # Prefect's own, which holds on to the command's output
+        with suppress(psutil.NoSuchProcess):
+            server.kill()
     command.communicate()
-    wait_until(lambda: not fitting[0].is_running(), deadline_s=30, what="the end of the process that fits")
     (left,) = (parcels.parent / "tmp").glob("pillars-reproduce-*")
     os.utime(left, (0, 0))  # as if it had been a minute ago
     assert len(ledger(parcels).entries("parcels", "reproduce")) == before
