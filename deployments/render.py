@@ -16,7 +16,7 @@ from pillars.stores import Stores, write_atomically
 
 VERBS = (
     *("ingest", "train", "promote", "deploy", "rollback", "score", "monitor", "cycle", "replay"),
-    *("rebuild", "readmit", "audit", "tag", "retain", "reset"),
+    *("rebuild", "readmit", "audit", "tag", "retain", "reproduce", "reset"),
 )
 HEADER = """\
 # Rendered from configs/*.yaml by `make render`; a test keeps it so. Deploy from the project's folder:
@@ -35,6 +35,7 @@ def render(configs_dir: Path) -> str:
     found = [
         *(each for p in projects for each in (_cycle(p), *([_audit(p, p.schedule.audit)] if p.schedule.audit else []))),
         *(_retained(p) for p in projects if p.retention != Retention()),
+        *(_reproducing(p, p.schedule.reproduce) for p in projects if p.schedule.reproduce),
         *(_ad_hoc(verb, _default(projects)) for verb in VERBS),
     ]
     content = {"name": "five-pillars", "build": None, "push": None, "pull": None, "deployments": found}
@@ -70,6 +71,12 @@ def _retained(project: config.Project) -> dict[str, Any]:
     """Beside the cycle and not in it: what a running one may still read is held back."""
     about = f"Deletes what of {project.project} is older than its retention says, by the schedule of its cycle."
     return _scheduled(project, "retain", project.schedule.cron, about)
+
+
+def _reproducing(project: config.Project, cron: str) -> dict[str, Any]:
+    about = f"An earlier version of {project.project}, drawn at random, made again from its lineage, by schedule."
+    made = _scheduled(project, "reproduce", cron, about)
+    return made | {"parameters": {"project": project.project, "version": "random"}}
 
 
 def _ad_hoc(verb: str, project: str) -> dict[str, Any]:

@@ -235,6 +235,23 @@ def replay(project: str, first: str | None, last: str | None, accept_changes: bo
     _show({"project": project, "replayed": done}, as_json)
 
 
+@main.command()
+@click.argument("words", metavar="[VERSION] [PROJECT]", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Every registered version of the project.")
+@click.option(
+    "--epsilon", type=click.FloatRange(min=0), help="Scores that differ by no more are enough (exit 0); without it, only equal bytes are."
+)
+@JSON
+def reproduce(words: tuple[str, ...], every: bool, epsilon: float | None, as_json: bool) -> None:
+    """Make a registered version again from its lineage, in a clean folder, and compare; exit 1 when it came out other, or not at all.
+
+    VERSION is a number, champion, newest or random (an earlier one); PROJECT is flights if not given.
+    """
+    from flows import reproduction_commands
+
+    sys.exit(reproduction_commands.reproduce(words, every=every, epsilon=epsilon, as_json=as_json))
+
+
 @main.group()
 def data() -> None:
     """The data set and its versions."""

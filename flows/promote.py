@@ -22,11 +22,12 @@ def promote(project: str, period: str | None = None) -> Decision:
     opened = open_project(project)
     candidate = opened.past.candidate(period)
     inputs: dict[str, Json] = {"period": candidate.period, "bundle": candidate.digest, "data_version": candidate.data_version}
-    known = opened.decided("promote", inputs)
-    if known is None:
-        version = monitoring.register(opened, candidate)
-        opened.record("promote", inputs, candidate.refresh_decision, Promotion(version, candidate.recipe_decision))
+    if opened.config.registry.dirty_tree == "refuse":
+        inputs["code"] = "committed"  # asked for: another question than without
+    decision = opened.decided("promote", inputs)
+    if decision is None:
+        version, decision = monitoring.register(opened, candidate), monitoring.allowed(opened, candidate)
+        opened.record("promote", inputs, decision, Promotion(version, candidate.recipe_decision))
     monitoring.follow(opened)
-    decision = known or candidate.refresh_decision
     show.decision("promotion", candidate, decision)
     return decision

@@ -6,10 +6,12 @@ from prefect import flow
 
 from tasks import retention, show
 from tasks.opened import open_project
+from tasks.policy import discreet
 from tasks.retention import Retained
 
 
 @flow(name="retain", flow_run_name="{project}")
+@discreet
 def retain(project: str, dry_run: bool = False) -> Retained | None:
     """Apply the YAML's `retention`: by periods before the newest one, never by the clock.
 

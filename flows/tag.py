@@ -11,9 +11,11 @@ from pillars.answers import resolve
 from pillars.data import tags
 from pillars.stores import Stores
 from pillars.vocabulary import DataTag
+from tasks.policy import discreet
 
 
 @flow(name="tag", flow_run_name="{project} {name}")
+@discreet
 def tag(project: str, name: str, version: str | None = None, text: str = "", force: bool = False, delete: bool = False) -> DataTag:
     """Name a data version, or take a name away. The same again changes nothing.
 

@@ -4,6 +4,7 @@ pillars    data, development, training, deployment, monitoring: one each; its `_
 bundle     bundle: a model as it is released, as training makes it and everything else reads it
 answers    answers: what joins the pillars: status, closing table, the story's page
 recovery   recovery: everything in one file, and out of it again elsewhere
+repeat     reproduction: a registered version made again from its lineage, and held against it
 words      vocabulary, errors: the values that all speak, and what can go wrong
 settings   config, config_data, project_file: what a YAML may say, of its data and the rest, how it is read
 places     stores, keys: where things live, the installation's key

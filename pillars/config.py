@@ -148,10 +148,14 @@ class Registry(Section):
     external_changes: Literal["ask", "revert"] = Field(
         default="ask", description="an alias moved by hand in MLflow is put back; ask: and is a request on record"
     )
+    dirty_tree: Literal["record", "refuse"] = Field(
+        default="record",
+        description="a model trained from uncommitted code; record: the changes are kept with it; refuse: it is not promoted",
+    )
 
 
 class Schedule(Section):
-    """When the scheduled cycle runs, and the audit (Prefect deployments)."""
+    """When the scheduled cycle runs, and what else runs by itself (Prefect deployments)."""
 
     cron: str = Field(default="0 6 1 * *", pattern=CRON, description="cron expression")
     timezone: str = Field(default="UTC", description="time zone of the expression")
@@ -161,8 +165,11 @@ class Schedule(Section):
         pattern=CRON,
         description="cron expression of an audit of the newest data version, in the same zone; null: by hand only",
     )
+    reproduce: str | None = Field(
+        default=None, pattern=CRON, description="cron expression: make a random earlier version again; null: never"
+    )
 
-    @field_validator("cron", "audit")
+    @field_validator("cron", "audit", "reproduce")
     @classmethod
     def known_times(cls, cron: str | None) -> str | None:
         """Refuse a line that Prefect would refuse, which looks at it only when the schedule is deployed."""

@@ -11,6 +11,7 @@ PillarsError
  +- TagRefused         a name that no data version can be given            exit 2
  +- TooFewRows         a period holds too little to fit, validate and judge on   exit 4
  +- SourceBroken       a source did not give what its contract says        exit 4
+ +- RebuildFailed      a registered version cannot be fitted again        exit 4
  +- DataCorrupt        bytes do not have the hash that names them          exit 5
  +- BundleRefused      a model bundle is incomplete, changed or too new    exit 5
  +- ArchiveRefused     a backup is damaged, cut off, or not what it says   exit 5
@@ -167,6 +168,22 @@ class SourceBroken(PillarsError):
     def __str__(self) -> str:
         where, what = ("", "Nothing") if self.period == "all" else (f", period {self.period}", "Nothing of this period")
         return f"source {self.source}{where}: {self.problem}. {what} was kept; mend the source and run again."
+
+
+class RebuildFailed(PillarsError):
+    """A registered version cannot be fitted again: the process that tried ended without a model. `problem` are its last words."""
+
+    exit_code = 4
+
+    def __init__(self, project: str, version: int, problem: str) -> None:
+        super().__init__(project, version, problem)
+        self.project, self.version, self.problem = project, version, problem
+
+    def __str__(self) -> str:
+        return (
+            f"v{self.version} of {self.project} cannot be fitted again: {self.problem}. Nothing was changed; "
+            "run it with the code and the lock of its time (see its tags in MLflow)."
+        )
 
 
 FROM_DVC = "Restore it from the remote (dvc fetch) or from the source (pillars data rebuild)."

@@ -277,6 +277,65 @@ class ModelVersion:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What a registered version says that it was made from. "" and 0 where an earlier release did not record it."""
+
+    project: str
+    version: int
+    sha256: str  # of its boosters: what a reproduction must come to
+    data_version: str
+    data_commit: str
+    fitted_through: str
+    recipe: Recipe
+    config: str  # digest of the YAML
+    commit: str  # of the code, 40 hex
+    dirty: str  # sha256 over uncommitted changes, "" when there were none
+    patch: str  # sha256 of those changes as they were kept, "" when they were not
+    code: str  # sha256 over the source of the `pillars` that ran
+    threads: int
+    environment: dict[str, str]  # lock, python, machine, package.<name>
+    fit_digest: str = ""  # of the rows that were fitted on, as the model sees them
+
+
+Likeness = Literal["IDENTICAL", "EQUIVALENT", "DIFFERENT", "ERASED", "FAILED"]  # FAILED: it could not be tried
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One thing that a model depends on and that is not here what was recorded. `proven`: put back alone, it gave the recorded boosters."""
+
+    name: Literal["data", "code", "config", "seed", "parameters", "threads", "lock", "python", "machine"]
+    recorded: str
+    here: str
+    proven: bool = False
+
+    def __str__(self) -> str:
+        told = f"{self.name} (recorded {self.recorded or 'not'}, here {self.here or 'none'})"
+        return f"{told}: put back alone it gives the recorded boosters" if self.proven else told
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A registered version made again from its lineage, and what came of it.
+
+    `distance`: largest absolute difference of scores over `compared`, in units of the score (of numbers: in standard deviations of the
+    registered model's); None where nothing was compared.
+    """
+
+    project: str
+    version: int
+    verdict: Likeness
+    reason: str
+    recorded: str  # sha256 of the registered boosters
+    made: str = ""  # of those that were made here; "" when none were
+    epsilon: float = 0.0
+    distance: float | None = None
+    compared: str = ""
+    factors: tuple[Factor, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Promotion:
     """What a promotion is on record with: the version that was registered for it, and the recipe decision behind it."""
 

@@ -27,7 +27,7 @@ def log_training(opened: Opened, version: DataVersion, tuned: Tuned, judged: Jud
     loaded = Bundle.load(bundle)
     with sealing.open_file(opened.stores, judged.path) as predictions:
         pictures = plots.draw(predictions, tuned, judged, loaded)
-    tags = {"prefect.flow_run_id": flow_run.get_id() or "", **lineage.code_state(opened.stores.root)}
+    tags = {"prefect.flow_run_id": flow_run.get_id() or "", "threads": str(opened.stores.threads), **lineage.code_state(opened.stores.root)}
     run_id = experiments.log_training(opened.stores, opened.config, version, tuned, judged, pictures, bundle, tags)
     return Candidate(
         project=opened.name,

@@ -12,9 +12,9 @@ from pillars.bundle.bundle import Bundle
 from pillars.data import collection
 from pillars.errors import BundleRefused, DataCorrupt
 from pillars.monitoring import drift as drifts
-from pillars.monitoring import lineage, performance, registry, retraining
+from pillars.monitoring import lineage, origin, performance, registry, retraining, worktree
 from pillars.training import metrics
-from pillars.vocabulary import Candidate, DataVersion, Drift, Json, ModelVersion, Scorecard, Scored, Verdict
+from pillars.vocabulary import Candidate, DataVersion, Decision, Drift, Json, ModelVersion, Scorecard, Scored, Verdict
 from tasks import show
 from tasks.opened import Opened
 from tasks.policy import step
@@ -72,12 +72,24 @@ def verdict(opened: Opened, period: str, drift: Drift | None, quality: Scorecard
     )
 
 
+def allowed(opened: Opened, candidate: Candidate) -> Decision:
+    """The decision on a candidate that passed or did not; refused, too, where the YAML asks for committed code and it was not.
+
+    Raises:
+        BundleRefused: its bundle is gone or was changed.
+    """
+    if not candidate.refresh_decision or opened.config.registry.dirty_tree == "record":
+        return candidate.refresh_decision
+    committed = lineage.committed(Bundle.load(opened.stores.var / candidate.path).lineage)
+    return candidate.refresh_decision if committed else committed
+
+
 @step("register model", retries=2)
 def register(opened: Opened, candidate: Candidate) -> ModelVersion:
     """The candidate as a version of the MLflow registry; the same bundle is registered once. Raises: BundleRefused."""
     bundle = opened.stores.var / candidate.path
     try:
-        Bundle.load(bundle).held_to(candidate.sha256, candidate.digest)
+        loaded = Bundle.load(bundle).held_to(candidate.sha256, candidate.digest)
     except BundleRefused as err:
         raise BundleRefused(err.path, err.problem, f"make it again (pillars train {opened.name} {candidate.period})") from err
     tags = {
@@ -85,11 +97,12 @@ def register(opened: Opened, candidate: Candidate) -> ModelVersion:
         "data.commit": opened.past.ingested(candidate.period).commit,
         "fitted_through": candidate.fitted_through,
         "recipe": json.dumps(asdict(candidate.recipe)),
-        "config": opened.config.digest(),
         "seed": str(candidate.recipe.seed),
-        **{name: str(value) for name, value in lineage.code_state(opened.stores.root).items() if name in ("commit", "dirty", "lock")},
+        **origin.tags_of(loaded.lineage),
     }
-    return replace(registry.register(opened.stores, opened.config, candidate.run_id, bundle, tags), digest=candidate.digest)
+    patch = worktree.kept(opened.stores, opened.name, str(loaded.lineage.get("patch", "")))
+    beside = {registry.PATCH: patch} if patch else {}
+    return replace(registry.register(opened.stores, opened.config, candidate.run_id, bundle, tags, beside), digest=candidate.digest)
 
 
 @step("move alias", retries=2)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from pillars.data.auditing import Audit
-from pillars.vocabulary import Candidate, Decision, Rollout, Scorecard, Scored, Tuned, Validation, Verdict
+from pillars.vocabulary import Candidate, Decision, Reproduction, Rollout, Scorecard, Scored, Tuned, Validation, Verdict
 
 if TYPE_CHECKING:
     from tasks.retention import Retained
@@ -60,6 +61,24 @@ def retained(found: Retained) -> Retained:
     head = f"Older than its time, counted from {plan.newest}" + (f"; ledger row {found.row}." if found.row else ". Nothing was changed.")
     create_table_artifact(rows, key=_key("retention", plan.project), description=head)
     return found
+
+
+def reproductions(project: str, found: Sequence[Reproduction]) -> None:
+    """A line per version that was made again."""
+    rows = [
+        {
+            "version": f"v{one.version}",
+            "verdict": one.verdict,
+            "reason": one.reason,
+            "recorded": one.recorded[:12],
+            "made": one.made[:12],
+            "not as recorded": "; ".join(map(str, one.factors)),
+            "notes": "; ".join(one.notes),
+        }
+        for one in found
+    ]
+    same = sum(one.verdict == "IDENTICAL" for one in found)
+    create_table_artifact(rows, key=_key("reproduction", project), description=f"{same} of {len(rows)} versions are the same bytes again.")
 
 
 def leaderboard(tuned: Tuned) -> None:

@@ -10,7 +10,7 @@ from pillars.data import versions
 from pillars.deployment import release
 from pillars.development import features, models
 from pillars.errors import BundleRefused
-from pillars.monitoring import lineage
+from pillars.monitoring import lineage, worktree
 from pillars.training import judging, refitting, rows, tuning
 from pillars.vocabulary import Candidate, DataVersion, Decision, Json, Judged, Tuned
 from tasks import progress
@@ -35,10 +35,15 @@ def champion_of(opened: Opened) -> Bundle | None:
 
 
 def kept(opened: Opened, candidate: Candidate) -> bool:
-    """Whether a candidate still is what was put on record, or went on to the registry; else its folder is taken away, to be made again."""
+    """Whether a candidate still is what was put on record, or went on to the registry; else its folder is taken away, to be made again.
+
+    One from uncommitted code is made again, too, where the YAML refuses those and the code is committed now.
+    """
     path = opened.stores.var / candidate.path
     try:
-        return bool(Bundle.load(path).held_to(candidate.sha256, candidate.digest))
+        found = Bundle.load(path).held_to(candidate.sha256, candidate.digest)
+        strict = opened.config.registry.dirty_tree == "refuse"
+        return not strict or bool(lineage.committed(found.lineage)) or not lineage.committed(lineage.code_state(opened.stores.root))
     except BundleRefused:
         if opened.past.judged(candidate):
             return True
@@ -80,5 +85,7 @@ def judge(opened: Opened, version: DataVersion, until: str, tuned: Tuned) -> Jud
 def refit(opened: Opened, version: DataVersion, until: str, judged: Judged) -> Fitted:
     """The winning recipe fitted on everything known, as a bundle that passed its checks or says why not."""
     made_by = {"data_version": version.id, "config": opened.config.digest(), **lineage.code_state(opened.stores.root)}
+    if made_by["dirty"]:
+        made_by["patch"] = worktree.keep(opened.stores, opened.name)
     periods = opened.known(version, until)
     return Fitted(*refitting.refit(opened.stores, opened.config, labelled(opened, version), periods, until, judged, made_by))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,26 @@ def test_a_cron_line_is_refused_here_if_prefect_would(mine: Path, key: str, cron
     assert caught.value.problems[0].startswith(f"line {VALID.count(chr(10)) + 2}: schedule.{key}: {problem}")
     with pytest.raises(ValidationError):
         CronSchedule(cron=cron)
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        pytest.param("'@weekly'", None, id="a name"),
+        pytest.param("null", None, id="never"),
+        pytest.param("'0 99 * * *'", "99 is no hour, in 0 99 * * *", id="no such hour"),
+        pytest.param("often", "it must be five fields, such as 0 6 1 * *", id="words"),
+    ],
+)
+def test_when_to_reproduce_is_a_cron_line_too_or_nothing(mine: Path, said: str, problem: str | None) -> None:
+    plain = project_file.load(mine).digest()
+    mine.write_text(VALID + f"schedule:\n  reproduce: {said}\n")
+    if problem is None:
+        assert (project_file.load(mine).digest() == plain) == (said == "null")
+        return
+    with pytest.raises(ConfigInvalid, match=re.escape("schedule.reproduce")) as caught:
+        project_file.load(mine)
+    assert problem.removeprefix("it must be ") in caught.value.problems[0]
 
 
 def test_a_small_file_is_enough(mine: Path) -> None:

@@ -14,6 +14,7 @@ from pillars.stores import Stores
 from pillars.vocabulary import Batch, Candidate, Decision, ModelVersion, Promotion, Rollout, Scorecard, Scored, Verdict
 
 T = TypeVar("T")
+ASIDE = ("reset", "reproduce")  # decisions that belong to no period
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def read(stores: Stores, project: str) -> History:
     Raises:
         LedgerBroken: a row that was read is not the one that was written.
     """
-    told = [entry for entry in Ledger(stores).entries(project) if entry.decision != "reset"]
+    told = [entry for entry in Ledger(stores).entries(project) if entry.decision not in ASIDE]
     configured = [entry for entry in told if entry.decision == "configure"]
     chapters: dict[str, Chapter] = {}
     period = ""

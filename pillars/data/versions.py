@@ -152,6 +152,32 @@ def at(stores: Stores, project: str, commit: str) -> DataVersion | None:
     return _version(project, commit, record) if record else None
 
 
+def named(stores: Stores, project: Project, version_id: str, commit: str) -> DataVersion | None:
+    """The version of an id: on the branch, or by its commit, which the branch may have left behind. None where it was dropped.
+
+    Raises:
+        StoreUnavailable: this repository has neither the branch nor the commit.
+    """
+    found = next((v for v in history(stores, project) if v.id == version_id), None)
+    if found is not None:
+        return found
+    text = branch.text(stores.root, commit) if commit else None
+    record = parse(text, _name(project.project, commit)) if text is not None else None
+    if record is not None and record.id == version_id:
+        return _version(project.project, commit, record)
+    if branch.tip(stores.root, project.project) is None:
+        remedy = f"Fetch it (git fetch origin {branch.name(project.project)}:{branch.name(project.project)}), or restore a backup."
+        raise StoreUnavailable(branch.name(project.project), "is not in this repository", remedy)
+    return None
+
+
+def lost(stores: Stores, version: DataVersion, through: str) -> tuple[str, ...]:
+    """Files of a version's periods, up to and with `through`, that neither cache nor remote has. Raises: StoreUnavailable."""
+    files = {path: f.md5 for path, f in _recorded(stores, version).files.items() if period_of(path) <= through}
+    absent = objects.lost(stores, version.project, set(files.values()))
+    return tuple(sorted(path for path, md5 in files.items() if md5 in absent))
+
+
 def read(
     stores: Stores, version: DataVersion, kind: Literal["rows", "outcomes"], periods: Sequence[str], columns: Sequence[str] | None = None
 ) -> pa.Table:
@@ -200,9 +226,11 @@ def origin(stores: Stores, version: DataVersion) -> tuple[str, str]:
     return record.source, record.desc or whole(record)
 
 
-def checkout(stores: Stores, version: DataVersion, folder: Path, *, plain: bool = False) -> tuple[Path, ...]:
+def checkout(stores: Stores, version: DataVersion, folder: Path, through: str | None = None, *, plain: bool = False) -> tuple[Path, ...]:
     """Write a version's files into a folder, each hashed on its way; those that are there already with their bytes stay as they are.
     Sealed files stay sealed, as `dvc get` gives them; where `plain` they are opened, and only their owner can read them.
+
+    All of them, or those of periods up to and with `through`.
 
     Returns:
         The paths of all of them.
@@ -213,7 +241,7 @@ def checkout(stores: Stores, version: DataVersion, folder: Path, *, plain: bool 
         StoreUnavailable: other bytes lie where a file belongs, or a disk or the remote refuses, or the key of a sealed file is not here.
     """
     paths = []
-    files = _recorded(stores, version).files
+    files = {path: f for path, f in _recorded(stores, version).files.items() if through is None or period_of(path) <= through}
     _refuse_dropped(stores, version)
     if plain and any(f.sealed for f in files.values()):
         return _checkout_plain(stores, version, files, folder)

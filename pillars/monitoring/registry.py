@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 ALIAS = "champion"
 LEFT = "The ledger is as it was"
 SHA256, DIGEST = "model.sha256", "bundle.sha256"  # tags: the boosters' identity, and everything in the bundle
+THREADS = "threads"  # tag of run and version: in no bundle, for it changes no byte
+LINEAGE, PATCH = "lineage", "uncommitted.patch"  # in a model's folder: what its code had beyond its commit
 POINTED = "pillars.champion"  # tag of the registered model: where we set the alias last
 NOTE = (
     "The alias `champion` follows this project's ledger: use `pillars promote` and `pillars rollback`. "
@@ -36,10 +38,14 @@ def writing(stores: Stores, project_name: str) -> AbstractContextManager[None]:
     return locked(stores.folder("mlflow") / f"{project_name}.writing", f"the registry of {project_name}")
 
 
-def register(stores: Stores, project: Project, run_id: str, bundle_dir: Path, tags: Mapping[str, str]) -> ModelVersion:
+def register(
+    stores: Stores, project: Project, run_id: str, bundle_dir: Path, tags: Mapping[str, str], beside: Mapping[str, bytes] | None = None
+) -> ModelVersion:
     """Log the bundle as an MLflow model of the run and make it a version of the registered model `project`; a repeat makes nothing.
 
-    `tags` go to the version, as its run may be deleted: data.version, data.commit, fitted_through, recipe (JSON), config, code, lock, seed.
+    `tags` go to the version, as its run may be deleted: data.version, data.commit, fitted_through, recipe (JSON), seed, config, commit,
+    dirty, patch, code, lock, python, machine, packages (JSON); `threads` is taken over from the run. Files `beside` the bundle go to
+    `lineage/` in the model's folder.
 
     Raises:
         BundleRefused: the bundle does not load; nothing was registered.
@@ -53,8 +59,8 @@ def register(stores: Stores, project: Project, run_id: str, bundle_dir: Path, ta
         if found := _same(client, project.project, bundle):
             return _to_version(found)
         run = _run(client, run_id)
-        tags = {**tags, SHA256: bundle.identity, DIGEST: bundle.digest}
-        model_id = _logged(client, run, bundle) or _log(client, run, bundle_dir, bundle, tags)
+        tags = {**tags, THREADS: run.data.tags.get(THREADS, ""), SHA256: bundle.identity, DIGEST: bundle.digest}
+        model_id = _logged(client, run, bundle) or _log(client, run, bundle_dir, bundle, tags, beside or {})
         _make_model(client, project)
         made = client.create_model_version(project.project, f"models:/{model_id}", run_id=run_id, tags=tags, model_id=model_id)
         return _to_version(made)
@@ -148,6 +154,18 @@ def bundle_dir(stores: Stores, project_name: str, version: int) -> Path:
         UnknownName: there is no such version.
         StoreUnavailable: MLflow does not answer, or its files are gone.
     """
+    return part(stores, project_name, version, packaging.BUNDLE)
+
+
+def tags(stores: Stores, project_name: str, version: int) -> dict[str, str]:
+    """A version's tags. Raises: UnknownName, StoreUnavailable."""
+    find(stores, project_name, version)
+    with mlflow_errors(LEFT):
+        return dict(_open(stores).get_model_version(project_name, str(version)).tags)
+
+
+def part(stores: Stores, project_name: str, version: int, part: str) -> Path:
+    """A folder of a version's model: where MLflow keeps it, or fetched from its server to `var/mlflow/fetched`. Raises: as `bundle_dir`."""
     sha256 = find(stores, project_name, version).sha256
     with mlflow_errors(LEFT):
         client = _open(stores)
@@ -156,9 +174,9 @@ def bundle_dir(stores: Stores, project_name: str, version: int) -> Path:
         source = client.get_model_version_download_uri(project_name, str(version))
         local = Path(source.removeprefix("file://"))
         if local.is_dir():
-            return local / packaging.BUNDLE
+            return local / part
         target = stores.folder("mlflow", "fetched", sha256)
-        return Path(download_artifacts(f"{source}/{packaging.BUNDLE}", dst_path=str(target), tracking_uri=stores.tracking_uri))
+        return Path(download_artifacts(f"{source}/{part}", dst_path=str(target), tracking_uri=stores.tracking_uri))
 
 
 def _open(stores: Stores) -> MlflowClient:
@@ -208,13 +226,16 @@ def _logged(client: MlflowClient, run: Run, bundle: Bundle) -> str | None:
     return ready
 
 
-def _log(client: MlflowClient, run: Run, bundle_dir: Path, bundle: Bundle, tags: Mapping[str, str]) -> str:
+def _log(client: MlflowClient, run: Run, bundle_dir: Path, bundle: Bundle, tags: Mapping[str, str], beside: Mapping[str, bytes]) -> str:
     """Log the model, with the run's measures on its data version: MLflow finds models by data set through them alone."""
     from mlflow.entities import LoggedModelOutput, Metric
 
     model = client.create_logged_model(run.info.experiment_id, "model", run.info.run_id, dict(tags))
     with scratch("model") as folder:
         packaging.save_model(folder, bundle_dir, bundle, model)
+        for name, content in beside.items():
+            (folder / "model" / LINEAGE).mkdir(exist_ok=True)
+            (folder / "model" / LINEAGE / name).write_bytes(content)
         client.log_model_artifacts(model.model_id, str(folder / "model"))
     client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=0)])
     for seen in run.inputs.dataset_inputs:

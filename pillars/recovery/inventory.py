@@ -15,6 +15,7 @@ FILES = {  # top of `var/`: what it is
     "flagged": "outliers",
     "judged": "judged predictions of candidates",
     "keys": "keys",
+    "lineage": "uncommitted changes that models were trained from",
     "mlflow": "artifacts of runs and models",
     "predictions": "predictions",
     "prefect": "results of Prefect's tasks",

@@ -67,6 +67,17 @@ def test_each_verb_has_a_deployment_without_schedule(tmp_path: Path) -> None:
         assert found[verb]["schedules"] == []
 
 
+def test_a_project_that_says_when_has_an_earlier_version_made_again_by_schedule(tmp_path: Path) -> None:
+    assert "reproduce-one" not in deployments_of(tmp_path, one="0 6 * * *")
+    file = tmp_path / "one.yaml"
+    file.write_text(file.read_text().replace("timezone:", 'reproduce: "@weekly", timezone:'))
+    found = {d["name"]: d for d in yaml.safe_load(render.render(tmp_path))["deployments"]}
+    made = found["reproduce-one"]
+    assert made["schedules"] == [{"slug": "reproduce-one", "cron": "@weekly", "timezone": "Europe/Berlin", "active": True}]
+    assert (made["entrypoint"], made["parameters"]) == ("flows.reproduce.reproduce", {"project": "one", "version": "random"})
+    assert found["cycle-one"]["schedules"] == [{"slug": "one", "cron": "0 6 * * *", "timezone": "Europe/Berlin", "active": True}]
+
+
 def test_no_path_of_a_machine_is_in_it() -> None:
     assert str(CHECKOUT) not in render.render(CHECKOUT / "configs")
 

@@ -33,6 +33,7 @@ COMMANDS = (
     ("data", "quarantine", "list", "parcels"),
     ("data", "expectations", "propose", "parcels"),
     ("monitor", "parcels", "2013-02"),
+    ("reproduce", "--all", "parcels"),
     ("keys", "rotate"),
     ("status", "parcels"),
     ("scan", "--json"),

@@ -44,7 +44,9 @@ def told(root: Path, project: str) -> dict[str, Any]:
         "mlflow": _mlflow(var / "mlflow" / "mlflow.db", project),
         "releases": _bundles(var / "releases" / project),
         "candidates": sorted(_bundles(var / "candidates" / project).values(), key=json.dumps),
-        "files": {kind: _hashes(var / kind / project) for kind in ("raw", "staging", "predictions", "judged", "quarantine", "rejected")},
+        "files": {
+            kind: _hashes(var / kind / project) for kind in ("raw", "staging", "predictions", "judged", "quarantine", "rejected", "lineage")
+        },
         "reports": sorted(_names(var / "reports" / project)),
         "dvc cache": _objects(var / "dvc" / "cache"),
         "dvc remote": _objects(var / "dvc" / "remote"),

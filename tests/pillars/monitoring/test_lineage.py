@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pillars.monitoring import lineage
 from pillars.monitoring.lineage import code_state
 
 
@@ -75,3 +76,32 @@ def test_a_repository_without_a_commit_and_a_folder_without_git_have_a_state_too
     (tmp_path / "pillars" / "a.py").write_text("one\n")
     state = code_state(tmp_path)
     assert (state["commit"], len(state["dirty"])) == ("", 64)
+
+
+def test_the_source_of_a_package_is_told_apart_by_names_and_content_and_not_by_its_place(tmp_path: Path) -> None:
+    def source(name: str, **files: str) -> str:
+        for file, content in files.items():
+            (tmp_path / name / "deep").mkdir(parents=True, exist_ok=True)
+            (tmp_path / name / "deep" / f"{file}.py").write_text(content)
+        return lineage.source(tmp_path / name)
+
+    assert source("one", a="1", b="2") == source("another place", a="1", b="2")
+    assert (
+        len({source("two", a="1", b="2"), source("three", a="2", b="1"), source("four", a="1", c="2"), source("five", a="12", b="")}) == 4
+    )
+    assert code_state(tmp_path)["code"] == lineage.source()
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome", "said"),
+    [
+        pytest.param({"commit": "a" * 40, "dirty": ""}, "accept", "trained from commit aaaaaaaa", id="committed"),
+        pytest.param({"commit": "a" * 40, "dirty": "b" * 64}, "refuse", "uncommitted changes on top of aaaaaaaa", id="not committed"),
+        pytest.param({"commit": "", "dirty": "b" * 64}, "refuse", "without a commit", id="no commit yet"),
+        pytest.param({}, "refuse", "without a commit", id="no git"),
+    ],
+)
+def test_only_code_that_somebody_else_can_check_out_is_committed(state: dict[str, str], outcome: str, said: str) -> None:
+    decision = lineage.committed(state)
+    assert decision.outcome == outcome
+    assert said in decision.reason

@@ -1,0 +1,68 @@
+"""The process that fits again: `python -P driver.py FOLDER`. Rows and an order in, boosters out; it is told of no registry and no store.
+
+It is run by its path, with the code of the recorded commit first on the import path: of `pillars` it may use what every release has.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+SAMPLE_ROWS = 1_000  # of those that are fitted on, spread evenly: what both models are asked when their bytes differ
+
+
+def main(folder: Path) -> None:
+    """Read `order.json` and `data/`, write `made/`: booster-<n>.ubj, encoder.json, sample.json, and made.json last."""
+    import numpy as np
+
+    import pillars
+    from pillars.bundle.golden import to_json
+    from pillars.config import Project
+    from pillars.data.parquet import read_parquet
+    from pillars.development import features
+    from pillars.training.fitting import Ground, fit
+    from pillars.training.rows import gather, subset
+    from pillars.training.splits import plan
+    from pillars.vocabulary import Recipe
+
+    order = json.loads((folder / "order.json").read_bytes())
+    project = Project.model_validate(order["config"])
+
+    def read(kind: str, periods: Any) -> Any:
+        (period,) = periods
+        return read_parquet(folder / "data" / project.project / kind / f"{period}.parquet")
+
+    part = plan(project, order["periods"], order["until"]).refit
+    ground = Ground(project, gather(features.reader(project, order["data_version"], read), part))
+    boosters = fit(ground, Recipe(**order["recipe"]), order["threads"])
+    rows = subset(ground.rows, np.unique(np.linspace(0, len(ground.rows.y) - 1, SAMPLE_ROWS).astype(np.int64)))
+    made = folder / "made"
+    made.mkdir()
+    for place, content in enumerate(boosters):
+        (made / f"booster-{place}.ubj").write_bytes(content)
+    (made / "encoder.json").write_text(json.dumps(ground.encoder.to_json()))
+    (made / "sample.json").write_text(json.dumps(to_json(rows.columns)))
+    told = {"package": str(pillars.__path__[0]), "rows": len(ground.rows.y), "fit_digest": ground.rows.digest, "boosters": len(boosters)}
+    (made / "made.json").write_text(json.dumps(told))
+
+
+def _end_with_the_one_who_asked() -> None:
+    """Its end of the pipe closes when it dies, however it dies."""
+
+    def wait() -> None:
+        os.read(0, 1)  # not sys.stdin, whose lock would be held when the interpreter ends
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+if __name__ == "__main__":
+    _end_with_the_one_who_asked()
+    try:
+        main(Path(sys.argv[1]))
+    except Exception as err:  # of any release's code: its words are what the one who asked tells
+        sys.exit(f"{type(err).__name__}: {' '.join(str(err).split())}")
