@@ -30,7 +30,8 @@ SIDES = {
     "by_hand": "one DuckDB query, written by hand",
 }
 SPLITS = {
-    "split": "kept rows and quarantine with reasons, by key (ours)",
+    "split": "kept rows and quarantine with reasons, of rows that came by key (ours)",
+    "split_unsorted": "the same, of rows that came in another order, sorted (ours)",
     "copy": "a copy of the Parquet file, as it is",
     "sorted_copy": "a copy sorted by key, by DuckDB",
 }

@@ -69,12 +69,12 @@ def suite() -> list[Expectation]:
     ]
 
 
-def project() -> Project:
+def project(key: Sequence[str] = KEY) -> Project:
     """The batch's columns and checks, as a YAML says them."""
     kinds = {"flight": "int", "minute": "int", "hour": "int", "month": "int", "departs": "timestamp", "rain": "bool"}
     kinds |= dict.fromkeys(("carrier", "origin", "dest", "tailnum"), "category")
-    roles = {"flight": ["key"], "departs": ["key", "time"], "rain": ["outcome"], "distance": ["feature"]}
-    columns = {name: {"type": kinds.get(name, "float"), "role": roles.get(name, ["info"])} for name in NAMES}
+    roles = {name: ["key"] for name in key} | {"departs": ["key", "time"], "rain": ["outcome"], "distance": ["feature"]}
+    columns = {name: {"type": kinds.get(name, "float"), "role": roles.get(name, ["info"])} for name in (*key, *NAMES)}
     source = {"file": "inbox", "batches": {"by": "file"}}
     checks = [each.model_dump(mode="json") for each in suite() if "column_count" not in each.type]
     expected = {"suite": checks, "quarantine_budget": 0.05, "freshness": False}
@@ -126,7 +126,7 @@ def masks(path: Path) -> dict[str, np.ndarray]:
     return {str(i): each.fails for i, (expectation, each) in enumerate(held) if expectation.quarantine and each.fails is not None}
 
 
-def split(path: Path, known: dict[str, np.ndarray]) -> None:
+def split(path: Path, known: dict[str, np.ndarray], key: Sequence[str] = KEY) -> None:
     """Ours: kept rows sorted by key, and the others with their reasons."""
     from pillars.data.cleaning import put_kept
     from pillars.data.parquet import write_parquet
@@ -134,7 +134,7 @@ def split(path: Path, known: dict[str, np.ndarray]) -> None:
     table = Spilled(path)
     bad = failing(known, table.num_rows)
     with (path.parent / "kept.parquet").open("wb") as handle:
-        put_kept(handle, project(), table, bad, None, path.parent)
+        put_kept(handle, project(key), table, bad, None, path.parent)
     write_parquet(path.parent / "quarantine.parquet", set_aside("rows", bad, known, Came(table, lambda rows: rows)))
 
 
@@ -194,7 +194,7 @@ def main() -> None:
         known = masks(path)
 
         def step(path: Path) -> None:
-            split(path, known)
+            split(path, known, KEY if side == "split" else ("tailnum", *KEY))
 
     cpu, wall = time.process_time(), time.perf_counter()
     found = step(path)

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pillars.errors import StoreUnavailable
@@ -145,10 +146,46 @@ def quoted(name: str) -> str:
 
 
 def sorted_by(folder: Path, table: Spilled, key: Sequence[str], without: np.ndarray) -> Iterator[tuple[pa.Table, np.ndarray]]:
-    """Rows in the order of their key, in pieces, but for those of the places `without` (m,); of each row its place."""
+    """Rows in the order of their key, in pieces, but for those of the places `without` (m,), which ascend; of each row its place.
+
+    Rows that came in that order, as those of a log do, are not sorted again: that is dearer than all the rest.
+    """
+    if _is_sorted(table, key, without):
+        yield from _kept(table, without)
+        return
     order = ", ".join(f"rows.{quoted(name)} ASC NULLS LAST" for name in key)
     with asked(folder, rows=table, gone=pa.table({"place": pa.array(without, pa.int64())})) as database:
         chosen = "rows ANTI JOIN gone ON rows.file_row_number = gone.place" if len(without) else "rows"
         for batch in database.sql(f"SELECT rows.* FROM {chosen} ORDER BY {order}").to_arrow_reader(PIECE):
             piece = pa.Table.from_batches([batch])
             yield piece.select(table.column_names).cast(table.schema), piece.column("file_row_number").to_numpy()
+
+
+def _kept(table: Spilled, without: np.ndarray, columns: Sequence[str] | None = None) -> Iterator[tuple[pa.Table, np.ndarray]]:
+    """Rows in the order they are in, but for some places; of each row its place."""
+    began = 0
+    for piece in table.pieces(columns):
+        low, high = np.searchsorted(without, [began, began + piece.num_rows])
+        stays = np.ones(piece.num_rows, bool)
+        stays[without[low:high] - began] = False
+        yield (piece.filter(pa.array(stays)) if high > low else piece), np.flatnonzero(stays) + began
+        began += piece.num_rows
+
+
+def _is_sorted(table: Spilled, key: Sequence[str], without: np.ndarray) -> bool:
+    """Whether the rows, but for some places, are in the order of their key, which has no null among them."""
+    last: pa.Table | None = None
+    for piece, _ in _kept(table, without, key):
+        piece = piece.combine_chunks()
+        if any(column.null_count for column in piece.columns):
+            return False
+        if last is not None and piece.num_rows:
+            piece = pa.concat_tables([last, piece]).combine_chunks()
+        earlier, later = (piece.slice(at, max(piece.num_rows - 1, 0)) for at in (0, 1))
+        equal = np.ones(earlier.num_rows, bool)
+        for a, b in zip(earlier.columns, later.columns, strict=True):
+            if pc.any(pc.and_(pa.array(equal), pc.greater(a, b)), min_count=0).as_py():
+                return False
+            equal &= pc.equal(a, b).to_numpy()
+        last = piece.slice(piece.num_rows - 1) if piece.num_rows else last
+    return True

@@ -199,3 +199,23 @@ def test_what_duckdb_cannot_keep_in_memory_goes_beside_the_table_and_comes_back_
         parts.append(piece)
     assert seen >= {".parquet", ".tmp"}, "it fitted into memory"
     assert pa.concat_tables(parts).equals(table.slice(5).sort_by("key").combine_chunks())
+
+
+@pytest.mark.parametrize("without", [[], [0, 1], [199], [48, 49, 150]], ids=str)
+@pytest.mark.parametrize("swapped", [None, (3, 150), (47, 48), (0, 199)], ids=str)
+def test_rows_come_by_key_whatever_order_they_came_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swapped: tuple[int, int] | None, without: list[int]
+) -> None:
+    order = np.arange(200)
+    if swapped:
+        order[list(swapped)] = order[list(swapped)[::-1]]
+    table = PARCELS.take(pa.array(order))
+    sorting: list[str] = []
+    asked_of_duckdb = spilled.asked
+    monkeypatch.setattr(spilled, "asked", lambda *given, **named: sorting.append("") or asked_of_duckdb(*given, **named))
+    found = list(spilled.sorted_by(tmp_path, on_disk(table, tmp_path), ["at", "parcel"], np.array(without, np.int64)))
+    kept = table.take(pa.array(np.delete(np.arange(200), without)))
+    by_key = kept.sort_by([("at", "ascending"), ("parcel", "ascending")])
+    assert pa.concat_tables([piece for piece, _ in found]).equals(by_key)
+    assert table.take(pa.array(np.concatenate([places for _, places in found]))).equals(by_key)
+    assert bool(sorting) == (not kept.equals(by_key))
