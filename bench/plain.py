@@ -36,7 +36,8 @@ from pillars.bundle.calibration import apply
 from pillars.config import Project, Range
 from pillars.data import cleaning, collection, validation, validation_page
 from pillars.data.parquet import parquet_bytes
-from pillars.data.quarantine import failing, split, unmatched
+from pillars.data.quarantine import failing, set_aside, unmatched
+from pillars.data.ready import Came
 from pillars.data.schema import alike, conform
 from pillars.development import features, models, run_content
 from pillars.monitoring import drift as evidently
@@ -117,19 +118,24 @@ def check(desk: Desk, period: str, rows: pa.Table, outcomes: pa.Table) -> tuple[
     """Rows and outcomes that passed, sorted by key; the others in one file."""
     project = desk.project
     rows = conform(project, rows, project.row_columns)
-    outcomes = alike(conform(project, outcomes, project.outcome_columns), rows, project.key)
+    outcomes = alike(conform(project, outcomes, project.outcome_columns), rows.schema, project.key)
     checks, masks = validation.validate(project, period, rows, outcomes, period)
     bad = failing(masks["rows"], rows.num_rows)
     masks["outcomes"].update(unmatched(project.key, rows, bad, outcomes))
     decision = cleaning.judge(project, checks, masks, rows, outcomes)
     assert decision, decision.reason
     validation_page.write_page(desk.stores, Validation(project.project, period, rows.num_rows, int(bad.sum()), checks, decision))
-    parts = split("rows", rows, masks["rows"], rows), split("outcomes", outcomes, masks["outcomes"], outcomes)
-    aside = pa.concat_tables([part[1] for part in parts], promote_options="permissive")
-    if aside.num_rows:
-        pq.write_table(aside, desk.stores.folder("quarantine") / f"{period}.parquet")
     order = [(name, "ascending") for name in project.key]
-    return parts[0][0].sort_by(order), parts[1][0].sort_by(order)
+    good: list[pa.Table] = []
+    aside: list[pa.Table] = []
+    for kind, table in (("rows", rows), ("outcomes", outcomes)):
+        fails = failing(masks["rows" if kind == "rows" else "outcomes"], table.num_rows)
+        good.append(table.filter(pa.array(~fails)).sort_by(order))
+        aside.append(set_aside(kind, fails, masks["rows" if kind == "rows" else "outcomes"], Came(table, lambda rows: rows)))
+    both = pa.concat_tables(aside, promote_options="permissive")
+    if both.num_rows:
+        pq.write_table(both, desk.stores.folder("quarantine") / f"{period}.parquet")
+    return good[0], good[1]
 
 
 def publish(desk: Desk, period: str, rows: pa.Table, outcomes: pa.Table) -> DataVersion:

@@ -13,7 +13,8 @@ import threading
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO
 from urllib.parse import quote, quote_plus, unquote
 
 from pillars.errors import PillarsError
@@ -85,7 +86,7 @@ def install() -> None:
     if _installed:
         return
     _installed = True
-    make, tell, warn, thread = logging.getLogRecordFactory(), sys.excepthook, warnings.formatwarning, threading.excepthook
+    make, tell, thread = logging.getLogRecordFactory(), sys.excepthook, threading.excepthook
 
     def record(*given: Any, **named: Any) -> logging.LogRecord:
         return cleaned(make(*given, **named))
@@ -106,7 +107,15 @@ def install() -> None:
 
     logging.setLogRecordFactory(record)
     sys.excepthook, threading.excepthook = last_words, of_thread
-    warnings.formatwarning = lambda *given, **named: masked(warn(*given, **named))
+    warnings.showwarning = show_warning  # not formatwarning, which plotly replaces
+
+
+def show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
+) -> None:
+    """Print a warning, as `warnings.showwarning` does, without secrets."""
+    with suppress(OSError):
+        (file or sys.stderr).write(masked(warnings.formatwarning(message, category, filename, lineno, line)))
 
 
 def cleaned(record: logging.LogRecord) -> logging.LogRecord:

@@ -17,6 +17,7 @@ import pytest
 from tests.waiting import wait_until
 
 NOBODY = 65534
+SERVERS = "sesame4711"  # the password of its PostgreSQL; no word: whoever has been told of it masks it for good
 
 
 class _Refusing(BaseHTTPRequestHandler):
@@ -73,7 +74,7 @@ def postgresql_server(folder: Path) -> Iterator[int]:
         for parent in home.parents:
             if parent.stat().st_uid == 0 and str(parent) not in ("/", "/tmp"):
                 parent.chmod(parent.stat().st_mode | 0o011)
-    (home / "password").write_text("right")
+    (home / "password").write_text(SERVERS)
     make = [*as_user, str(programs[-1] / "initdb"), "-D", str(home / "data"), "-U", "pillars", "-A", "scram-sha-256", "--no-sync"]
     subprocess.run([*make, f"--pwfile={home / 'password'}"], check=True, capture_output=True, cwd=home)
     start = [*as_user, str(programs[-1] / "postgres"), "-D", str(home / "data"), "-p", str(port), "-k", str(home), "-h", "127.0.0.1"]

@@ -54,10 +54,10 @@ BROKEN = [
     pytest.param(giving("return [input()]"), 4, "periods() failed (EOFError: ", id="asks_the_user"),
     pytest.param(giving("return []"), 2, "no period named '2013-01'. There are: none yet.", id="empty"),
     pytest.param(giving(rows="raise KeyError('tail')"), 4, "period 2013-01: rows() failed (KeyError: 'tail')", id="rows_raise"),
-    pytest.param(giving(rows="return None"), 4, "rows() must give a pyarrow.Table, not NoneType", id="rows_none"),
-    pytest.param(giving(rows="return rows(period).to_pandas()"), 4, "rows() must give a pyarrow.Table, not DataFrame", id="rows_pandas"),
+    pytest.param(giving(rows="return None"), 4, "rows() must give a pyarrow.Table or RecordBatchReader, not NoneType", id="rows_none"),
+    pytest.param(giving(rows="return rows(period).to_pandas()"), 4, "RecordBatchReader, not DataFrame", id="rows_pandas"),
     pytest.param(giving(rows=INTERVAL), 4, "it gave what cannot be kept (ArrowNotImplementedError: ", id="no_parquet"),
-    pytest.param(giving(outcomes="return 3"), 4, "outcomes() must give a pyarrow.Table, not int", id="outcomes_number"),
+    pytest.param(giving(outcomes="return 3"), 4, "outcomes() must give a pyarrow.Table or Record", id="outcomes_number"),
 ]
 
 

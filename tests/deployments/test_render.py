@@ -73,7 +73,7 @@ def test_a_project_that_says_when_has_an_earlier_version_made_again_by_schedule(
     file.write_text(file.read_text().replace("timezone:", 'reproduce: "@weekly", timezone:'))
     found = {d["name"]: d for d in yaml.safe_load(render.render(tmp_path))["deployments"]}
     made = found["reproduce-one"]
-    assert made["schedules"] == [{"slug": "reproduce-one", "cron": "@weekly", "timezone": "Europe/Berlin", "active": True}]
+    assert made["schedules"] == [{"slug": "one", "cron": "@weekly", "timezone": "Europe/Berlin", "active": True}]
     assert (made["entrypoint"], made["parameters"]) == ("flows.reproduce.reproduce", {"project": "one", "version": "random"})
     assert found["cycle-one"]["schedules"] == [{"slug": "one", "cron": "0 6 * * *", "timezone": "Europe/Berlin", "active": True}]
 

@@ -87,7 +87,8 @@ def test_killed_while_it_fits_it_takes_its_process_along_and_the_next_one_clears
 
     def found() -> bool:
         for one in psutil.Process(command.pid).children(recursive=True):
-            (fitting if "driver.py" in " ".join(one.cmdline()) else others).append(one)
+            with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                (fitting if "driver.py" in " ".join(one.cmdline()) else others).append(one)
         return bool(fitting) or command.poll() is not None
 
     wait_until(found, deadline_s=200, what="the process that fits")

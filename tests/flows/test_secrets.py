@@ -18,7 +18,7 @@ from pillars.errors import StoreUnavailable
 from pillars.monitoring.ledger import Ledger
 from pillars.stores import Stores
 from tasks.secrets import reveal
-from tests.bad_days.peers import postgresql_server
+from tests.bad_days.peers import SERVERS, postgresql_server
 from tests.bad_input.door import say
 from tests.bad_input.parcels import CONFIG, outcomes, rows, write_config, write_parcels
 from tests.clone import make_clone
@@ -67,7 +67,7 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Port of a PostgreSQL that holds the parcels, and whose user needs our password."""
     psycopg = pytest.importorskip("psycopg")
     with postgresql_server(tmp_path_factory.mktemp("postgresql")) as port:
-        address = f"postgresql://pillars:right@127.0.0.1:{port}/postgres"
+        address = f"postgresql://pillars:{SERVERS}@127.0.0.1:{port}/postgres"
 
         def answers() -> bool:
             try:

@@ -20,7 +20,7 @@ from pillars.errors import Busy, LedgerBroken, SettingInvalid, StoreUnavailable
 from pillars.monitoring import ledger as ledger_module
 from pillars.monitoring.ledger import Entry, Ledger
 from pillars.stores import Stores
-from tests.bad_days.peers import postgresql_server
+from tests.bad_days.peers import SERVERS, postgresql_server
 
 NOW = datetime(2013, 3, 1, 6, tzinfo=UTC)
 FORK = multiprocessing.get_context("fork")
@@ -355,7 +355,7 @@ def test_a_full_disk_writes_no_row_past_the_anchor(ledger: Ledger, monkeypatch: 
 def postgresql(tmp_path: Path) -> Iterator[str]:
     """URL of an empty PostgreSQL database; skips where there is none."""
     with postgresql_server(tmp_path) as port:
-        yield f"postgresql+psycopg://pillars:right@127.0.0.1:{port}/postgres"
+        yield f"postgresql+psycopg://pillars:{SERVERS}@127.0.0.1:{port}/postgres"
 
 
 def test_postgresql_keeps_the_same_promises(tmp_path: Path, postgresql: str) -> None:

@@ -17,7 +17,7 @@ from pillars.data.contract import hold
 from pillars.data.parquet import read_parquet
 from pillars.errors import SourceBroken, StoreUnavailable
 from pillars.stores import Stores
-from tests.bad_days.peers import postgresql_server
+from tests.bad_days.peers import SERVERS, postgresql_server
 from tests.pillars.data import batches
 from tests.pillars.data.sources.test_ways import plain
 from tests.pillars.data.sources.ways import PERIODS, parcels, project_of, whole
@@ -36,7 +36,7 @@ BY_PERIOD = {
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A database whose sessions are in Auckland unless they say otherwise; times have a zone and amounts are decimals there."""
     with postgresql_server(tmp_path_factory.mktemp("postgresql")) as port:
-        url = f"postgresql+psycopg://pillars:right@127.0.0.1:{port}/postgres"
+        url = f"postgresql+psycopg://pillars:{SERVERS}@127.0.0.1:{port}/postgres"
         engine = create_engine(url)
         wait_until(lambda: _answers(engine), what="PostgreSQL")
         kinds = {"at": DateTime(timezone=True), "parcel": BigInteger, "stops": Numeric(9, 0), "express": Boolean, "late": Boolean}
@@ -113,7 +113,7 @@ def test_a_query_that_is_refused_is_said_and_nothing_is_written(stores: Stores, 
     given = project({"rows": query}, columns=OPEN)
     with pytest.raises(SourceBroken, match=words) as caught:
         open_source(stores, given).periods()
-    assert "right" not in str(caught.value)
+    assert SERVERS not in str(caught.value)
     engine = create_engine(address)
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM parcels")).scalar() == 80
