@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 
 from deployments import automations
-from deployments.render import render
+from deployments.render import BY_WISH, render, scheduled
 from deployments.settings import POOL, Serving
 from pillars import project_file
 from pillars.errors import StoreUnavailable
@@ -26,7 +26,7 @@ def apply(stores: Stores, serving: Serving) -> None:
     write_atomically(rendered, render(stores.configs).encode())
     create_pool()
     deploy(stores, str(rendered))
-    retire_audits(stores)
+    retire(stores)
     automations.apply(serving)
 
 
@@ -43,22 +43,24 @@ def create_pool() -> None:
             return
 
 
-def retire_audits(stores: Stores) -> list[str]:
-    """Take away the audits that a project's YAML schedules no more, for `prefect deploy` leaves what its file does not name.
+def retire(stores: Stores) -> list[str]:
+    """Take away what a project's YAML schedules no more, for `prefect deploy` leaves what its file does not name.
 
     Returns:
-        Their names.
+        Names of the deployments that went.
     """
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
 
     gone = []
     with get_client(sync_client=True) as client:
-        for name in project_file.names(stores.configs):
-            if project_file.load(stores.config_file(name)).schedule.audit is None:
-                with suppress(ObjectNotFound):
-                    client.delete_deployment(client.read_deployment_by_name(f"audit/audit-{name}").id)
-                    gone.append(f"audit-{name}")
+        for project in (project_file.load(stores.config_file(name)) for name in project_file.names(stores.configs)):
+            wanted = {each["name"] for each in scheduled(project)}
+            for verb in BY_WISH:
+                if (name := f"{verb}-{project.project}") not in wanted:
+                    with suppress(ObjectNotFound):
+                        client.delete_deployment(client.read_deployment_by_name(f"{verb}/{name}").id)
+                        gone.append(name)
     return gone
 
 

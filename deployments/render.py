@@ -18,6 +18,7 @@ VERBS = (
     *("ingest", "train", "promote", "deploy", "rollback", "score", "monitor", "cycle", "replay"),
     *("rebuild", "readmit", "audit", "tag", "retain", "reproduce", "reset"),
 )
+BY_WISH = ("audit", "retain", "reproduce")  # verbs that are scheduled where the YAML asks for it
 HEADER = """\
 # Rendered from configs/*.yaml by `make render`; a test keeps it so. Deploy from the project's folder:
 #   prefect deploy --all --prefect-file deployments/prefect.yaml
@@ -33,13 +34,23 @@ def render(configs_dir: Path) -> str:
     """
     projects = [project_file.load(configs_dir / f"{name}.yaml") for name in project_file.names(configs_dir)]
     found = [
-        *(each for p in projects for each in (_cycle(p), *([_audit(p, p.schedule.audit)] if p.schedule.audit else []))),
-        *(_retained(p) for p in projects if p.retention != Retention()),
-        *(_reproducing(p, p.schedule.reproduce) for p in projects if p.schedule.reproduce),
+        *(each for project in projects for each in scheduled(project)),
         *(_ad_hoc(verb, _default(projects)) for verb in VERBS),
     ]
     content = {"name": "five-pillars", "build": None, "push": None, "pull": None, "deployments": found}
     return HEADER + yaml.safe_dump(content, sort_keys=False, width=140)
+
+
+def scheduled(project: config.Project) -> list[dict[str, Any]]:
+    """Deployments with a schedule: the project's cycle, and what its YAML asks for beside it."""
+    found = [_cycle(project)]
+    if project.schedule.audit:
+        found.append(_audit(project, project.schedule.audit))
+    if project.retention != Retention():
+        found.append(_retained(project))
+    if project.schedule.reproduce:
+        found.append(_reproducing(project, project.schedule.reproduce))
+    return found
 
 
 def _cycle(project: config.Project) -> dict[str, Any]:

@@ -114,12 +114,12 @@ def test_prefect_deploys_the_file_without_us_and_again_changes_nothing(prefect_s
 
 
 @pytest.mark.flow
-def test_an_audit_that_is_scheduled_no_more_is_taken_away_and_no_other(prefect_server: str, tmp_path: Path) -> None:
+def test_what_is_scheduled_no_more_is_taken_away_and_nothing_else(prefect_server: str, tmp_path: Path) -> None:
     from prefect.client.orchestration import get_client
 
     def known() -> set[str]:
         with get_client(sync_client=True) as client:
-            return {d.name for d in client.read_deployments() if d.name.startswith(("audit", "cycle"))}
+            return {d.name for d in client.read_deployments() if d.name.startswith(("audit", "retain", "reproduce", "cycle"))}
 
     stores = Stores(root=CHECKOUT, configs=tmp_path / "configs")
     stores.configs.mkdir()
@@ -127,17 +127,17 @@ def test_an_audit_that_is_scheduled_no_more_is_taken_away_and_no_other(prefect_s
     deployments_of(stores.configs, one="0 6 * * *", two="0 6 * * *")
     for name in ("one", "two"):
         file = stores.configs / f"{name}.yaml"
-        file.write_text(file.read_text().replace("active:", 'audit: "@weekly", active:'))
+        said = file.read_text().replace("active:", 'audit: "@weekly", reproduce: "@weekly", active:')
+        file.write_text(said + "retention: {collected: 3}\n")
     (tmp_path / "prefect.yaml").write_text(render.render(stores.configs))
     apply.deploy(stores, str(tmp_path / "prefect.yaml"))
-    assert apply.retire_audits(stores) == []
+    assert apply.retire(stores) == []
     before = known()
-    assert before >= {"audit", "audit-one", "audit-two", "cycle-one"}
+    assert before >= {"audit", "audit-one", "audit-two", "retain-one", "reproduce-one", "cycle-one"}
     deployments_of(stores.configs, one="0 6 * * *")
-    for _ in range(2):
-        retired = apply.retire_audits(stores)
-        assert before - known() == {"audit-one"}
-    assert retired == []
+    assert apply.retire(stores) == ["audit-one", "retain-one", "reproduce-one"]
+    assert before - known() == {"audit-one", "retain-one", "reproduce-one"}
+    assert apply.retire(stores) == []
 
 
 @pytest.mark.flow
