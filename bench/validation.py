@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.validation_checks import SETS
 from pillars.stores import Stores
 
 SIDES = {
@@ -40,7 +41,6 @@ INGESTS = {
     "whole": "collected, checked and written in memory (ours, of smaller batches)",
 }
 PEERS = Path(".venv-peers/bin/python")
-CARRIERS, ORIGINS = ["UA", "AA", "DL", "B6", "WN", "EV", "MQ", "US", "9E", "VX"], ["JFK", "LGA", "EWR"]
 STEP = 1 << 18
 
 
@@ -105,8 +105,8 @@ def _columns(draw: np.random.Generator, at: int, n: int) -> pa.Table:
         {
             "flight": flight,
             "departs": moment,
-            "carrier": pa.array(np.where(some(0.001), "??", np.array(CARRIERS)[draw.integers(0, 10, n)])),
-            "origin": pa.array(np.array(ORIGINS)[draw.integers(0, 3, n)]),
+            "carrier": pa.array(np.where(some(0.001), "??", np.array(SETS["carrier"])[draw.integers(0, 10, n)])),
+            "origin": pa.array(np.array(SETS["origin"])[draw.integers(0, 3, n)]),
             "dest": pa.array(np.array([f"D{i:02d}" for i in range(105)])[draw.integers(0, 105, n)], mask=some(0.001)),
             "tailnum": pa.array(np.array([f"N{i:05d}" for i in range(4043)])[draw.integers(0, 4043, n)]),
             "distance": np.where(some(0.001), 99_999.0, draw.uniform(80, 4983, n).round()),

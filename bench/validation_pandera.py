@@ -10,20 +10,8 @@ import time
 import pandas as pd
 import pandera.pandas as pa
 
-CARRIERS, ORIGINS = ["UA", "AA", "DL", "B6", "WN", "EV", "MQ", "US", "9E", "VX"], ["JFK", "LGA", "EWR"]
-FULL = ("flight", "departs", "carrier", "origin", "dest", "distance")
-RANGES = {
-    "distance": (50, 5000),
-    "minute": (0, 59),
-    "hour": (0, 23),
-    "month": (1, 12),
-    "dep_delay": (-200, 2000),
-    "arr_delay": (-300, 2000),
-    "air_time": (10, 800),
-    "temp": (-60, 140),
-    "humid": (0, 100),
-    "pressure": (900, 1100),
-}
+from bench.validation_checks import FULL, KEY, RANGES, SETS
+
 PLACES = {"not_nullable": {name: 2 + i for i, name in enumerate(FULL)}, "isin": {"carrier": 9, "origin": 10}}
 PLACES["in_range"] = {name: 11 + i for i, name in enumerate(RANGES)}
 
@@ -31,7 +19,7 @@ PLACES["in_range"] = {name: 11 + i for i, name in enumerate(RANGES)}
 def schema() -> pa.DataFrameSchema:
     """The same checks; the mean and the number of values as checks of a column."""
     checks = {name: [pa.Check.in_range(low, high)] for name, (low, high) in RANGES.items()}
-    checks["carrier"], checks["origin"] = [pa.Check.isin(CARRIERS)], [pa.Check.isin(ORIGINS), pa.Check.str_length(3, 3)]
+    checks["carrier"], checks["origin"] = [pa.Check.isin(SETS["carrier"])], [pa.Check.isin(SETS["origin"]), pa.Check.str_length(3, 3)]
     checks["distance"].append(pa.Check(lambda s: 500 <= s.mean() <= 5000))
     checks["temp"].append(pa.Check(lambda s: 0 <= s.mean() <= 100))
     checks["dest"] = [pa.Check(lambda s: 50 <= s.nunique() <= 200)]
@@ -42,7 +30,7 @@ def schema() -> pa.DataFrameSchema:
         pa.Check(lambda f: len(f.columns) == 20),
         pa.Check(lambda f: (f.temp >= f.dewp) | f.temp.isna()),
     ]
-    return pa.DataFrameSchema(columns, checks=whole, unique=["flight", "departs"], report_duplicates="exclude_first")
+    return pa.DataFrameSchema(columns, checks=whole, unique=KEY, report_duplicates="exclude_first")
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.validation import CARRIERS, ORIGINS
+from bench.validation_checks import FULL, KEY, RANGES, SETS
 from pillars.config import Project
 from pillars.config_data import Expectation
 from pillars.data.quarantine import failing, set_aside
@@ -24,21 +24,6 @@ from pillars.data.ready import Came
 from pillars.data.spilled import Spilled
 from pillars.stores import Stores
 
-RANGES: dict[str, tuple[float, float]] = {
-    "distance": (50, 5000),
-    "minute": (0, 59),
-    "hour": (0, 23),
-    "month": (1, 12),
-    "dep_delay": (-200, 2000),
-    "arr_delay": (-300, 2000),
-    "air_time": (10, 800),
-    "temp": (-60, 140),
-    "humid": (0, 100),
-    "pressure": (900, 1100),
-}
-SETS = {"carrier": CARRIERS, "origin": ORIGINS}
-FULL = ("flight", "departs", "carrier", "origin", "dest", "distance")
-KEY = ["flight", "departs"]
 NAMES = [*FULL, "tailnum", *(n for n in RANGES if n not in FULL), "dewp", "wind_speed", "visib", "rain"]
 
 

@@ -94,10 +94,11 @@ def _few(given: Given, large: int) -> Given:
     """A reader of at most so many rows as a table; of more, as a reader still."""
     if isinstance(given, pa.Table):
         return given
-    held: list[pa.RecordBatch] = []
+    held, rows = list[pa.RecordBatch](), 0
     for batch in given:
         held.append(batch)
-        if sum(each.num_rows for each in held) > large:
+        rows += batch.num_rows
+        if rows > large:
             return pa.RecordBatchReader.from_batches(given.schema, chain(held, given))
     return pa.Table.from_batches(held, given.schema)
 

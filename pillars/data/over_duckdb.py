@@ -59,7 +59,8 @@ def alike(expectation: Expectation, table: Spilled) -> bool:
         return True
     if kind in SETS:
         values = given.get("value_set")
-        return isinstance(values, list) and bool(values) and all(_fits(v, types[0]) and not pa.types.is_timestamp(types[0]) for v in values)
+        known = isinstance(values, list) and values and not pa.types.is_timestamp(types[0])
+        return bool(known) and all(_fits(value, types[0]) for value in values)  # type: ignore[union-attr]
     if kind == RANGE:
         return (_is_number(types[0]) or pa.types.is_timestamp(types[0])) and all(_fits(b, types[0]) for b in bounds)
     if kind in AGGREGATES:
@@ -85,8 +86,8 @@ def opened(table: Spilled, folder: Path) -> Iterator[str]:
     url = f"duckdb+reading:///:memory:{uuid4().hex}"
     engine = sqlalchemy.create_engine(url)
     with engine.connect() as connection:
-        for name, value in limits(folder).items():
-            connection.exec_driver_sql(f"SET {name} = '{value}'")
+        for statement in limits(folder):
+            connection.exec_driver_sql(statement)
         columns = ", ".join(shown(field) for field in table.schema)
         connection.exec_driver_sql(f"CREATE VIEW {TABLE} AS SELECT {columns} FROM {scan(table)}")
         yield url
@@ -104,7 +105,7 @@ def mend(module: Any) -> None:
 
 
 def leave(datasource: Any) -> None:
-    """Close the connections that Great Expectations keeps: DuckDB complains of each that is open when Python ends."""
+    """Close the connections that Great Expectations keeps: a database in memory is there as long as one of them is."""
     engine = datasource.get_execution_engine()
     if engine._connection is not None:
         engine._connection.close()

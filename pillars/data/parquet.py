@@ -98,14 +98,15 @@ def brought(table: pa.Table, schema: pa.Schema, odd: Collection[str]) -> pa.Tabl
 
 def _in_row_groups(pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """Pieces of any size as tables of `stores.ROW_GROUP` rows, the last one shorter: so cut, a file has the bytes of one written whole."""
-    held: list[pa.Table] = []
+    held, rows = list[pa.Table](), 0
     for piece in pieces:
         held.append(piece)
-        if sum(each.num_rows for each in held) >= stores.ROW_GROUP:
+        rows += piece.num_rows
+        if rows >= stores.ROW_GROUP:
             whole = pa.concat_tables(held)
             full = whole.num_rows - whole.num_rows % stores.ROW_GROUP
             yield from (whole.slice(at, stores.ROW_GROUP) for at in range(0, full, stores.ROW_GROUP))
-            held = [whole.slice(full)]
+            held, rows = [whole.slice(full)], whole.num_rows - full
     if held and (rest := pa.concat_tables(held)).num_rows:
         yield rest
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -119,8 +119,8 @@ def asked(folder: Path, **tables: Spilled | pa.Table) -> Iterator[DuckDBPyConnec
     import duckdb
 
     with duckdb.connect(":memory:") as database:
-        for name, value in limits(folder).items():
-            database.execute(f"SET {name} = '{value}'")
+        for statement in limits(folder):
+            database.execute(statement)
         for name, table in tables.items():
             if isinstance(table, Spilled):
                 database.execute(f"CREATE VIEW {quoted(name)} AS SELECT * FROM {scan(table)}")
@@ -129,9 +129,10 @@ def asked(folder: Path, **tables: Spilled | pa.Table) -> Iterator[DuckDBPyConnec
         yield database
 
 
-def limits(folder: Path) -> Mapping[str, str]:
-    """DuckDB's settings: how much memory it may take, and where the rest goes."""
-    return {"memory_limit": MEMORY, "temp_directory": str(folder).replace("'", "''")}
+def limits(folder: Path) -> tuple[str, ...]:
+    """What DuckDB is told first: how much memory it may take, and where the rest goes."""
+    place = str(folder).replace("'", "''")
+    return f"SET memory_limit = '{MEMORY}'", f"SET temp_directory = '{place}'"
 
 
 def scan(table: Spilled) -> str:

@@ -118,8 +118,9 @@ def _by_rows(batches: Batches, rows: int) -> dict[str, np.ndarray]:
     return {f"{i // batches.size + 1:08d}": np.sort(order[i : i + batches.size]) for i in range(0, rows, batches.size)}
 
 
-def numbered(project: Project, table: pa.Table) -> pa.Table:
-    """The table with each row's number, from 1, in the column that the YAML wants it in; as it is where it wants none.
+def numbered(project: Project, table: pa.Table, before: int = 0) -> pa.Table:
+    """The table with each row's number in the column that the YAML wants it in; as it is where it wants none. The first is 1 where no
+    rows came `before`.
 
     Raises:
         SourceBroken: it has such a column already.
@@ -129,4 +130,4 @@ def numbered(project: Project, table: pa.Table) -> pa.Table:
         return table
     if name in table.column_names:
         raise SourceBroken(project.source.name, "all", f"it has a column {name} already, which source.row_number would make")
-    return table.add_column(0, name, pa.array(np.arange(1, table.num_rows + 1)))
+    return table.add_column(0, name, pa.array(np.arange(before + 1, before + table.num_rows + 1)))

@@ -78,8 +78,7 @@ class Files:
         return {name: whole.among(at) for name, at in places(self._project, pa.concat_tables(times), rows, utc_now()).items()}
 
     def _streamed(self, paths: Sequence[Path]) -> Streamed:
-        said = self._project.source
-        return Streamed.of([(path, self._called(path)) for path in paths], said.csv, said.name, said.row_number)
+        return Streamed.of(self._project, [(path, self._called(path)) for path in paths])
 
     def _paths(self) -> list[Path]:
         pattern = str(self._project.source.file)

@@ -89,26 +89,28 @@ class Queries:
 
     def _table(self, query: str, period: str) -> pa.Table | Spool:
         found = self._query(query, period, self._large)
-        return numbered(self._project, found) if isinstance(found, pa.Table) else found.numbered(self._project)
+        return numbered(self._project, found) if isinstance(found, pa.Table) else found
 
     def _query(self, query: str, period: str, large: int | None) -> pa.Table | Spool:
         """What a query gives; more than `large` rows of it in a spool."""
         from sqlalchemy import text
         from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-        asked = text(query)
+        asked, parts, rows, spool = text(query), list[pa.Table](), 0, None
         with self._connected() as connection:
             try:
                 given = self._bound(asked.compile().params, period, connection.dialect.name)
                 result = connection.execution_options(stream_results=True, yield_per=FETCHED).execute(asked, given)
                 names = list(result.keys())
-                parts, spool = list[pa.Table](), None
+                if len(set(names)) != len(names):
+                    raise SourceBroken(self._project.source.name, period, "the query gives two columns of one name")
                 for part in result.partitions():
                     parts.append(_arrow(names, part))
-                    if large is not None and sum(each.num_rows for each in parts) > (large if spool is None else FETCHED):
-                        spool = Spool() if spool is None else spool
+                    rows += parts[-1].num_rows
+                    if large is not None and rows > large:
+                        spool = spool or Spool(self._project)
                         spool.add(joined(parts))
-                        parts = []
+                        parts, rows = [], 0
             except DBAPIError as err:
                 locked = "database is locked" in str(err.orig)
                 said = "database is locked" if locked else self._said(err.orig or err)
@@ -117,12 +119,11 @@ class Queries:
                 raise SourceBroken(self._project.source.name, period, f"the database refuses the query ({said})") from None
             except SQLAlchemyError as err:
                 raise SourceBroken(self._project.source.name, period, f"the query cannot be sent ({self._said(err)})") from None
-        if len(set(names)) != len(names):
-            raise SourceBroken(self._project.source.name, period, "the query gives two columns of one name")
-        if spool is not None:
-            spool.add(joined(parts)) if parts else None
-            return spool
-        return joined(parts) if parts else pa.table({name: pa.nulls(0) for name in names})
+        rest = joined(parts) if parts else pa.table({name: pa.nulls(0) for name in names})
+        if spool is None:
+            return rest
+        spool.add(rest)
+        return spool
 
     def _bound(self, named: Any, period: str, dialect: str) -> dict[str, Any]:
         """Values of the parameters that the query names."""

@@ -9,34 +9,33 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pillars.config_data import Csv
+from pillars.config import Project
 from pillars.data.parquet import brought, together
+from pillars.data.sources.cutting import numbered
 from pillars.data.sources.tables import stream_table
 from pillars.errors import SourceBroken
 
 
 @dataclass(frozen=True)
 class Streamed:
-    """The rows of some files, one below the other, or those at some places `at` of them, which ascend.
+    """The rows of some files, one below the other, numbered where the YAML wants it; or those at some places `at`, which ascend.
 
-    `number` is the column that each row's number comes in, from 1. All passes are over one state of the files, or end in SourceBroken.
+    All passes are over one state of the files, or end in SourceBroken.
     """
 
+    project: Project
     files: tuple[tuple[Path, str], ...]  # and what errors call them
-    dialect: Csv
-    source: str
-    number: str | None = None
+    states: tuple[tuple[int, int, int], ...]
     at: np.ndarray | None = None
-    states: tuple[tuple[int, int, int], ...] = ()
 
     @classmethod
-    def of(cls, files: Sequence[tuple[Path, str]], dialect: Csv, source: str, number: str | None) -> Streamed:
+    def of(cls, project: Project, files: Sequence[tuple[Path, str]]) -> Streamed:
         """All rows of some files as they are now."""
-        return cls(tuple(files), dialect, source, number, None, tuple(state_of(path) for path, _ in files))
+        return cls(project, tuple(files), tuple(state_of(path) for path, _ in files))
 
     def reader(self, how: Callable[[pa.Table], pa.Table]) -> pa.RecordBatchReader:
         """The rows, each piece as `how` makes it."""
-        schema = how(next(self.pieces()).slice(0, 0)).schema
+        schema = how(next(self.pieces())).schema
         return pa.RecordBatchReader.from_batches(schema, (batch for piece in self.pieces() for batch in how(piece).to_batches()))
 
     def among(self, at: np.ndarray) -> Streamed:
@@ -47,27 +46,21 @@ class Streamed:
         """The rows, some at a time; first an empty piece, which has their columns.
 
         Raises:
-            StoreUnavailable, SourceBroken: see `tables.stream_table`; or a file has changed since it was read first.
+            StoreUnavailable, SourceBroken: see `tables.stream_table`; or a file has changed since it was read first, or has the column
+                already that the number would come in.
         """
-        opened = [stream_table(path, name, self.dialect) for path, name in self.files]
+        opened = [stream_table(path, name, self.project.source.csv) for path, name in self.files]
         schema, odd = together([each for each, _ in opened])
-        if self.number is not None:
-            if self.number in schema.names:
-                raise SourceBroken(self.source, "all", f"it has a column {self.number} already, which source.row_number would make")
-            schema = schema.insert(0, pa.field(self.number, pa.int64()))
-        yield schema.empty_table()
-        began = 0
-        for _, pieces in opened:
-            for piece in pieces:
-                ends = began + piece.num_rows
-                if self.number is not None:
-                    piece = piece.add_column(0, self.number, pa.array(np.arange(began + 1, ends + 1)))
-                if self.at is not None:
-                    low, high = np.searchsorted(self.at, [began, ends])
-                    piece = piece.take(pa.array(self.at[low:high] - began))
-                if piece.num_rows:
-                    yield brought(piece, schema, odd)
-                began = ends
+        yield numbered(self.project, schema.empty_table())
+        before = 0
+        for piece in (piece for _, pieces in opened for piece in pieces):
+            table, after = numbered(self.project, brought(piece, schema, odd), before), before + piece.num_rows
+            if self.at is not None:
+                low, high = np.searchsorted(self.at, [before, after])
+                table = table.take(pa.array(self.at[low:high] - before))
+            if table.num_rows:
+                yield table
+            before = after
         for (path, name), state in zip(self.files, self.states, strict=True):
             if state_of(path) != state:
                 raise SourceBroken(name, "all", "it was changed while it was read")

@@ -23,6 +23,7 @@ PACKED = (*ARROW, ".xz")
 TEXT, COLUMNAR = (".csv", ".tsv", ".txt", ".data"), (".parquet", ".pq")
 PIECE = 1 << 18  # rows of a file that is read in pieces
 BLOCK = 1 << 22  # bytes of text at a time: no value may be longer
+LEAST, LEAST_PACKED = 10, 0.5  # bytes that a row takes: with shorter ones, a table of ten million rows is small all the same
 SHOWN = 3  # broken lines in a message
 
 
@@ -38,10 +39,11 @@ def read_table(content: bytes | Path, name: str, dialect: Csv) -> pa.Table:
     packed, ending = _endings(name)
     with _translated(name, dialect, ending):
         if ending in COLUMNAR:
-            return pq.read_table(content if isinstance(content, Path) else pa.BufferReader(content), partitioning=None)
-        text = unpacked(content.read_bytes() if isinstance(content, Path) else content, packed, name)
-        return _read_csv(text, name, dialect, _separator(ending, dialect))
-    raise AssertionError("unreachable")
+            table = pq.read_table(content if isinstance(content, Path) else pa.BufferReader(content), partitioning=None)
+        else:
+            text = unpacked(content.read_bytes() if isinstance(content, Path) else content, packed, name)
+            table = _read_csv(text, name, dialect, _separator(ending, dialect))
+    return table
 
 
 def stream_table(path: Path, name: str, dialect: Csv) -> tuple[pa.Schema, Iterator[pa.Table]]:
@@ -50,21 +52,23 @@ def stream_table(path: Path, name: str, dialect: Csv) -> tuple[pa.Schema, Iterat
     with _translated(name, dialect, ending):
         if ending in COLUMNAR:
             file = pq.ParquetFile(path)
-            return file.schema_arrow.remove_metadata(), _of_parquet(file, name, dialect, ending)
-        separator = _separator(ending, dialect)
-        with _opened(path, packed) as stream:
-            header, lines = _header(stream, name, dialect, separator)
-        return pa.schema([(column, pa.string()) for column in header]), _of_csv(path, name, dialect, separator, header, lines)
-    raise AssertionError("unreachable")
+            schema, pieces = file.schema_arrow.remove_metadata(), _of_parquet(file, name, dialect, ending)
+        else:
+            separator = _separator(ending, dialect)
+            with _opened(path, packed) as stream:
+                header, lines = _header(stream, name, dialect, separator)
+            schema, pieces = pa.schema([(n, pa.string()) for n in header]), _of_csv(path, name, dialect, separator, header, lines)
+    return schema, pieces
 
 
 def may_be_large(path: Path, rows: int) -> bool:
-    """Whether a file may hold more rows than that, for all that its size says. A file that is not there does not."""
+    """Whether a file may hold more rows than that: Parquet says how many it has, of text the size tells. An unreadable one does not."""
     packed, ending = _endings(path.name)
-    least = 3 if packed or ending in COLUMNAR else 12  # bytes that a row takes, packed or as text, at the very least
     try:
-        return path.stat().st_size > rows * least
-    except OSError:
+        if ending in COLUMNAR:
+            return bool(pq.read_metadata(path).num_rows > rows)
+        return path.stat().st_size > rows * (LEAST_PACKED if packed else LEAST)
+    except (OSError, pa.ArrowException):
         return False
 
 

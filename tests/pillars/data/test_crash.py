@@ -17,30 +17,17 @@ from tests.pillars.data.batches import NOW, git, prepared, project, repository
 
 P = project()
 PUBLISH = """
-import importlib, os, signal, sys
+import sys
 from pathlib import Path
 from pillars.data.versions import publish
 from pillars.stores import Stores
 from tests.pillars.data.batches import NOW, prepared, project
+from tests.pillars.data.dying import die_at
 
-root, period, place, nth = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+root, period = Path(sys.argv[1]), sys.argv[2]
 stores = Stores(root=root, var=root / "var", remote="../remote")
 batch = prepared(stores, period)
-calls = 0
-
-def dying(function):
-    def wrapped(*given, **named):
-        global calls
-        calls += 1
-        if calls == nth:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*given, **named)
-    return wrapped
-
-if place:
-    module, name = place.rsplit(".", 1)
-    module = importlib.import_module(module)
-    setattr(module, name, dying(getattr(module, name)))
+die_at(sys.argv[3], int(sys.argv[4]))
 print(publish(stores, project(), batch, NOW).id)
 """
 PLACES = [

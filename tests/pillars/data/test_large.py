@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Callable
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from pillars.data.cleaning import prepare
 from pillars.errors import DataCorrupt
 from pillars.stores import Stores
 from tests.pillars.data.batches import COLUMNS, changed, collected, outcomes, project, rows
+from tests.pillars.data.dying import dying
 from tests.pillars.data.test_properties import RULES, spoiled, wrongs
 
 GOOD = rows("2013-01", 300)
@@ -141,24 +142,13 @@ def attempt(root: Path, nth: int = 0) -> tuple[int, int]:
     """
     told, say = os.pipe()
     if (child := os.fork()) == 0:
-        calls = 0
-
-        def dying(function: Callable[..., Any]) -> Callable[..., Any]:
-            def wrapped(*given: Any, **named: Any) -> Any:
-                nonlocal calls
-                calls += 1
-                if calls == nth:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return function(*given, **named)
-
-            return wrapped
-
-        os.replace, os.mkdir = dying(os.replace), dying(os.mkdir)
+        calls = count(1)
+        os.replace, os.mkdir = dying(os.replace, nth, calls), dying(os.mkdir, nth, calls)
         failed = True
         try:
             stores = Stores(root=root, var=Path("var"), large_rows=1)
             prepare(stores, project(duplicates={"keep": "last"}), collected(stores, project(), CRASHED))
-            os.write(say, str(calls).encode())
+            os.write(say, str(next(calls) - 1).encode())
             failed = False
         finally:
             os._exit(int(failed))

@@ -28,26 +28,14 @@ from tests.pillars.data.test_crash import state, stores_in
 MONTHS = ("2013-01", "2013-02", "2013-03", "2013-04")
 P = project().model_copy(update={"retention": Retention(collected=1, rows=2)})
 RETAIN = """
-import importlib, os, signal, sys
+import sys
 from pathlib import Path
 from pillars.stores import Stores
+from tests.pillars.data.dying import die_at
 from tests.pillars.data.test_retention import MONTHS, retain
 
-root, place, nth = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-calls = 0
-
-def dying(function):
-    def wrapped(*given, **named):
-        global calls
-        calls += 1
-        if calls == nth:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*given, **named)
-    return wrapped
-
-module, name = place.rsplit(".", 1)
-module = importlib.import_module(module)
-setattr(module, name, dying(getattr(module, name)))
+root = Path(sys.argv[1])
+die_at(sys.argv[2], int(sys.argv[3]))
 retain(Stores(root=root, var=root / "var", remote="../remote"), ("2013-05", *MONTHS))
 """
 

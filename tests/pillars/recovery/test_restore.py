@@ -23,7 +23,6 @@ from pillars.stores import Stores
 from tests.clone import CHECKOUT
 from tests.pillars.data.batches import NOW, git, prepared, project, repository
 from tests.pillars.recovery.test_archive import rewrite, with_manifest
-from tests.waiting import wait_until
 
 
 def note(stores: Stores, what: str = "first") -> None:
@@ -209,22 +208,32 @@ def test_a_flipped_byte_is_refused_before_anything_is_placed(empty: Stores, file
     assert not empty.var.exists() or not any(empty.var.rglob("*"))
 
 
-def killed(stores: Stores, code: str, seen: Path, pattern: str) -> None:
-    """Run the code apart and kill it when a file that fits the pattern is seen."""
+DYING = """
+import os, signal, sys
+from datetime import datetime
+from pathlib import Path
+from pillars.recovery.{verb} import {verb}
+from pillars.stores import Stores
+
+def watch(*_):
+    if any(Path(sys.argv[2]).glob(sys.argv[3])):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+{verb}(Stores(), Path(sys.argv[1]), {now}watch)
+"""
+
+
+def killed(stores: Stores, verb: str, file: Path, seen: Path, pattern: str) -> None:
+    """Run a verb apart; it kills itself at the first of its steps at which a file that fits the pattern is there."""
     environ = os.environ | {"PILLARS_ROOT": str(stores.root), "PILLARS_VAR": str(stores.var), "PYTHONPATH": str(CHECKOUT)}
-    process = subprocess.Popen([sys.executable, "-c", code], env=environ)
-    wait_until(lambda: any(seen.glob(pattern)) or process.poll() is not None, 60)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "it was done before it could be killed"
-
-
-SLOWLY = "import time; from pathlib import Path; from datetime import datetime; from pillars.stores import Stores; "
+    code = DYING.format(verb=verb, now="datetime.now(), " if verb == "backup" else "")
+    done = subprocess.run([sys.executable, "-c", code, str(file), str(seen), pattern], env=environ, timeout=60)
+    assert done.returncode == -signal.SIGKILL, "it was done before it could be killed"
 
 
 def test_a_killed_backup_leaves_what_was_there(used: Stores, empty: Stores, file: Path) -> None:
     before = file.read_bytes()
-    code = f"from pillars.recovery.backup import backup; backup(Stores(), Path({str(file)!r}), datetime.now(), lambda *_: time.sleep(0.3))"
-    killed(used, SLOWLY + code, file.parent, f".{file.name}.*")
+    killed(used, "backup", file, file.parent, f".{file.name}.*")
     assert file.read_bytes() == before
     assert list(file.parent.glob(f".{file.name}.*")), "a draft is left"
     backup(used, file, datetime.now(UTC))
@@ -234,8 +243,7 @@ def test_a_killed_backup_leaves_what_was_there(used: Stores, empty: Stores, file
 
 @pytest.mark.parametrize("pattern", [".var.restoring/var/*", ".var.restoring/var/raw/*/*"])
 def test_a_killed_restore_leaves_an_empty_place_and_goes_on(empty: Stores, file: Path, pattern: str) -> None:
-    code = f"from pillars.recovery.restore import restore; restore(Stores(), Path({str(file)!r}), lambda *_: time.sleep(0.05))"
-    killed(empty, SLOWLY + code, empty.var.parent, pattern)
+    killed(empty, "restore", file, empty.var.parent, pattern)
     assert not empty.var.exists()
     assert restore(empty, file).ledger_rows == 1
     assert not list(empty.var.parent.glob(".var.restoring/*"))
