@@ -6,17 +6,15 @@ The user's branch, index and working tree are never touched: blobs, trees and co
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from pillars.errors import StoreUnavailable
+from pillars.git import run as _run
 
 NOBODY = "0" * 40  # the old value of a branch that must not exist yet
-Done = subprocess.CompletedProcess[bytes]
 WRITER = {"NAME": "Five Pillars", "EMAIL": "five-pillars@localhost"}
 
 
@@ -208,18 +206,6 @@ def _git(root: Path, *arguments: str, given: bytes = b"", extra: Mapping[str, st
     if done.returncode:
         raise _unavailable(root, done.stderr.decode())
     return done.stdout
-
-
-def _run(
-    root: Path, arguments: list[str], given: bytes = b"", extra: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[bytes]:
-    """Git in `root`; variables with which a hook or another tool points git elsewhere are left out."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k.startswith("GIT_CONFIG")}
-    env = {**clean, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(extra or {})}
-    try:
-        return subprocess.run(["git", "-C", str(root), *arguments], input=given, capture_output=True, env=env, check=False)
-    except OSError as err:
-        raise StoreUnavailable("git", f"cannot be run ({err.strerror})", "Install git; data versions are commits.") from err
 
 
 def _unavailable(root: Path, said: str) -> StoreUnavailable:

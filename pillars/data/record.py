@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import yaml
@@ -83,6 +83,17 @@ def with_files(record: Record | None, files: Mapping[str, File], source: str) ->
     said = ", ".join(_said(path, before.get(path), after.files[path]) for path in changed)
     revision = ("revision",) if "changed" in changed.values() else ()
     return replace(after, desc=f"{_project(after)}: {said}; now {_extent(after)}", labels=(*_labels(after), *revision))
+
+
+def without_periods(record: Record, periods: Collection[str]) -> Record:
+    """The version that follows `record` when retention takes some periods out of it, and says so; itself where it has none of them."""
+    files = {path: f for path, f in record.files.items() if period_of(path) not in periods}
+    went = sorted({period_of(path) for path in record.files} - {period_of(path) for path in files})
+    if not went:
+        return record
+    after = Record(files, record.id, record.source)
+    said = went[0] if len(went) == 1 else f"{len(went)} periods to {went[-1]}"
+    return replace(after, desc=f"{_project(record)}: without {said}, by retention; now {_extent(after)}", labels=_labels(after))
 
 
 def without_parent(record: Record) -> Record:

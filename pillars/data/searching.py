@@ -6,12 +6,12 @@ import base64
 import html
 import json
 import os
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from pillars import git
 from pillars.data import tokens, unpacking
 from pillars.data.unpacking import Piece
 from pillars.stores import Stores
@@ -84,7 +84,7 @@ def places(stores: Stores) -> Iterator[tuple[str, Path]]:
         for file in (Path(folder) / name for name in sorted([*files, *closed])):
             if not file.is_symlink() and (file.is_file() or file.is_dir()):
                 yield f"var/{file.relative_to(stores.var).as_posix()}", file
-    for name in filter(None, _git(stores.root, "ls-files", "-z").decode(errors="surrogateescape").split("\0")):
+    for name in filter(None, git.told(stores.root, "ls-files", "-z").decode(errors="surrogateescape").split("\0")):
         file = stores.root / name
         if file.is_file() and not file.is_symlink():
             yield name, file
@@ -117,25 +117,16 @@ def _line(content: bytes, at: int) -> str:
 
 def _on_branches(root: Path) -> Iterator[tuple[str, bytes]]:
     """Files and commits of the data branches, all of their history."""
-    refs = _git(root, "for-each-ref", "--format=%(refname:short)", *BRANCHES).decode().split()
+    refs = git.told(root, "for-each-ref", "--format=%(refname:short)", *BRANCHES).decode().split()
     seen: set[str] = set()
     for ref in refs:
-        for line in _git(root, "rev-list", "--objects", ref).decode(errors="surrogateescape").splitlines():
+        for line in git.told(root, "rev-list", "--objects", ref).decode(errors="surrogateescape").splitlines():
             name, _, path = line.partition(" ")
             if name not in seen:
                 seen.add(name)
-                kind = _git(root, "cat-file", "-t", name).decode().strip()
+                kind = git.told(root, "cat-file", "-t", name).decode().strip()
                 if kind != "tree":
-                    yield f"{ref}:{path or 'commit'} ({name[:8]})", _git(root, "cat-file", kind, name)
-
-
-def _git(root: Path, *arguments: str) -> bytes:
-    """What git says; nothing where there is no repository, or no git."""
-    try:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, stdin=subprocess.DEVNULL)
-    except OSError:
-        return b""
-    return done.stdout if done.returncode == 0 else b""
+                    yield f"{ref}:{path or 'commit'} ({name[:8]})", git.told(root, "cat-file", kind, name)
 
 
 def left(findings: Iterable[Finding]) -> list[Finding]:

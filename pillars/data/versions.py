@@ -30,6 +30,7 @@ from pillars.data.record import (
     whole,
     with_files,
     without_parent,
+    without_periods,
 )
 from pillars.errors import Busy, Dropped, SourceBroken, StoreUnavailable, UnknownName
 from pillars.stores import Stores, write_atomically
@@ -84,11 +85,10 @@ def without(stores: Stores, project: Project, periods: Sequence[str], now: datet
             parent = branch.tip(stores.root, name)
             if parent is None or (before := _record(stores, name, parent)) is None:
                 return None
-            files = {path: f for path, f in before.files.items() if period_of(path) not in periods}
-            if len(files) == len(before.files):
+            after = without_periods(before, periods)
+            if after is before:
                 return _version(name, parent, before)
-            after = Record(files, before.id, before.source)
-            objects.store(stores, name, {path: f.md5 for path, f in files.items()}, {})
+            objects.store(stores, name, {path: f.md5 for path, f in after.files.items()}, {})
             commit = branch.append(stores.root, name, parent, render(after), message(name, before, after), now, _setup(stores))
             if commit is not None:
                 return _version(name, commit, after)

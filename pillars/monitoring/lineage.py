@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import subprocess
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from pillars import git
 from pillars.vocabulary import Decision
 
 PACKAGES = ("xgboost", "numpy", "pyarrow", "scikit-learn", "optuna", "mlflow", "dvc", "great-expectations", "evidently", "prefect")
@@ -28,7 +28,7 @@ def code_state(root: Path) -> dict[str, str]:
     """
     lock = root / "requirements.lock"
     return {
-        "commit": _git(root, "rev-parse", "--verify", "-q", "HEAD").decode().strip(),
+        "commit": git.told(root, "rev-parse", "--verify", "-q", "HEAD").decode().strip(),
         "dirty": _dirty(root),
         "code": source(),
         "lock": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else "",
@@ -64,21 +64,13 @@ def committed(lineage: Mapping[str, str]) -> Decision:
 
 
 def _dirty(root: Path) -> str:
-    if not _git(root, "status", "--porcelain", "-uall", "--", *CODE):
+    if not git.told(root, "status", "--porcelain", "-uall", "--", *CODE):
         return ""
-    patch = hashlib.sha256(_git(root, "diff", "--no-color", "--no-ext-diff", "HEAD", "--", *CODE))
-    for name in sorted(_git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", *CODE).split(b"\0")):
+    patch = hashlib.sha256(git.told(root, "diff", "--no-color", "--no-ext-diff", "HEAD", "--", *CODE))
+    for name in sorted(git.told(root, "ls-files", "-z", "--others", "--exclude-standard", "--", *CODE).split(b"\0")):
         if name and (root / name.decode()).is_file():
             patch.update(name + b"\0" + hashlib.sha256((root / name.decode()).read_bytes()).digest())
     return patch.hexdigest()
-
-
-def _git(root: Path, *arguments: str) -> bytes:
-    """What git prints; nothing where there is no git, no repository or no commit."""
-    try:
-        return subprocess.run(["git", "--no-optional-locks", "-C", str(root), *arguments], capture_output=True, timeout=60).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return b""
 
 
 def _version(name: str) -> str:

@@ -6,13 +6,12 @@ All of it by plumbing, with an index and an object store of its own: the user's 
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pillars.errors import StoreUnavailable
+from pillars.git import run
 from pillars.monitoring.lineage import CODE
 from pillars.stores import Stores, scratch, write_atomically
 
@@ -70,7 +69,7 @@ def kept(stores: Stores, project: str, sha256: str) -> bytes | None:
 
 def has_commit(root: Path, commit: str) -> bool:
     """Whether the repository around `root` has it: a shallow clone lacks older ones, and those of a deleted branch go with time."""
-    return bool(commit) and _run(root, ["cat-file", "-e", f"{commit}^{{commit}}"]).returncode == 0
+    return bool(commit) and run(root, ["cat-file", "-e", f"{commit}^{{commit}}"]).returncode == 0
 
 
 def check_out(root: Path, commit: str, patch: bytes, folder: Path) -> Path:
@@ -104,7 +103,7 @@ class _Git:
         self.root, self.extra = root, extra
 
     def __call__(self, *arguments: str, given: bytes = b"", at: Path | None = None) -> bytes:
-        done = _run(at or self.root, [*arguments], given, self.extra)
+        done = run(at or self.root, [*arguments], given, self.extra)
         if done.returncode:
             said = " ".join(done.stderr.decode(errors="replace").split())[:300] or "git failed without a word"
             raise StoreUnavailable(f"git in {self.root}", said, "Nothing was changed; mend the repository and run again.")
@@ -131,13 +130,3 @@ def _aside(root: Path) -> Iterator[tuple[_Git, Path]]:
             ),
             top,
         )
-
-
-def _run(root: Path, arguments: list[str], given: bytes = b"", extra: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
-    """Variables with which a hook or another tool points git elsewhere are left out."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k.startswith("GIT_CONFIG")}
-    env = {**clean, "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", **(extra or {})}
-    try:
-        return subprocess.run(["git", "-C", str(root), *arguments], input=given, capture_output=True, env=env, check=False)
-    except OSError as err:
-        raise StoreUnavailable("git", f"cannot be run ({err.strerror})", "Install git, and run again.") from err

@@ -26,17 +26,10 @@ from pillars.reproduction import driver
 from pillars.stores import Stores
 from pillars.vocabulary import DataVersion, Origin, Recipe
 
-HIDDEN = (
-    "PILLARS_",
-    "PREFECT_",
-    "MLFLOW_",
-    "DVC_",
-    "GIT_",
-    "AWS_",
-    "PYTHONPATH",
-    "PYTHONHOME",
-    "PYTHONHASHSEED",
-)  # variables that lead to a store, or into another Python
+HIDDEN = (  # variables that lead to a store, or into another Python
+    *("PILLARS_", "PREFECT_", "MLFLOW_", "DVC_", "GIT_", "AWS_"),
+    *("PYTHONPATH", "PYTHONHOME", "PYTHONHASHSEED"),
+)
 TOLD = 500  # characters of what a process said last
 
 

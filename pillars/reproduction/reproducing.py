@@ -45,7 +45,9 @@ def reproduce(
         return _erased(made_from, f"data version {made_from.data_version} is neither on its branch nor in a commit of its own", epsilon)
     if lost := versions.lost(stores, data, made_from.fitted_through):
         more = f" and {len(lost) - 2} more" if len(lost) > 2 else ""
-        return _erased(made_from, f"neither cache nor remote has {', '.join(lost[:2])}{more}, of data version {data.id}", epsilon)
+        rows = sorted({row for path, row in versions.gone(stores, project.project, [data]).get(data.id, {}).items() if path in lost})
+        why = f" (dropped by retention on ledger row {rows[-1]})" if rows else ""
+        return _erased(made_from, f"neither cache nor remote has {', '.join(lost[:2])}{more}, of data version {data.id}{why}", epsilon)
     with scratch(SCRATCH) as folder:
         found, added = _compared(stores, project, made_from, witness, recorded, data, folder, epsilon)
     return replace(found, notes=(*notes, *added))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from pillars.data.record import File, Record, differences, message, parse, render, whole, with_files, without_parent
+from pillars.data.record import File, Record, differences, message, parse, render, whole, with_files, without_parent, without_periods
 from pillars.errors import DataCorrupt
 
 ONE = {"parcels/rows/2013-01.parquet": File("a" * 32, 40, 900), "parcels/outcomes/2013-01.parquet": File("b" * 32, 38, 100)}
@@ -91,3 +91,11 @@ def test_a_period_that_looks_like_a_number_is_a_text_for_dvc_too(period: str) ->
 
     text = render(with_files(None, {f"parcels/rows/{period}.parquet": File("a" * 32, 40, 900)}, "projects.parcels"))
     assert COMPILED_SINGLE_STAGE_SCHEMA(parse_yaml(text, "data.dvc"))["outs"][0]["labels"] == ["parcels", period]
+
+
+def test_a_version_that_retention_made_says_what_it_lacks() -> None:
+    later = without_periods(SECOND, ["2013-01"])
+    assert later.desc == "parcels: without 2013-01, by retention; now 1 period 2013-02, 30 rows, from projects.parcels"
+    assert (later.periods, later.parent, later.labels) == (("2013-02",), SECOND.id, ("parcels", "2013-02"))
+    assert parse(render(later), "here") == later
+    assert without_periods(SECOND, ["2012-12"]) is SECOND

@@ -64,6 +64,14 @@ def test_staging_a_change_does_not_change_the_state_and_the_index_is_left_alone(
     assert (repository / ".git" / "index").read_bytes() == index
 
 
+def test_a_hook_that_points_git_elsewhere_has_no_say(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = lineage.code_state(repository)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
+    assert state["commit"]
+    assert lineage.code_state(repository) == state
+
+
 def test_what_is_no_code_has_no_say(repository: Path) -> None:
     (repository / "notes.txt").write_text("anything")
     assert code_state(repository)["dirty"] == ""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pillars.config import Project
-from pillars.data import branch
+from pillars.data import branch, dropped
 from pillars.errors import BundleRefused, DataCorrupt, RebuildFailed, StoreUnavailable
 from pillars.stores import Stores
 from tests.factories import binary_project, classes_project, numbers_project
@@ -121,6 +121,15 @@ def test_data_that_is_gone_everywhere_is_erased_and_says_what_is(made: World) ->
     found = made.reproduce()
     assert (found.verdict, found.made) == ("ERASED", "")
     assert found.reason.startswith("neither cache nor remote has trams/outcomes/2013-01.parquet, trams/outcomes/2013-02.parquet and 2 more")
+
+
+def test_data_that_retention_dropped_is_erased_and_names_the_ledgers_row(made: World) -> None:
+    dropped.write(made.stores, "trams", [path.parent.name + path.name for path in made.objects()], 41)
+    for path in made.objects():
+        path.unlink()
+    found = made.reproduce()
+    assert found.verdict == "ERASED"
+    assert found.reason.endswith("(dropped by retention on ledger row 41)")
 
 
 def test_a_version_that_left_its_branch_is_found_by_its_commit_and_one_that_was_dropped_is_erased(made: World) -> None:
