@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from flows.environment import answers, project_settings
+from pillars import masking
 from tests.clone import CHECKOUT, make_clone
 from tests.small import replayed, slices, small, two_periods
 from tests.waiting import wait_until
@@ -78,6 +79,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`Stores()` writes to this test's folder."""
     monkeypatch.setenv("PILLARS_VAR", str(tmp_path / "var"))
+
+
+@pytest.fixture
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No secret that another test told this process of is masked."""
+    for name, value in (("_known", {}), ("_pattern", None), ("_seen", {})):
+        monkeypatch.setattr(masking, name, value)
 
 
 @pytest.fixture

@@ -16,15 +16,9 @@ from pillars import masking
 from pillars.errors import SourceBroken, StoreUnavailable
 from tests.clone import CHECKOUT
 
+pytestmark = pytest.mark.usefixtures("nothing_known")
 SECRET = "hunter2/hunter2@ü'\""
 KEY = bytes(range(32))
-
-
-@pytest.fixture(autouse=True)
-def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(masking, "_known", {})
-    monkeypatch.setattr(masking, "_pattern", None)
-    monkeypatch.setattr(masking, "_seen", {})
 
 
 @pytest.fixture

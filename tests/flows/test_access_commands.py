@@ -13,18 +13,12 @@ from prefect import Flow, Task
 import flows
 import tasks
 from flows import access_commands
-from pillars import masking
 from pillars.errors import NotAllowed
 from pillars.stores import Stores
 from tests.bad_input.door import say
 from tests.bad_input.parcels import write_config, write_parcels
 
-
-@pytest.fixture(autouse=True)
-def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(masking, "_known", {})
-    monkeypatch.setattr(masking, "_pattern", None)
-    monkeypatch.setattr(masking, "_seen", {})
+pytestmark = pytest.mark.usefixtures("nothing_known")
 
 
 @pytest.fixture
