@@ -113,8 +113,7 @@ def _in_pieces(
     while True:
         parts: list[_Piece] = []
         torn: set[str] = set()
-        schema = _piece(project, kind, next(came.pieces()), like, left).table.schema
-        table = spill(folder / f"{kind}.parquet", schema, _alike_in_type(project, kind, came, like, left, parts, torn))
+        table = spill(folder / f"{kind}.parquet", _alike_in_type(project, kind, came, like, left, parts, torn))
         if not torn:
             return table, parts, left
         left |= torn
@@ -175,4 +174,4 @@ def _without(table: pa.Table | Spilled, lost: np.ndarray, path: Path | None) -> 
             yield piece.filter(pa.array(~lost[began : began + piece.num_rows]))
             began += piece.num_rows
 
-    return spill(path, table.schema, kept())
+    return spill(path, kept())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -95,19 +95,20 @@ class Spilled:
         return pq.ParquetFile(self.file)
 
 
-def spill(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) -> Spilled:
-    """Write pieces of one schema below each other into the file `path`, for a while.
+def spill(path: Path, pieces: Iterator[pa.Table]) -> Spilled:
+    """Write pieces, one or more, of the first one's schema below each other into the file `path`, for a while.
 
     Raises:
         StoreUnavailable: the disk refuses.
     """
+    first = next(pieces)
     try:
-        with pq.ParquetWriter(path, schema, compression="lz4") as writer:
-            for piece in pieces:
+        with pq.ParquetWriter(path, first.schema, compression="lz4") as writer:
+            for piece in itertools.chain([first], pieces):
                 writer.write_table(piece, row_group_size=PIECE)
     except OSError as err:
         raise StoreUnavailable.refused(str(path), err, "Free the disk, and run again.", "written") from err
-    return Spilled(path, schema)
+    return Spilled(path, first.schema)
 
 
 @contextmanager

@@ -126,7 +126,7 @@ def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def on_disk(table: pa.Table, folder: Path, name: str = "table") -> Spilled:
-    return spill(folder / f"{name}.parquet", table.schema, (table.slice(at, 30) for at in range(0, max(table.num_rows, 1), 30)))
+    return spill(folder / f"{name}.parquet", (table.slice(at, 30) for at in range(0, max(table.num_rows, 1), 30)))
 
 
 def said(expectation: Expectation, held: Held) -> tuple[Any, ...]:
@@ -191,7 +191,7 @@ def test_what_duckdb_cannot_keep_in_memory_goes_beside_the_table_and_comes_back_
     draw = np.random.default_rng(0)
     names = ["key", *(f"c{i}" for i in range(8))]
     table = pa.table([draw.permutation(600_000), *(draw.random(600_000) for _ in range(8))], names)
-    big = spill(tmp_path / "big.parquet", table.schema, [table])
+    big = spill(tmp_path / "big.parquet", iter([table]))
     seen: set[str] = set()
     parts = []
     for piece, _ in spilled.sorted_by(tmp_path, big, ["key"], np.arange(5)):
