@@ -95,6 +95,13 @@ LOSSES: dict[Task, tuple[Loss, ...]] = {
 TARGETS: dict[Task, tuple[ColumnType, ...]] = {"binary": ("bool",), "multiclass": ("category",), "regression": ("float", "int")}
 
 
+class Limit(Section):
+    """What a measure must hold surely: the whole of its interval, not its point."""
+
+    least: float | None = Field(default=None, description="the interval lies above this")
+    most: float | None = Field(default=None, description="the interval lies below this")
+
+
 class Gate(Section):
     """When a challenger may replace the champion. Differences are in the primary loss, per row."""
 
@@ -105,6 +112,7 @@ class Gate(Section):
     refresh_margin: float = Field(default=0.005, ge=0, description="refresh decision: the refitted twin may be this much worse")
     min_rows: int = Field(default=1000, ge=1, description="fewer judged rows are inconclusive")
     resamples: int = Field(default=1000, ge=100, description="bootstrap resamples of blocks")
+    limits: dict[str, Limit] = Field(default={}, description="measure of the scorecard to what it must hold on the judged rows")
 
 
 class Rollout(Section):

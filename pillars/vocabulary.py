@@ -230,6 +230,14 @@ class Scorecard:
 
 
 @dataclass(frozen=True)
+class Condition:
+    """What a challenger must hold beside its gate: `name` says what was asked, in a word; a refusal keeps it from being released."""
+
+    name: str
+    decision: Decision
+
+
+@dataclass(frozen=True)
 class Judged:
     """The two decisions of a retraining, and what the release takes over from the judged twin."""
 
@@ -242,6 +250,7 @@ class Judged:
     calibration: Calibration  # as pillars.bundle writes it
     threshold: float  # probability in [0, 1] at and above which a row is acted on; of binary targets only
     path: str  # Parquet of the twins' predictions on the judged rows, relative to `var`
+    conditions: tuple[Condition, ...] = ()  # what the YAML asks of the challenger beside the two decisions
 
 
 @dataclass(frozen=True)
@@ -260,6 +269,17 @@ class Candidate:
     refresh_decision: Decision
     scorecards: tuple[Scorecard, ...] = ()
     digest: str = ""  # sha256 over all that the bundle holds: another threshold on the same boosters is another bundle
+    conditions: tuple[Condition, ...] = ()
+
+    @property
+    def releasable(self) -> Decision:
+        """The refresh decision where every condition holds, else the first condition that does not."""
+        if not self.refresh_decision:
+            return self.refresh_decision
+        return next(
+            (Decision(c.decision.outcome, f"{c.name}: {c.decision.reason}") for c in self.conditions if not c.decision),
+            self.refresh_decision,
+        )
 
 
 @dataclass(frozen=True)

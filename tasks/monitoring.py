@@ -78,10 +78,10 @@ def allowed(opened: Opened, candidate: Candidate) -> Decision:
     Raises:
         BundleRefused: its bundle is gone or was changed.
     """
-    if not candidate.refresh_decision or opened.config.registry.dirty_tree == "record":
-        return candidate.refresh_decision
+    if not candidate.releasable or opened.config.registry.dirty_tree == "record":
+        return candidate.releasable
     committed = lineage.committed(Bundle.load(opened.stores.var / candidate.path).lineage)
-    return candidate.refresh_decision if committed else committed
+    return candidate.releasable if committed else committed
 
 
 @step("register model", retries=2)

@@ -103,6 +103,7 @@ def candidate(made: Candidate) -> None:
         f"# Candidate of {made.period}",
         f"- recipe {SAID[made.recipe_decision.outcome]}: {made.recipe_decision.reason}",
         f"- refresh {SAID[made.refresh_decision.outcome]}: {made.refresh_decision.reason}",
+        *(f"- {one.name} {SAID[one.decision.outcome]}: {one.decision.reason}" for one in made.conditions),
         f"- recipe `{made.recipe.name}`, fitted through {made.fitted_through}, data `{made.data_version}`",
         f"- boosters `{made.sha256[:16]}`, MLflow run `{made.run_id}`",
         "",

@@ -102,6 +102,7 @@ def _log(client: MlflowClient, run: Run, project: Project, version: DataVersion,
     said = {
         "decision.recipe": f"{judged.recipe_decision.outcome}: {judged.recipe_decision.reason}",
         "decision.refresh": f"{judged.refresh_decision.outcome}: {judged.refresh_decision.reason}",
+        **{f"condition.{one.name}": f"{one.decision.outcome}: {one.decision.reason}" for one in judged.conditions},
         "search.verdict": tuned.verdict,
         "mlflow.note.content": run_content.note(tuned, judged),
         "mlflow.loggedArtifacts": json.dumps([{"path": "leaderboard.json", "type": "table"}]),

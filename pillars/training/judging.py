@@ -16,6 +16,7 @@ from pillars.errors import BundleRefused
 from pillars.stores import Stores, Write, as_it_is, parquet_bytes
 from pillars.training import baselines
 from pillars.training.calibrating import Outlook, chosen, theoretical, threshold
+from pillars.training.conditions import conditions
 from pillars.training.fitting import Ground
 from pillars.training.gate import judge_recipe, judge_refresh
 from pillars.training.heldout import HeldOut, held_out, keep
@@ -75,16 +76,18 @@ def judge(
         simple: Side(baselines.linear(project, ground.rows, judged), theoretical(project.cost)),
         same_for_all: Side(baselines.constant(project, ground.rows, len(judged.y)), theoretical(project.cost)),
     }
+    scorecards = tuple(_card(project, until, judged, name, side) for name, side in sides.items())
     return Judged(
         project=project.project,
         period=until,
         recipe=winner,
         recipe_decision=recipe_decision,
         refresh_decision=refresh_decision,
-        scorecards=tuple(_card(project, until, judged, name, side) for name, side in sides.items()),
+        scorecards=scorecards,
         calibration=calibration,
         threshold=acting,
         path=_write_predictions(write or as_it_is(stores), project, until, judged, sides),
+        conditions=conditions(project, scorecards[0]),
     )
 
 
