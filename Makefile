@@ -135,6 +135,11 @@ bench-peers: setup ## What the benches compare with, in an environment of its ow
 	@$(BIN)/uv pip install --quiet --python .venv-peers/bin/python -r bench/peers.txt
 	@touch .venv-peers/complete
 
+.PHONY: bench-automl
+bench-automl: setup ## FLAML and AutoGluon to compare with, each in an environment of its own: they pin other packages than ours
+	@for tool in flaml autogluon; do test -e .venv-$$tool/complete || $(PYTHON) -m venv --clear .venv-$$tool; \
+	  $(BIN)/uv pip install --quiet --python .venv-$$tool/bin/python -r bench/$$tool.txt && touch .venv-$$tool/complete || exit 1; done
+
 .PHONY: data-pin
 data-pin: setup ## Build the flights data again and pin its version in data.dvc
 	$(BIN)/pillars data rebuild --pin

@@ -9,7 +9,16 @@ from tasks import development, show, training
 from tasks.opened import open_project
 from tasks.policy import discreet
 
-SECTIONS = ("columns", "features", "target", "task", "split", "search", "cost", "gate")  # what a candidate depends on, with `classes`
+SECTIONS = (
+    "columns",
+    "features",
+    "target",
+    "task",
+    "split",
+    "search",
+    "cost",
+    "gate",
+)  # what a candidate depends on, with `classes` and `fit`
 
 
 @flow(name="train", flow_run_name="{project} {period}")
@@ -24,7 +33,7 @@ def train(project: str, period: str | None = None) -> Candidate:
     opened = open_project(project)
     newest = period or opened.past.newest()
     version, until = opened.past.ingested(newest), opened.learnable(newest)
-    sections = (*SECTIONS, *(("classes",) if opened.config.classes else ()))
+    sections = (*SECTIONS, *(("classes",) if opened.config.classes else ()), *opened.config.fitting)
     inputs: dict[str, Json] = {"period": newest, "data_version": version.id, "settings": opened.config.section_digest(*sections)}
     known = opened.past.trained_on(inputs)
     if known and training.kept(opened, known):

@@ -76,6 +76,23 @@ class Search(Section):
     prior_rounds: int = Field(default=120, ge=1, description="boosting rounds of the prior recipe")
 
 
+class Fit(Section):
+    """Where the final fits run; the trials of a search stay on the newest rows, in memory. Equal bytes: on the CPU, not by Dask."""
+
+    device: Literal["cpu", "auto", "cuda"] = Field(default="cpu", description="auto: a GPU where XGBoost finds one; cuda: that or nothing")
+    engine: Literal["local", "external-memory", "dask"] = Field(
+        default="local",
+        description="local: all rows in memory; external-memory: a period at a time, from the disk; dask: workers at PILLARS_DASK_ADDRESS",
+    )
+
+    @model_validator(mode="after")
+    def tried_together(self) -> Fit:
+        """Refuse what nobody has tried."""
+        if self.device == "cuda" and self.engine != "local":
+            raise ValueError(f"engine {self.engine} fits on the CPU; device cuda goes with engine local")
+        return self
+
+
 class Cost(Section):
     """Business cost per row, in one unit of the user's choice."""
 
@@ -222,6 +239,7 @@ class Project(Section):
     retention: Retention = Field(default=Retention(), description="how long what is kept is kept")
     split: Split = Field(default=Split(), description="time and blocks")
     search: Search = Field(default=Search(), description="tuning")
+    fit: Fit = Field(default=Fit(), description="device and engine of the final fits")
     cost: Cost = Field(default=Cost(), description="what errors cost")
     gate: Gate = Field(default=Gate(), description="promotion")
     rollout: Rollout = Field(default=Rollout(), description="deployment")
@@ -416,6 +434,11 @@ class Project(Section):
     def learning(self) -> tuple[str, ...]:
         """Sections that decide what labelled rows hold."""
         return ("project", "columns", "features", "split", "target", *(("task", "classes") if self.task != "binary" else ()))
+
+    @property
+    def fitting(self) -> tuple[str, ...]:
+        """Sections that decide how rows are fitted, where they say anything."""
+        return ("fit",) if self.fit != Fit() else ()
 
     def digest(self) -> str:
         """sha256 over the canonical JSON of all that is not left at its default: a later release may know more keys."""

@@ -315,6 +315,8 @@ class Origin:
     threads: int
     environment: dict[str, str]  # lock, python, machine, package.<name>
     fit_digest: str = ""  # of the rows that were fitted on, as the model sees them
+    engine: str = "local"
+    device: str = "cpu"
 
 
 Likeness = Literal["IDENTICAL", "EQUIVALENT", "DIFFERENT", "ERASED", "FAILED"]  # FAILED: it could not be tried
@@ -324,7 +326,7 @@ Likeness = Literal["IDENTICAL", "EQUIVALENT", "DIFFERENT", "ERASED", "FAILED"]  
 class Factor:
     """One thing that a model depends on and that is not here what was recorded. `proven`: put back alone, it gave the recorded boosters."""
 
-    name: Literal["data", "code", "config", "seed", "parameters", "threads", "lock", "python", "machine"]
+    name: Literal["data", "code", "config", "seed", "parameters", "threads", "lock", "python", "machine", "engine", "device"]
     recorded: str
     here: str
     proven: bool = False

@@ -59,6 +59,7 @@ class Remade:
     fit_digest: str
     rows: int
     source: str
+    device: str = "cpu"
 
     @property
     def sha256(self) -> str:
@@ -158,6 +159,7 @@ def _read(made: Path) -> Remade:
         fit_digest=told["fit_digest"],
         rows=told["rows"],
         source=lineage.source(Path(told["package"])),
+        device=told.get("device", "cpu"),
     )
 
 

@@ -8,14 +8,15 @@ import numpy as np
 
 from pillars.bundle.encoder import MISSING, Encoder
 from pillars.config import Project
-from pillars.training.rows import Rows, newest
+from pillars.training.rows import Rows
+from pillars.training.streamed import Streamed, newest_of
 
 LINEAR_ROWS = 20_000  # the newest; more rows did not change its place on the scorecard
 STEPS = 60  # of the solver at most: a baseline may stop early
 WIDEST = 5.0  # standard deviations; linear models do not bear heavy tails
 
 
-def constant(project: Project, fit_rows: Rows, rows: int) -> np.ndarray:
+def constant(project: Project, fit_rows: Rows | Streamed, rows: int) -> np.ndarray:
     """The same for everybody: base rate (rows,), shares of the classes (rows, classes), or what loses least, mean or median (rows,)."""
     match project.task:
         case "multiclass":
@@ -27,7 +28,7 @@ def constant(project: Project, fit_rows: Rows, rows: int) -> np.ndarray:
             return np.full(rows, float(fit_rows.y.mean()))
 
 
-def linear(project: Project, fit_rows: Rows, judged: Rows) -> np.ndarray:
+def linear(project: Project, fit_rows: Rows | Streamed, judged: Rows) -> np.ndarray:
     """Scores of a linear model on scaled numbers and one-hot categories, for the m judged rows, float64.
 
     A logistic regression: probabilities, shape (m,), of several classes (m, classes). Of numbers: a ridge regression, shape (m,).
@@ -35,7 +36,7 @@ def linear(project: Project, fit_rows: Rows, judged: Rows) -> np.ndarray:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression, Ridge
 
-    sample = newest(fit_rows, LINEAR_ROWS)
+    sample = newest_of(fit_rows, LINEAR_ROWS)
     if len(np.unique(sample.y)) < 2:
         return constant(project, sample, len(judged.y))
     features = project.features

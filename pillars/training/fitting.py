@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +16,17 @@ import numpy as np
 from pillars.bundle.encoder import Encoder
 from pillars.config import Project
 from pillars.errors import ConfigInvalid
-from pillars.training.rows import Rows
+from pillars.stores import Stores
+from pillars.training import engines
+from pillars.training.rows import Read, Rows, gather
+from pillars.training.splits import Part
+from pillars.training.streamed import Streamed, streamed
 from pillars.vocabulary import Recipe
 
 if TYPE_CHECKING:
-    from xgboost import QuantileDMatrix
+    from xgboost import Booster, QuantileDMatrix
 
+log = logging.getLogger(__name__)
 BASE = {"tree_method": "hist", "device": "cpu", "verbosity": 0}
 KNOWN = {  # parameters of `hist` on the CPU; XGBoost drops others without an error
     *("eta", "learning_rate", "gamma", "min_split_loss", "max_depth", "max_leaves", "grow_policy", "min_child_weight", "max_delta_step"),
@@ -38,18 +44,22 @@ class Ground:
     """Rows to fit on. What fits need is made when it is first asked for: ask before threads share it."""
 
     project: Project
-    rows: Rows
+    rows: Rows | Streamed
+    dask_address: str = ""
     matrices: dict[int, QuantileDMatrix] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def encoder(self) -> Encoder:
         """Learned from these rows."""
+        if isinstance(self.rows, Streamed):
+            return self.rows.encoder
         features = self.project.features
         return Encoder.fit(self.rows.columns, features.numeric, features.categorical, features.min_category_rows)
 
     @cached_property
     def encoded(self) -> np.ndarray:
-        """float32, shape (n, features)."""
+        """float32, shape (n, features); of rows in memory."""
+        assert isinstance(self.rows, Rows)
         return self.encoder.encode(self.rows.columns)
 
     @cached_property
@@ -67,16 +77,40 @@ class Ground:
 
     def params(self, recipe: Recipe) -> dict[str, Any]:
         """What XGBoost is given, less seed and threads."""
-        return {**recipe.params, **self.objective, **BASE}
+        return {**recipe.params, **self.objective, **BASE, "device": self.device}
+
+    @cached_property
+    def device(self) -> str:
+        """`cpu` or `cuda`. Raises: ConfigInvalid."""
+        return engines.device_of(self.project.fit)
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether Dask's workers fit these rows."""
+        return isinstance(self.rows, Streamed) and self.project.fit.engine == "dask"
 
     def matrix(self, recipe: Recipe, threads: int) -> QuantileDMatrix:
         """The rows in the recipe's bins, made once per number of bins."""
         import xgboost
 
-        max_bin = int(recipe.params.get("max_bin", 256))  # 256: XGBoost's default
-        if max_bin not in self.matrices:
+        max_bin = _max_bin(recipe)
+        if max_bin not in self.matrices and isinstance(self.rows, Streamed):
+            self.matrices[max_bin] = engines.matrix_on_disk(self.rows, max_bin, threads)
+        elif max_bin not in self.matrices:
             self.matrices[max_bin] = xgboost.QuantileDMatrix(self.encoded, self.rows.y, max_bin=max_bin, nthread=threads)
         return self.matrices[max_bin]
+
+
+def grounded(stores: Stores, project: Project, read: Read, part: Part) -> Ground:
+    """A part to fit on, as `fit.engine` says: in memory, or a period at a time.
+
+    Raises:
+        TooFewRows: as `rows.gather`.
+        StoreUnavailable: the disk refuses.
+    """
+    if project.fit.engine == "local":
+        return Ground(project, gather(read, part))
+    return Ground(project, streamed(stores, project, read, part), stores.dask_address)
 
 
 def fit(on: Ground, recipe: Recipe, threads: int = 1) -> tuple[bytes, ...]:
@@ -89,11 +123,14 @@ def fit(on: Ground, recipe: Recipe, threads: int = 1) -> tuple[bytes, ...]:
 
     boosters = []
     with _refusals_named(recipe):
+        if on.on_cluster:
+            return tuple(bytes(_on_cluster(on, recipe, bag, threads).save_raw("ubj")) for bag in range(recipe.bags))
         matrix = on.matrix(recipe, threads)
         nthread = _faster(matrix, on.params(recipe), threads) if recipe.rounds * recipe.bags >= 20 * PROBE_ROUNDS else 1
         for bag in range(recipe.bags):
             booster = xgboost.train({**on.params(recipe), "seed": recipe.seed + bag, "nthread": nthread}, matrix, recipe.rounds)
             boosters.append(bytes(booster.save_raw("ubj")))
+        log.info("fitted recipe=%s rows=%d bags=%d device=%s", recipe.name, len(on.rows.y), recipe.bags, engines.effective_device(booster))
     return tuple(boosters)
 
 
@@ -113,12 +150,16 @@ def fit_until_stopped(
     import xgboost
 
     with _refusals_named(recipe):
-        matrix = on.matrix(recipe, threads)
-        nthread = _faster(matrix, on.params(recipe), threads) if threads > 1 else 1
-        booster = xgboost.Booster({**on.params(recipe), "seed": recipe.seed, "nthread": nthread}, [matrix])
+        if on.on_cluster:  # fits all rounds before it looks: workers are not asked again after each
+            booster, matrix = _on_cluster(on, recipe, 0, threads), None
+        else:
+            matrix = on.matrix(recipe, threads)
+            nthread = _faster(matrix, on.params(recipe), threads) if threads > 1 else 1
+            booster = xgboost.Booster({**on.params(recipe), "seed": recipe.seed, "nthread": nthread}, [matrix])
         margin, best_loss, best_rounds = None, np.inf, 0
         for rounds in range(1, recipe.rounds + 1):
-            booster.update(matrix, rounds - 1)
+            if matrix is not None:
+                booster.update(matrix, rounds - 1)
             if rounds % LOOK_EVERY and rounds < recipe.rounds:
                 continue
             seen = ((rounds - 1) // LOOK_EVERY * LOOK_EVERY, rounds)
@@ -132,6 +173,16 @@ def fit_until_stopped(
                 break
         scores = booster.inplace_predict(valid, iteration_range=(0, best_rounds), validate_features=False)
     return replace(recipe, rounds=best_rounds), scores.astype(np.float64)
+
+
+def _on_cluster(on: Ground, recipe: Recipe, bag: int, threads: int) -> Booster:
+    assert isinstance(on.rows, Streamed)
+    params = {**on.params(recipe), "seed": recipe.seed + bag}
+    return engines.fit_on_cluster(on.rows, on.dask_address, params, recipe.rounds, _max_bin(recipe), threads)
+
+
+def _max_bin(recipe: Recipe) -> int:
+    return int(recipe.params.get("max_bin", 256))  # 256: XGBoost's default
 
 
 def _loss(objective: str, y: np.ndarray, margin: np.ndarray) -> float:

@@ -64,6 +64,8 @@ def _path(stores: Stores, project: Project, recipe: Recipe, fitted_on: str, judg
     how = [dict(recipe.params), recipe.rounds, recipe.seed, recipe.bags, patience, project.section_digest("features"), version("xgboost")]
     if project.task != "binary":
         how += [project.task, list(project.classes), project.gate.loss]
+    if project.fitting:
+        how.append(project.section_digest(*project.fitting))
     return stores.folder("search", project.project, "heldout") / f"{digest([how, fitted_on, judged])[:32]}.npz"
 
 

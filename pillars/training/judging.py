@@ -17,12 +17,13 @@ from pillars.stores import Stores, Write, as_it_is, parquet_bytes
 from pillars.training import baselines
 from pillars.training.calibrating import Outlook, chosen, theoretical, threshold
 from pillars.training.conditions import conditions
-from pillars.training.fitting import Ground
+from pillars.training.fitting import Ground, grounded
 from pillars.training.gate import judge_recipe, judge_refresh
 from pillars.training.heldout import HeldOut, held_out, keep
 from pillars.training.metrics import card
 from pillars.training.rows import Read, Rows, gather
 from pillars.training.splits import Plan, plan
+from pillars.training.streamed import Streamed
 from pillars.training.tuning import same
 from pillars.vocabulary import Calibration, Decision, Judged, Recipe, Scorecard, Tuned
 
@@ -57,7 +58,7 @@ def judge(
         TooFewRows: see `rows.lacking`.
     """
     parts = plan(project, periods, until)
-    ground, judged = Ground(project, gather(read, parts.twin_fit)), gather(read, parts.judge_on)
+    ground, judged = grounded(stores, project, read, parts.twin_fit), gather(read, parts.judge_on)
     defending = recipe_of(champion) if champion else None
     unseen = champion_fitted_through is None or champion_fitted_through < parts.judge_on.periods[0]
     live = Side(champion.scores(judged.columns), champion.threshold) if champion and unseen else None
@@ -147,11 +148,11 @@ def _outlooks(stores: Stores, project: Project, read: Read, periods: Sequence[st
 
 def _outlook(stores: Stores, project: Project, read: Read, parts: Plan, recipe: Recipe) -> Outlook:
     valid = gather(read, parts.validate)
-    found = held_out(stores, Ground(project, gather(read, parts.search_fit)), valid, recipe, stores.threads)
+    found = held_out(stores, grounded(stores, project, read, parts.search_fit), valid, recipe, stores.threads)
     return Outlook(valid.y, found.p, valid.blocks)
 
 
-def _keep_the_live_champion_as_twin(stores: Stores, project: Project, champion: Bundle, fit_rows: Rows, judged: Rows) -> None:
+def _keep_the_live_champion_as_twin(stores: Stores, project: Project, champion: Bundle, fit_rows: Rows | Streamed, judged: Rows) -> None:
     """Spares its fit, when the live champion was fitted on the twin's very rows."""
     if champion.lineage.get("fit_digest") == fit_rows.digest:
         keep(stores, project, HeldOut(recipe_of(champion), champion.raw(judged.columns), 0.0), fit_rows.digest, judged.digest)

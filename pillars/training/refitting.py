@@ -12,7 +12,7 @@ from pillars.bundle.bundle import Bundle, identity, outputs, write_bundle
 from pillars.config import Loss, Project, digest
 from pillars.errors import BundleRefused
 from pillars.stores import Stores
-from pillars.training.fitting import Ground, fit
+from pillars.training.fitting import fit, grounded
 from pillars.training.rows import Read, Rows, gather, subset
 from pillars.training.splits import Part, plan
 from pillars.vocabulary import Decision, Judged
@@ -43,7 +43,7 @@ def refit(
         StoreUnavailable: the disk refuses.
     """
     parts = plan(project, periods, until)
-    ground = Ground(project, gather(read, parts.refit))
+    ground = grounded(stores, project, read, parts.refit)
     newest = gather(read, Part((until,)))
     boosters = fit(ground, judged.recipe, stores.threads)
     origin = {
@@ -54,6 +54,7 @@ def refit(
         "fit_rows": len(ground.rows.y),
         "fit_digest": ground.rows.digest,
         "settings": project.section_digest(*project.learning),
+        **({"engine": project.fit.engine, "device": ground.device} if project.fitting else {}),
     }
     named = digest([identity(boosters), judged.calibration, judged.threshold, origin, schema(project)])[:8]
     path = stores.folder("candidates", project.project) / f"{until}-{named}"

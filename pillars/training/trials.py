@@ -11,7 +11,8 @@ from pillars.stores import Stores
 from pillars.training.fitting import Ground
 from pillars.training.heldout import HeldOut, held_out
 from pillars.training.metrics import losses
-from pillars.training.rows import Rows, newest
+from pillars.training.rows import Rows
+from pillars.training.streamed import Streamed, newest_of
 from pillars.training.study import Params, asked_again, search
 from pillars.vocabulary import Recipe, Tried
 
@@ -26,7 +27,7 @@ SPACE = {  # used where the project names none: around the parameters that did w
 }
 
 
-def sampled(stores: Stores, project: Project, fit_rows: Rows, valid: Rows, journal: Path, progress: Progress) -> list[Tried]:
+def sampled(stores: Stores, project: Project, fit_rows: Rows | Streamed, valid: Rows, journal: Path, progress: Progress) -> list[Tried]:
     """All trials in the order they were asked for; one core each, on one shared matrix.
 
     Raises:
@@ -35,7 +36,7 @@ def sampled(stores: Stores, project: Project, fit_rows: Rows, valid: Rows, journ
     settings = project.search
     if not settings.trials:
         return []
-    on = Ground(project, newest(fit_rows, settings.rows))
+    on = Ground(project, newest_of(fit_rows, settings.rows))
     on.matrix(_recipe(project, {}), stores.threads)  # before the threads share it
 
     def tried(params: Params) -> HeldOut:

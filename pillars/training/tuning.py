@@ -11,7 +11,7 @@ from typing import Any
 
 from pillars.config import Project, digest
 from pillars.stores import Stores, locked, write_atomically
-from pillars.training.fitting import Ground
+from pillars.training.fitting import Ground, grounded
 from pillars.training.gate import paired_gain
 from pillars.training.heldout import HeldOut, held_out, keep
 from pillars.training.metrics import losses
@@ -48,13 +48,13 @@ def tune(
         Busy: somebody else runs this very search for longer than ten minutes.
     """
     parts = plan(project, periods, until)
-    fit_rows, valid = gather(read, parts.search_fit), gather(read, parts.validate)
-    named = _name(project, fit_rows, valid, [stock, *fixed])
+    on, valid = grounded(stores, project, read, parts.search_fit), gather(read, parts.validate)
+    named = _name(project, on.rows.digest, valid, [stock, *fixed])
     path = stores.folder("search", project.project) / f"{until}-{named}.json"
     with locked(path.with_suffix(".lock"), f"search {path.stem}", wait_s=600):
         content = _kept(stores, path)
         if content is None:
-            found = _found(stores, project, fit_rows, valid, stock, fixed, path.with_suffix(".log"), progress)
+            found = _found(stores, on, valid, stock, fixed, path.with_suffix(".log"), progress)
             content = {"rows": {"fit": asdict(parts.search_fit), "validate": asdict(parts.validate)}, **found}
             kept_by = seal(stores, path.name, json.dumps(content).encode())
             write_atomically(path, json.dumps({**content, "seal": kept_by}, indent=1).encode())
@@ -63,20 +63,20 @@ def tune(
 
 
 def _found(
-    stores: Stores, project: Project, fit_rows: Rows, valid: Rows, stock: Recipe, fixed: Sequence[Recipe], journal: Path, progress: Progress
+    stores: Stores, full: Ground, valid: Rows, stock: Recipe, fixed: Sequence[Recipe], journal: Path, progress: Progress
 ) -> dict[str, Json]:
     """The leaderboard, full fidelity first, and the verdict, as JSON."""
-    full, patience = Ground(project, fit_rows), project.search.early_stopping
+    project, patience = full.project, full.project.search.early_stopping
     competing = [(stock, patience), *((recipe, None) for recipe in _distinct(fixed))]
     total = len(competing) + project.search.trials + (project.search.trials > 0)
-    tried = sampled(stores, project, fit_rows, valid, journal, lambda done, _, best: progress(done, total, best))
+    tried = sampled(stores, project, full.rows, valid, journal, lambda done, _, best: progress(done, total, best))
     if tried:
         best = min(tried, key=lambda one: one.loss).recipe
         competing.append((replace(best, name="searched", rounds=project.search.max_rounds), patience))
     standing: list[HeldOut] = []
     for recipe, its_patience in competing:
         standing.append(held_out(stores, full, valid, recipe, stores.threads, its_patience))
-        keep(stores, project, standing[-1], fit_rows.digest, valid.digest)  # the judge asks for it by its rounds
+        keep(stores, project, standing[-1], full.rows.digest, valid.digest)  # the judge asks for it by its rounds
         progress(total - len(competing) + len(standing), total, min(_loss(project, valid, one) for one in standing))
     ranked, verdict = _ranked(project, valid, standing)
     board = [Tried(_scaled(project, one.recipe), _loss(project, valid, one), True, one.seconds) for one in ranked]
@@ -122,10 +122,10 @@ def _loss(project: Project, valid: Rows, one: HeldOut) -> float:
     return float(losses(project.gate.loss, valid.y, one.p).mean())
 
 
-def _name(project: Project, fit_rows: Rows, valid: Rows, recipes: Sequence[Recipe]) -> str:
-    settings = project.section_digest("features", "search", "gate")
+def _name(project: Project, fit_digest: str, valid: Rows, recipes: Sequence[Recipe]) -> str:
+    settings = project.section_digest("features", "search", "gate", *project.fitting)
     versions = [version(package) for package in ("xgboost", "optuna", "numpy")]
-    return digest([fit_rows.digest, valid.digest, settings, [asdict(recipe) for recipe in recipes], versions])[:12]
+    return digest([fit_digest, valid.digest, settings, [asdict(recipe) for recipe in recipes], versions])[:12]
 
 
 def _kept(stores: Stores, path: Path) -> dict[str, Any] | None:
