@@ -37,13 +37,20 @@ def asked(kind: str, y: np.ndarray, p: np.ndarray, weights: np.ndarray | None = 
     if len(present) < 2:
         return dict(NONE)
     if p.ndim == 1:
-        return learn(kind, y, p, weights)
+        return _unsure(learn(kind, y, p, weights), len(y))
     own = {"sigmoid": {"a": 1.0, "b": 0.0}, "isotonic": {"x": [0.0, 1.0], "y": [0.0, 1.0]}}[kind]  # of a class that did not come
-    each = [learn(kind, (y == k).astype(np.float64), p[:, k], weights) if k in present else own for k in range(p.shape[1])]
+    each = [_unsure(learn(kind, (y == k).astype(np.float64), p[:, k], weights), len(y)) if k in present else own for k in range(p.shape[1])]
     if kind == "sigmoid":
         return {"kind": "sigmoid_each", "a": [one["a"] for one in each], "b": [one["b"] for one in each]}
     joined = {name: [knot for one in each for knot in one[name]] for name in "xy"}
     return {"kind": "isotonic_each", "knots": [float(len(one["x"])) for one in each], **joined}
+
+
+def _unsure(learned: dict[str, Any], rows: int) -> dict[str, Any]:
+    """Knots held off 0 and 1 by what so many rows can tell (Laplace's rule): one surprise would cost more log loss than all else."""
+    if learned["kind"] != "isotonic":
+        return learned
+    return {**learned, "y": np.clip(learned["y"], 1 / (rows + 2), 1 - 1 / (rows + 2)).tolist()}
 
 
 def learn(kind: str, y: np.ndarray, p: np.ndarray, weights: np.ndarray | None = None) -> dict[str, Any]:
