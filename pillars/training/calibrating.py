@@ -15,6 +15,7 @@ from pillars.training.gate import paired_gain
 KINDS = ("sigmoid", "isotonic")
 WINS = 3  # periods in a row
 GRID = np.round(np.arange(0.01, 1.0, 0.01), 2)  # thresholds that are tried: a coarse grid does not chase single rows
+HALVINGS = 20
 NEWTON_STEPS = 25  # each doubles the digits that are right: far more than float64 has
 
 
@@ -126,6 +127,12 @@ def _below(p: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.concatenate([[0.0], np.cumsum(weights[order])])[np.searchsorted(p[order], GRID, side="left")]
 
 
+def _bernoulli(y: np.ndarray, margin: np.ndarray, counted: np.ndarray | None) -> float:
+    """Log loss of margins (n,), summed."""
+    lost = np.logaddexp(0, margin) - y * margin
+    return float(lost.sum() if counted is None else (counted * lost).sum())
+
+
 def _platt(y: np.ndarray, x: np.ndarray, counted: np.ndarray | None = None) -> tuple[float, float]:
     """Slope and offset of the logistic regression of y on x (Platt 1999, plain outcomes) by Newton's method; the slope is above 0."""
     features = np.column_stack([x, np.ones_like(x)])
@@ -134,5 +141,10 @@ def _platt(y: np.ndarray, x: np.ndarray, counted: np.ndarray | None = None) -> t
         p = 1 / (1 + np.exp(-np.clip(features @ weights, -30, 30)))
         slope, bend = (y - p, p * (1 - p)) if counted is None else (counted * (y - p), counted * (p * (1 - p)))
         curvature = (features * bend[:, None]).T @ features + 1e-9 * np.eye(2)
-        weights = weights + np.linalg.solve(curvature, features.T @ slope)
+        step, before = np.linalg.solve(curvature, features.T @ slope), _bernoulli(y, features @ weights, counted)
+        for _ in range(HALVINGS):  # far from its end a whole step may lead away for good: scores that tell nothing gave a slope of 5e10
+            if _bernoulli(y, features @ (weights + step), counted) <= before * (1 + 1e-9):
+                break
+            step = step / 2
+        weights = weights + step
     return (float(weights[0]), float(weights[1])) if np.isfinite(weights).all() and weights[0] > 0 else (1.0, 0.0)

@@ -123,8 +123,8 @@ def scorecard_of_classes(
 ) -> Scorecard:
     """All measures of one model of several classes: log_loss, brier, accuracy, ece of the most probable class.
 
-    y: places of the classes (n,), p: probabilities (n, classes), blocks: int (n,); see `scorecard`. `table`: costs of what came true and what was
-    said, (classes, classes): then the cost per row, too, of saying what is expected to cost least.
+    y: places of the classes (n,), p: probabilities (n, classes), blocks: int (n,); see `scorecard`. `table`: costs of what came true
+    and what was said, (classes, classes): then the cost per row, too, of saying what is expected to cost least.
     """
     if len(y) == 0:
         return Scorecard(model, rows_of, 0, 0, {})

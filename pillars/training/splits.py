@@ -62,7 +62,7 @@ def plan(project: Project, periods: Sequence[str], until: str) -> Plan:
 
 
 def folds(blocks: np.ndarray, count: int) -> np.ndarray:
-    """The fold of each row, int64, shape (n,), from 0: consecutive blocks stay together, and no block is in two. At most a fold per block."""
+    """The fold of each row, int64, shape (n,), from 0: runs of whole blocks, at most one per block."""
     distinct, place = np.unique(blocks, return_inverse=True)
     return place * min(count, len(distinct)) // len(distinct)
 

@@ -102,7 +102,7 @@ def test_weights_are_part_of_what_rows_are() -> None:
     from tests.factories import reading, rows_and_outcomes
 
     rows, outcomes = rows_and_outcomes(MONTHS[:2])
-    sized = rows.append_column("size", np.linspace(1, 2, rows.num_rows)[None, :].ravel().tolist() and [np.linspace(1, 2, rows.num_rows)])
+    sized = rows.append_column("size", [np.linspace(1, 2, rows.num_rows)])
     read = features.reader(WEIGHTED, "w", reading(sized, outcomes))
     one, both = read(["2013-01"]), read(MONTHS[:2])
     assert one.weights is not None
