@@ -557,7 +557,7 @@ class Project(Section):
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """Sections that change what is fitted, or what it answers; those left at their defaults are not named: records stay as they were."""
+        """Sections that change what is fitted or answered, without those at their defaults: records stay as they were."""
         defaults = {"fit": Fit(), "calibration": Calibration(), "intervals": Intervals()}
         return tuple(name for name, default in defaults.items() if getattr(self, name) != default)
 

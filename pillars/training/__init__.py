@@ -5,5 +5,5 @@ tuning        tuning, trials, study, sealing: the search, its trials, Optuna, th
 fitting       fitting, heldout, refitting: boosters, predictions of rows not fitted on, the bundle that may be released (and its last check)
 metrics       metrics, plots: losses, costs and intervals; pictures for the run
 gate          judging, gate, conditions, baselines: both decisions, their rules, what else must hold, what a model has to beat
-calibration   calibrating, intervals: probabilities that hold, the threshold that costs least (the decision threshold), how wide intervals are
+calibration   calibrating, intervals: probabilities that hold, the (decision) threshold that costs least, how wide intervals are
 """

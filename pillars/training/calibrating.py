@@ -39,7 +39,9 @@ def asked(kind: str, y: np.ndarray, p: np.ndarray, weights: np.ndarray | None = 
         return dict(NONE)
     if p.ndim == 1:
         return _unsure(learn(kind, y, p, weights), len(y))
-    own = {"sigmoid": {"a": 1.0, "b": 0.0}, "isotonic": {"x": [0.0, 1.0], "y": [0.0, 1.0]}}[kind]  # of a class that did not come
+    own: dict[str, Any] = {"sigmoid": {"a": 1.0, "b": 0.0}, "isotonic": {"x": [0.0, 1.0], "y": [0.0, 1.0]}}[
+        kind
+    ]  # of a class that did not come
     each = [_unsure(learn(kind, (y == k).astype(np.float64), p[:, k], weights), len(y)) if k in present else own for k in range(p.shape[1])]
     if kind == "sigmoid":
         return {"kind": "sigmoid_each", "a": [one["a"] for one in each], "b": [one["b"] for one in each]}

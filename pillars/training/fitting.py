@@ -75,7 +75,7 @@ class Ground:
 
     @cached_property
     def shares(self) -> np.ndarray | None:
-        """What `balanced` multiplies the weights of each class by, float64, shape (classes,), so that all classes weigh alike; else None."""
+        """What `balanced` multiplies each class's weights by, float64, shape (classes,), so that all weigh alike; else None."""
         if self.project.fit.imbalance == "none":
             return None
         classes = len(self.project.classes) or 2
@@ -175,7 +175,8 @@ def fit_until_stopped(
 
     The rounds are a multiple of `LOOK_EVERY`, or the recipe's own where it never stopped.
 
-    `valid`: encoded rows, float32, shape (m, features), with outcomes `y` and, where rows do not count alike, `weights` (m,). Scores: float64, shape (m,), of several classes
+    `valid`: encoded rows, float32, shape (m, features), with outcomes `y` and, where rows do not count alike, `weights` (m,). Scores:
+    float64, shape (m,), of several classes
     (m, classes); those of `fit` with the returned recipe, bit for bit. One booster, whatever the bags.
 
     Raises:

@@ -90,7 +90,8 @@ def scorecard(
 ) -> Scorecard:
     """All measures of one model on rows it has not seen: log_loss, brier, auc, cost per row at the threshold, ece.
 
-    y: 0 or 1, p: probabilities in [0, 1], blocks: int, weights: how much a row counts (None: all alike), each of shape (n,). The draws depend on the blocks and the seed only, so models
+    y: 0 or 1, p: probabilities in [0, 1], blocks: int, weights: how much a row counts (None: all alike), each of shape (n,). The draws
+    depend on the blocks and the seed only, so models
     judged on the same rows are resampled alike. Without rows there is no measure, with one class no auc.
     """
     y, p = np.asarray(y, dtype=np.float64), np.asarray(p, dtype=np.float64)
