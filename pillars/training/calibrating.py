@@ -39,9 +39,8 @@ def asked(kind: str, y: np.ndarray, p: np.ndarray, weights: np.ndarray | None = 
         return dict(NONE)
     if p.ndim == 1:
         return _unsure(learn(kind, y, p, weights), len(y))
-    own: dict[str, Any] = {"a": 1.0, "b": 0.0} if kind == "sigmoid" else {"x": [0.0, 1.0], "y": [0.0, 1.0]}  # of a class that did not come
-        kind
-    ]  # of a class that did not come
+    # of a class that did not come
+    own: dict[str, Any] = {"a": 1.0, "b": 0.0} if kind == "sigmoid" else {"x": [0.0, 1.0], "y": [0.0, 1.0]}
     each = [_unsure(learn(kind, (y == k).astype(np.float64), p[:, k], weights), len(y)) if k in present else own for k in range(p.shape[1])]
     if kind == "sigmoid":
         return {"kind": "sigmoid_each", "a": [one["a"] for one in each], "b": [one["b"] for one in each]}
