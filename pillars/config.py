@@ -32,6 +32,9 @@ class Features(Section):
     numeric: tuple[str, ...] = Field(description="columns used as numbers")
     categorical: tuple[str, ...] = Field(default=(), description="columns used as categories")
     min_category_rows: int = Field(default=50, ge=1, description="rarer categories share one code with unseen ones")
+    monotone: dict[str, Literal["increasing", "decreasing"]] = Field(
+        default={}, description="numeric feature to the direction the score may go as it grows; a null counts as below every value"
+    )
 
 
 class Split(Section):
@@ -77,12 +80,18 @@ class Search(Section):
 
 
 class Fit(Section):
-    """Where the final fits run; the trials of a search stay on the newest rows, in memory. Equal bytes: on the CPU, not by Dask."""
+    """Where the final fits run, and how rows count in them. The trials of a search stay on the newest rows, in memory.
+
+    Equal bytes: on the CPU, not by Dask.
+    """
 
     device: Literal["cpu", "auto", "cuda"] = Field(default="cpu", description="auto: a GPU where XGBoost finds one; cuda: that or nothing")
     engine: Literal["local", "external-memory", "dask"] = Field(
         default="local",
         description="local: all rows in memory; external-memory: a period at a time, from the disk; dask: workers at PILLARS_DASK_ADDRESS",
+    )
+    imbalance: Literal["none", "balanced"] = Field(
+        default="none", description="balanced: each class counts alike in fitting; its probabilities need calibration.method"
     )
 
     @model_validator(mode="after")
@@ -90,15 +99,54 @@ class Fit(Section):
         """Refuse what nobody has tried."""
         if self.device == "cuda" and self.engine != "local":
             raise ValueError(f"engine {self.engine} fits on the CPU; device cuda goes with engine local")
+        if self.imbalance != "none" and self.engine != "local":
+            raise ValueError(f"engine {self.engine} counts rows as they are; imbalance goes with engine local")
         return self
 
 
+class Calibration(Section):
+    """From what boosters say to probabilities that hold."""
+
+    method: Literal["auto", "none", "sigmoid", "isotonic"] = Field(
+        default="auto",
+        description="auto: of binary targets what won in three periods in a row; sigmoid, isotonic: always, from rows not fitted on",
+    )
+
+
+class Intervals(Section):
+    """Beside a number, between which two numbers it will lie. How often that held is measured, and not promised: data drift."""
+
+    method: Literal["none", "conformal", "cqr"] = Field(
+        default="none",
+        description="conformal: as wide as errors on rows not fitted on; cqr: boosters of two quantiles, corrected by such rows",
+    )
+    coverage: float = Field(default=0.9, gt=0, lt=1, description="share of rows whose number is to lie between the two")
+    by: str | None = Field(default=None, description="categorical feature whose values each get a width of their own (Mondrian)")
+
+
 class Cost(Section):
-    """Business cost per row, in one unit of the user's choice."""
+    """Business cost per row, in one unit of the user's choice. Of rows that are right it may be negative: a gain."""
 
     false_positive: float = Field(default=1.0, ge=0, description="cost of acting on a row that did not need it")
     false_negative: float = Field(default=1.0, ge=0, description="cost of missing a row that did")
+    true_positive: float = Field(default=0.0, description="cost of acting on a row that needed it; negative: a gain")
+    true_negative: float = Field(default=0.0, description="cost of leaving a row alone that needed nothing; negative: a gain")
+    matrix: dict[str, dict[str, float]] = Field(
+        default={}, description="multiclass: class that came true to class that was said to cost; right ones cost 0 where not named"
+    )
     unit: str = Field(default="units", description="name of the unit, for tables")
+
+    @model_validator(mode="after")
+    def errors_cost_more(self) -> Cost:
+        """Refuse costs by which one answer is best for every row, whatever is predicted (Elkan 2001, 1.1)."""
+        for wrong, right in (("false_positive", "true_negative"), ("false_negative", "true_positive")):
+            if (error := getattr(self, wrong)) < (held := getattr(self, right)):
+                raise ValueError(f"{wrong} ({error:g}) costs less than {right} ({held:g}): one answer would be best for every row")
+        return self
+
+    def table(self, classes: tuple[str, ...]) -> list[list[float]]:
+        """The matrix as rows of what came true and columns of what was said, in the order of `classes`."""
+        return [[self.matrix.get(actual, {}).get(said, 0.0) for said in classes] for actual in classes]
 
 
 MOST_COMPARED = 20  # columns; each costs Evidently about 0.1 s a period, most of it for its chart
@@ -239,7 +287,9 @@ class Project(Section):
     retention: Retention = Field(default=Retention(), description="how long what is kept is kept")
     split: Split = Field(default=Split(), description="time and blocks")
     search: Search = Field(default=Search(), description="tuning")
-    fit: Fit = Field(default=Fit(), description="device and engine of the final fits")
+    fit: Fit = Field(default=Fit(), description="device and engine of the final fits, and how rows count in them")
+    calibration: Calibration = Field(default=Calibration(), description="probabilities that hold")
+    intervals: Intervals = Field(default=Intervals(), description="between which two numbers a predicted number lies")
     cost: Cost = Field(default=Cost(), description="what errors cost")
     gate: Gate = Field(default=Gate(), description="promotion")
     rollout: Rollout = Field(default=Rollout(), description="deployment")
@@ -279,6 +329,7 @@ class Project(Section):
             problems.append(
                 f"retention.rows: outcomes come {self.source.outcome_lag} periods after their rows, which would be gone by then"
             )
+        problems += self._weight_problems() + self._monotone_problems() + self._choice_problems()
         problems += self._name_problems() + self._drift_problems() + self._repair_problems() + self._coverage_problems()
         if problems:
             raise ValueError("\n".join(problems))
@@ -286,8 +337,89 @@ class Project(Section):
 
     def _name_problems(self) -> list[str]:
         """Keys that a table of predictions could not hold beside its own columns."""
-        own = {"score", "decision", "model_version", "data_version", "generation", *(f"p_{name}" for name in self.classes)}
-        return [f"columns: {name} is a key, and predictions have a column of that name; rename it" for name in self.key if name in own]
+        problems, own = [], {"score", "decision", "model_version", "data_version", "generation", *(f"p_{name}" for name in self.classes)}
+        own |= {"low", "high"} if self.intervals.method != "none" else set()
+        for name in dict.fromkeys((*self.key, *self.of("weight"))):
+            if name in own:
+                kind = "a key" if name in self.key else "the weight"
+                problems.append(f"columns: {name} is {kind}, and predictions have a column of that name; rename it")
+        return problems
+
+    def _weight_problems(self) -> list[str]:
+        """Why a column cannot say how much its rows count."""
+        named, problems = self.of("weight"), []
+        if len(named) > 1:
+            problems.append(f"columns: {' and '.join(named)} are weights; a row has one")
+        for name in named:
+            column, other = self.columns[name], sorted({"key", "time", "feature", "outcome", "known_later"} & set(self.columns[name].role))
+            if column.type not in ("float", "int"):
+                problems.append(f"columns: {name} is a weight, and declared {column.type}; a weight is a float or int")
+            if other:
+                problems.append(f"columns: {name} is a weight, and cannot be {other[0]}, too")
+            if name in (*self.features.numeric, *self.features.categorical):
+                problems.append(f"features: {name} is a weight, which the model does not see")
+            if column.nullable:
+                problems.append(f"columns: {name} is a weight, and every row has one: say nullable: false")
+            if column.confidential or name in self.privacy.quasi:
+                problems.append(f"columns: {name} is a weight, and cannot be personal, sensitive or coarsened")
+        return problems
+
+    def _monotone_problems(self) -> list[str]:
+        """Features that have no direction, and scores that cannot be held to one."""
+        problems, where = [], "features.monotone"
+        for name in self.features.monotone:
+            if name in self.features.categorical:
+                problems.append(f"{where}: {name} is a category, whose values have no order")
+            elif name not in self.features.numeric:
+                problems.append(f"{where}: {name} is not under features.numeric{nearest(name, self.features.numeric)}")
+        if self.features.monotone and self.task == "multiclass":
+            problems.append(f"{where}: the probabilities of several classes cannot all follow one direction")
+        if self.features.monotone and self.gate.loss == "absolute_error":
+            problems.append(f"{where}: boosters that minimize absolute errors do not keep to it; let gate.loss be squared_error")
+        if self.features.monotone and "monotone_constraints" in {*self.search.prior, *self.search.space}:
+            problems.append(f"{where}: search names monotone_constraints, too; say it once")
+        return problems
+
+    def _choice_problems(self) -> list[str]:
+        """Choices that this kind of target does not have, or that need another one."""
+        problems, task, calibrated = [], self.task, self.calibration.method in ("sigmoid", "isotonic")
+        if task == "regression":
+            if self.fit.imbalance != "none":
+                problems.append("fit.imbalance: a number has no classes to balance")
+            if calibrated:
+                problems.append(f"calibration.method: {self.calibration.method} is of probabilities, and a number is none")
+        elif self.fit.imbalance == "balanced" and not calibrated:
+            problems.append(
+                f"fit.imbalance: balanced probabilities are no shares of rows: say calibration.method: sigmoid or isotonic, "
+                f"not {self.calibration.method}"
+            )
+        if self.intervals.method != "none" and task != "regression":
+            problems.append(f"intervals.method: a {task} target has probabilities; intervals are of numbers")
+        if (by := self.intervals.by) is not None and by not in self.features.categorical:
+            problems.append(f"intervals.by: {by} is not under features.categorical{nearest(by, self.features.categorical)}")
+        return problems + self._cost_problems()
+
+    def _cost_problems(self) -> list[str]:
+        """A matrix that does not say what each answer costs."""
+        said, where = self.cost.matrix, "cost.matrix"
+        if not said:
+            return []
+        if self.task != "multiclass":
+            return [f"{where}: a {self.task} target has no classes to confuse"]
+        problems = []
+        for name in dict.fromkeys((*said, *(name for row in said.values() for name in row))):
+            if name not in self.classes:
+                problems.append(f"{where}: {name} is no class{nearest(name, self.classes)}")
+        for actual in self.classes:
+            row = said.get(actual, {})
+            problems += [
+                f"{where}: nothing says what {other} costs where {actual} came true"
+                for other in self.classes
+                if other not in row and other != actual
+            ]
+            if cheap := [other for other in row if other != actual and row[other] < row.get(actual, 0.0)]:
+                problems.append(f"{where}: where {actual} came true, {cheap[0]} costs less than {actual} itself")
+        return problems
 
     def _drift_problems(self) -> list[str]:
         """Why columns cannot be compared from period to period."""
@@ -363,6 +495,9 @@ class Project(Section):
     def _task_problems(self) -> list[str]:
         """Why the target, its classes and the loss do not go together."""
         problems, given, wanted = [], self.columns[self.target].type, TARGETS[self.task]
+        if self.fit.engine != "local" and (self.weight or self.intervals.method == "cqr"):
+            asked = f"weights by {self.weight}" if self.weight else "intervals.method cqr"
+            problems.append(f"fit.engine: {self.fit.engine} does not know {asked}; take local")
         if given not in wanted:
             problems.append(f"target: {self.target} is declared {given}; a {self.task} target is a {' or '.join(wanted)}")
         if self.gate.loss not in LOSSES[self.task]:
@@ -439,6 +574,17 @@ class Project(Section):
     def fitting(self) -> tuple[str, ...]:
         """Sections that decide how rows are fitted, where they say anything."""
         return ("fit",) if self.fit != Fit() else ()
+
+    @property
+    def weight(self) -> str:
+        """The column that says how much a row counts; empty where all count alike."""
+        return next(iter(self.of("weight")), "")
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Sections that change what is fitted or answered, without those at their defaults: records stay as they were."""
+        defaults = {"fit": Fit(), "calibration": Calibration(), "intervals": Intervals()}
+        return tuple(name for name, default in defaults.items() if getattr(self, name) != default)
 
     def digest(self) -> str:
         """sha256 over the canonical JSON of all that is not left at its default: a later release may know more keys."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 Calibration = dict[str, str | float | list[float]]  # not Json: that is recursive, and Prefect could not read a result back
+Interval = dict[str, str | float | list[str] | list[float]]  # see pillars.bundle.answers.bounds
 Outcome = Literal["accept", "refuse", "inconclusive"]
 
 
@@ -251,6 +252,7 @@ class Judged:
     threshold: float  # probability in [0, 1] at and above which a row is acted on; of binary targets only
     path: str  # Parquet of the twins' predictions on the judged rows, relative to `var`
     conditions: tuple[Condition, ...] = ()  # what the YAML asks of the challenger beside the two decisions
+    interval: Interval = field(default_factory=dict)  # of numbers, learned on the judged rows; empty without one
 
 
 @dataclass(frozen=True)

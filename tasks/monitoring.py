@@ -46,8 +46,10 @@ def quality(opened: Opened, period: str, version: DataVersion) -> Scorecard | No
     outcomes = opened.read(version)("outcomes", [of])
     drifts.quality(opened.stores, config, of, performance.joined(config, predictions, outcomes))
 
-    def judge(y: np.ndarray, p: np.ndarray, blocks: np.ndarray) -> Scorecard:
-        return metrics.card(config, f"v{scored.model_version}", of, y, p, blocks, scored.threshold)
+    def judge(
+        y: np.ndarray, p: np.ndarray, blocks: np.ndarray, weights: np.ndarray | None = None, bounds: np.ndarray | None = None
+    ) -> Scorecard:
+        return metrics.card(config, f"v{scored.model_version}", of, y, p, blocks, scored.threshold, weights, bounds)
 
     return performance.realized(config, predictions, outcomes, judge)
 

@@ -120,7 +120,7 @@ def _distance(registered: Bundle, remade: Remade) -> tuple[float | None, str]:
 
     Of numbers in standard deviations of the registered scores.
     """
-    boosters, encoder, classes = booster.load(remade.boosters), encoder_of(remade), len(registered.classes)
+    boosters, encoder, classes = booster.load(remade.boosters[: len(registered.boosters)]), encoder_of(remade), len(registered.classes)
     golden = from_json(registered.golden["columns"])
     furthest, sets = 0.0, []
     for name, columns in (("golden rows", golden), ("of the rows fitted on", remade.sample)):

@@ -6,5 +6,5 @@ fitting       fitting, heldout, refitting: boosters, predictions of rows not fit
 engines       engines, streamed: device, external memory and Dask; rows that are read a period at a time
 metrics       metrics, plots: losses, costs and intervals; pictures for the run
 gate          judging, gate, conditions, baselines: both decisions, their rules, what else must hold, what a model has to beat
-calibration   calibrating: probabilities that hold, and the threshold that costs least (the decision threshold)
+calibration   calibrating, intervals: probabilities that hold, the (decision) threshold that costs least, how wide intervals are
 """

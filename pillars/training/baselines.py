@@ -8,6 +8,7 @@ import numpy as np
 
 from pillars.bundle.encoder import MISSING, Encoder
 from pillars.config import Project
+from pillars.training.metrics import average, middle
 from pillars.training.rows import Rows
 from pillars.training.streamed import Streamed, newest_of
 
@@ -20,12 +21,12 @@ def constant(project: Project, fit_rows: Rows | Streamed, rows: int) -> np.ndarr
     """The same for everybody: base rate (rows,), shares of the classes (rows, classes), or what loses least, mean or median (rows,)."""
     match project.task:
         case "multiclass":
-            shares = np.bincount(fit_rows.y.astype(np.int64), minlength=len(project.classes)) / len(fit_rows.y)
-            return np.tile(shares, (rows, 1))
+            shares = np.bincount(fit_rows.y.astype(np.int64), weights=fit_rows.weights, minlength=len(project.classes))
+            return np.tile(shares / shares.sum(), (rows, 1))
         case "regression" if project.gate.loss == "absolute_error":
-            return np.full(rows, float(np.median(fit_rows.y)))
+            return np.full(rows, middle(fit_rows.y, fit_rows.weights))
         case _:
-            return np.full(rows, float(fit_rows.y.mean()))
+            return np.full(rows, average(fit_rows.y, fit_rows.weights))
 
 
 def linear(project: Project, fit_rows: Rows | Streamed, judged: Rows) -> np.ndarray:
@@ -46,7 +47,7 @@ def linear(project: Project, fit_rows: Rows | Streamed, judged: Rows) -> np.ndar
     model = Ridge(alpha=1.0) if number else LogisticRegression(C=1.0, max_iter=STEPS, tol=1e-3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a baseline may stop early
-        model.fit(_linear(encoder, learned_on, learned_on), sample.y)
+        model.fit(_linear(encoder, learned_on, learned_on), sample.y, sample_weight=sample.weights)
     wide = _linear(encoder, asked, learned_on)
     if number:
         return np.asarray(model.predict(wide), dtype=np.float64)

@@ -18,6 +18,7 @@ from pillars.config import Project
 from pillars.errors import ConfigInvalid
 from pillars.stores import Stores
 from pillars.training import engines
+from pillars.training.metrics import average
 from pillars.training.rows import Read, Rows, gather
 from pillars.training.splits import Part
 from pillars.training.streamed import Streamed, streamed
@@ -33,6 +34,7 @@ KNOWN = {  # parameters of `hist` on the CPU; XGBoost drops others without an er
     *("subsample", "sampling_method", "colsample_bytree", "colsample_bylevel", "colsample_bynode", "num_parallel_tree", "max_bin"),
     *("lambda", "reg_lambda", "alpha", "reg_alpha", "scale_pos_weight", "base_score", "monotone_constraints", "interaction_constraints"),
 }
+SIGNS = {"increasing": 1, "decreasing": -1, "": 0}
 # timed with one thread and with all: two threads are 1.8 times faster on two quiet cores, 1.6 times slower beside one busy process
 PROBE_ROUNDS = 2
 # rounds between two looks at the validation rows: XGBoost's own look after each round took 40 % of a trial (28k rows, 60 columns)
@@ -75,9 +77,42 @@ class Ground:
             case _:
                 return {"objective": "binary:logistic", "eval_metric": "logloss"}
 
+    @cached_property
+    def directions(self) -> dict[str, Any]:
+        """XGBoost's monotone constraints, in the order of the features; nothing where none is declared."""
+        said = self.project.features.monotone
+        return {"monotone_constraints": tuple(SIGNS[said.get(name, "")] for name in self.encoder.feature_names)} if said else {}
+
+    @cached_property
+    def shares(self) -> np.ndarray | None:
+        """What `balanced` multiplies each class's weights by, float64, shape (classes,), so that all weigh alike; else None."""
+        if self.project.fit.imbalance == "none":
+            return None
+        classes = len(self.project.classes) or 2
+        held = np.bincount(self.rows.y.astype(np.int64), weights=self.rows.weights, minlength=classes)
+        return np.where(held > 0, held.sum() / (np.count_nonzero(held) * np.maximum(held, np.finfo(np.float64).tiny)), 1.0)
+
+    def weights_of(self, rows: Rows | Streamed) -> np.ndarray | None:
+        """How much each of `rows` counts in what boosters minimize, float64, shape (n,); None: all alike."""
+        if self.shares is None:
+            return rows.weights
+        by_class = self.shares[rows.y.astype(np.int64)]
+        return by_class if rows.weights is None else by_class * rows.weights
+
+    def fair(self, p: np.ndarray) -> np.ndarray:
+        """Scores as if no class had been weighed: what recipes are compared by. float64, shape as `p`.
+
+        Weights w turn probabilities p into p w / sum(p w), which is undone exactly (Elkan 2001, theorem 2).
+        """
+        if self.shares is None:
+            return p
+        each = (p if p.ndim == 2 else np.column_stack([1 - p, p])) / self.shares
+        each = each / each.sum(axis=1, keepdims=True)
+        return each if p.ndim == 2 else each[:, 1]
+
     def params(self, recipe: Recipe) -> dict[str, Any]:
         """What XGBoost is given, less seed and threads."""
-        return {**recipe.params, **self.objective, **BASE, "device": self.device}
+        return {**recipe.params, **self.objective, **self.directions, **BASE, "device": self.device}
 
     @cached_property
     def device(self) -> str:
@@ -97,7 +132,9 @@ class Ground:
         if max_bin not in self.matrices and isinstance(self.rows, Streamed):
             self.matrices[max_bin] = engines.matrix_on_disk(self.rows, max_bin, threads)
         elif max_bin not in self.matrices:
-            self.matrices[max_bin] = xgboost.QuantileDMatrix(self.encoded, self.rows.y, max_bin=max_bin, nthread=threads)
+            self.matrices[max_bin] = xgboost.QuantileDMatrix(
+                self.encoded, self.rows.y, weight=self.weights_of(self.rows), max_bin=max_bin, nthread=threads
+            )
         return self.matrices[max_bin]
 
 
@@ -114,6 +151,34 @@ def grounded(stores: Stores, project: Project, read: Read, part: Part) -> Ground
 
 
 def fit(on: Ground, recipe: Recipe, threads: int = 1) -> tuple[bytes, ...]:
+    """All boosters of a bundle as UBJ bytes: those of the recipe and, where the YAML asks for `cqr`, the one of both quantiles.
+
+    Raises:
+        ConfigInvalid: XGBoost does not know a parameter or refuses its value.
+    """
+    return (*fit_scores(on, recipe, threads), *fit_ends(on, recipe, threads))
+
+
+def fit_ends(on: Ground, recipe: Recipe, threads: int = 1) -> tuple[bytes, ...]:
+    """The booster whose two outputs are the ends of `intervals`, before conformal correction (Romano 2019); none unless asked for.
+
+    Raises:
+        ConfigInvalid: XGBoost does not know a parameter or refuses its value.
+    """
+    import xgboost
+
+    said = on.project.intervals
+    if said.method != "cqr":
+        return ()
+    outside = (1 - said.coverage) / 2
+    params = {**recipe.params, **BASE, "objective": "reg:quantileerror", "quantile_alpha": [outside, 1 - outside]}
+    with _refusals_named(recipe):
+        params |= {"seed": recipe.seed, "nthread": threads}
+        booster = xgboost.train(params, on.matrix(recipe, threads), recipe.rounds)
+    return (bytes(booster.save_raw("ubj")),)
+
+
+def fit_scores(on: Ground, recipe: Recipe, threads: int = 1) -> tuple[bytes, ...]:
     """Boosters of a recipe as UBJ bytes, one per bag.
 
     Raises:
@@ -135,13 +200,20 @@ def fit(on: Ground, recipe: Recipe, threads: int = 1) -> tuple[bytes, ...]:
 
 
 def fit_until_stopped(
-    on: Ground, valid: np.ndarray, y: np.ndarray, recipe: Recipe, patience: int, threads: int = 1
+    on: Ground,
+    valid: np.ndarray,
+    y: np.ndarray,
+    recipe: Recipe,
+    patience: int,
+    threads: int = 1,
+    weights: np.ndarray | None = None,
 ) -> tuple[Recipe, np.ndarray]:
     """The recipe with the rounds after which `patience` more brought no gain in what boosters minimize, and its scores there.
 
     The rounds are a multiple of `LOOK_EVERY`, or the recipe's own where it never stopped.
 
-    `valid`: encoded rows, float32, shape (m, features), with outcomes `y` (m,). Scores: float64, shape (m,), of several classes
+    `valid`: encoded rows, float32, shape (m, features), with outcomes `y` and, where rows do not count alike, `weights` (m,). Scores:
+    float64, shape (m,), of several classes
     (m, classes); those of `fit` with the returned recipe, bit for bit. One booster, whatever the bags.
 
     Raises:
@@ -166,7 +238,7 @@ def fit_until_stopped(
             margin = booster.inplace_predict(
                 valid, iteration_range=seen, predict_type="margin", base_margin=margin, validate_features=False
             )
-            loss = _loss(str(on.objective["objective"]), y, margin)
+            loss = _loss(str(on.objective["objective"]), y, margin, weights)
             if loss < best_loss:
                 best_loss, best_rounds = loss, rounds
             elif rounds - best_rounds >= patience:
@@ -185,19 +257,19 @@ def _max_bin(recipe: Recipe) -> int:
     return int(recipe.params.get("max_bin", 256))  # 256: XGBoost's default
 
 
-def _loss(objective: str, y: np.ndarray, margin: np.ndarray) -> float:
-    """Mean of what the objective minimizes, from margins (m,), of several classes (m, classes)."""
+def _loss(objective: str, y: np.ndarray, margin: np.ndarray, weights: np.ndarray | None) -> float:
+    """Weighted mean of what the objective minimizes, from margins (m,), of several classes (m, classes)."""
     match objective:
         case "multi:softprob":
             highest = margin.max(axis=1)
             whole = highest + np.log(np.exp(margin - highest[:, None]).sum(axis=1))
-            return float(np.mean(whole - margin[np.arange(len(y)), y.astype(np.int64)]))
+            return average(whole - margin[np.arange(len(y)), y.astype(np.int64)], weights)
         case "reg:squarederror":
-            return float(np.mean(np.square(y - margin)))
+            return average(np.square(y - margin), weights)
         case "reg:absoluteerror":
-            return float(np.mean(np.abs(y - margin)))
+            return average(np.abs(y - margin), weights)
         case _:
-            return float(np.mean(np.logaddexp(0, margin) - y * margin))
+            return average(np.logaddexp(0, margin) - y * margin, weights)
 
 
 def _faster(matrix: QuantileDMatrix, params: dict[str, Any], threads: int) -> int:

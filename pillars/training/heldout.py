@@ -17,7 +17,7 @@ from pillars.bundle import booster
 from pillars.config import Project, digest
 from pillars.errors import PillarsError
 from pillars.stores import Stores, write_atomically
-from pillars.training.fitting import Ground, fit, fit_until_stopped
+from pillars.training.fitting import Ground, fit_ends, fit_scores, fit_until_stopped
 from pillars.training.rows import Rows
 from pillars.training.sealing import seal, sealed
 from pillars.vocabulary import Recipe
@@ -44,13 +44,29 @@ def held_out(stores: Stores, on: Ground, judged: Rows, recipe: Recipe, threads: 
         start = time.perf_counter()
         encoded = on.encoder.encode(judged.columns)
         if patience is None:
-            p = booster.scores(booster.load(fit(on, recipe, threads)), encoded, len(on.project.classes))
+            p = booster.scores(booster.load(fit_scores(on, recipe, threads)), encoded, len(on.project.classes))
             found = HeldOut(recipe, p, time.perf_counter() - start)
         else:
-            stopped, p = fit_until_stopped(on, encoded, judged.y, recipe, patience, threads)
+            stopped, p = fit_until_stopped(on, encoded, judged.y, recipe, patience, threads, on.weights_of(judged))
             found = HeldOut(stopped, p, time.perf_counter() - start)
         _write(stores, path, found)
     return found
+
+
+def held_out_ends(stores: Stores, on: Ground, judged: Rows, recipe: Recipe, threads: int) -> np.ndarray | None:
+    """What the quantiles' booster, fitted on `on`, says of `judged`: float64, shape (n, 2); None unless the YAML asks for `cqr`."""
+    said = on.project.intervals
+    if said.method != "cqr":
+        return None
+    path = _path(stores, on.project, recipe, on.rows.digest, judged.digest, None, of=f"ends {said.coverage!r}")
+    found = _kept(stores, path, recipe)
+    if found is None:
+        start = time.perf_counter()
+        fitted = booster.load(fit_ends(on, recipe, threads))
+        p = booster.scores(fitted, on.encoder.encode(judged.columns), 2)
+        found = HeldOut(recipe, p, time.perf_counter() - start)
+        _write(stores, path, found)
+    return found.p
 
 
 def keep(stores: Stores, project: Project, found: HeldOut, fitted_on: str, judged: str) -> None:
@@ -60,12 +76,14 @@ def keep(stores: Stores, project: Project, found: HeldOut, fitted_on: str, judge
         _write(stores, path, found)
 
 
-def _path(stores: Stores, project: Project, recipe: Recipe, fitted_on: str, judged: str, patience: int | None) -> Path:
+def _path(stores: Stores, project: Project, recipe: Recipe, fitted_on: str, judged: str, patience: int | None, of: str = "") -> Path:
     how = [dict(recipe.params), recipe.rounds, recipe.seed, recipe.bags, patience, project.section_digest("features"), version("xgboost")]
     if project.task != "binary":
         how += [project.task, list(project.classes), project.gate.loss]
     if project.fitting:
         how.append(project.section_digest(*project.fitting))
+    if of:
+        how.append(of)
     return stores.folder("search", project.project, "heldout") / f"{digest([how, fitted_on, judged])[:32]}.npz"
 
 

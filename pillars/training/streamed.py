@@ -39,6 +39,7 @@ class Streamed:
     sizes: tuple[int, ...]
     folder: Path
     words: tuple[tuple[tuple[str, ...], ...], ...] = field(repr=False)
+    weights: None = None  # all rows count alike: the YAML is refused otherwise
 
     def pieces(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Each piece as the encoder gives it, float32, shape (m, features), and its y (m,).

@@ -10,7 +10,7 @@ from pillars.config import Project, Range
 from pillars.stores import Stores
 from pillars.training.fitting import Ground
 from pillars.training.heldout import HeldOut, held_out
-from pillars.training.metrics import losses
+from pillars.training.metrics import average, losses
 from pillars.training.rows import Rows
 from pillars.training.streamed import Streamed, newest_of
 from pillars.training.study import Params, asked_again, search
@@ -43,7 +43,7 @@ def sampled(stores: Stores, project: Project, fit_rows: Rows | Streamed, valid: 
         return held_out(stores, on, valid, _recipe(project, params), threads=1, patience=settings.early_stopping)
 
     def loss_of(params: Params) -> float:
-        return float(losses(project.gate.loss, valid.y, tried(params).p).mean())
+        return average(losses(project.gate.loss, valid.y, on.fair(tried(params).p)), valid.weights)
 
     space, budget = settings.space or SPACE, (settings.trials, settings.batch, settings.workers, settings.seed)
     params = search(journal, space, *budget, loss_of, progress)

@@ -14,7 +14,7 @@ from pillars.stores import Stores, locked, write_atomically
 from pillars.training.fitting import Ground, grounded
 from pillars.training.gate import paired_gain
 from pillars.training.heldout import HeldOut, held_out, keep
-from pillars.training.metrics import losses
+from pillars.training.metrics import average, losses
 from pillars.training.rows import Read, Rows, gather
 from pillars.training.sealing import seal, sealed
 from pillars.training.splits import plan
@@ -75,8 +75,9 @@ def _found(
         competing.append((replace(best, name="searched", rounds=project.search.max_rounds), patience))
     standing: list[HeldOut] = []
     for recipe, its_patience in competing:
-        standing.append(held_out(stores, full, valid, recipe, stores.threads, its_patience))
-        keep(stores, project, standing[-1], full.rows.digest, valid.digest)  # the judge asks for it by its rounds
+        made = held_out(stores, full, valid, recipe, stores.threads, its_patience)
+        keep(stores, project, made, full.rows.digest, valid.digest)  # the judge asks for it by its rounds
+        standing.append(replace(made, p=full.fair(made.p)))
         progress(total - len(competing) + len(standing), total, min(_loss(project, valid, one) for one in standing))
     ranked, verdict = _ranked(project, valid, standing)
     board = [Tried(_scaled(project, one.recipe), _loss(project, valid, one), True, one.seconds) for one in ranked]
@@ -94,7 +95,7 @@ def _ranked(project: Project, valid: Rows, standing: Sequence[HeldOut]) -> tuple
     searched = next((one for one in standing if one.recipe.name == "searched"), None)
     if searched is None:
         return by_loss, f"no trials; the {known.recipe.name} recipe is best"
-    gain = paired_gain(project.gate, valid.y, known.p, searched.p, valid.blocks, project.search.seed)
+    gain = paired_gain(project.gate, valid.y, known.p, searched.p, valid.blocks, project.search.seed, valid.weights)
     won = gain.low > project.gate.margin
     first = searched if won else known
     verdict = f"tuning {'beat' if won else 'did not beat'} the {known.recipe.name} recipe beyond noise"
@@ -119,7 +120,7 @@ def _distinct(recipes: Sequence[Recipe]) -> list[Recipe]:
 
 
 def _loss(project: Project, valid: Rows, one: HeldOut) -> float:
-    return float(losses(project.gate.loss, valid.y, one.p).mean())
+    return average(losses(project.gate.loss, valid.y, one.p), valid.weights)
 
 
 def _name(project: Project, fit_digest: str, valid: Rows, recipes: Sequence[Recipe]) -> str:

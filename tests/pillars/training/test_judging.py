@@ -33,8 +33,8 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     from pillars.training import heldout
 
-    fit = heldout.fit
-    monkeypatch.setattr(heldout, "fit", counted)
+    fit = heldout.fit_scores
+    monkeypatch.setattr(heldout, "fit_scores", counted)
     return made
 
 
