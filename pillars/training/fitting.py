@@ -33,13 +33,16 @@ PROBE_ROUNDS = 2
 LOOK_EVERY = 5
 
 
+Form = tuple[int, bool, tuple[str, ...]]  # what a matrix depends on: number of bins, whether codes are categories, columns
+
+
 @dataclass(frozen=True)
 class Ground:
     """Rows to fit on. What fits need is made when it is first asked for: ask before threads share it."""
 
     project: Project
     rows: Rows
-    matrices: dict[int, QuantileDMatrix] = field(default_factory=dict, repr=False, compare=False)
+    matrices: dict[Form, QuantileDMatrix] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -67,32 +70,61 @@ class Ground:
 
     def params(self, recipe: Recipe) -> dict[str, Any]:
         """What XGBoost is given, less seed and threads."""
-        return {**recipe.params, **self.objective, **BASE}
+        return {**recipe.params, **self._of_categories(recipe), **self.objective, **BASE}
 
     def matrix(self, recipe: Recipe, threads: int) -> QuantileDMatrix:
-        """The rows in the recipe's bins, made once per number of bins."""
+        """The rows as the recipe's trees see them, made once per form.
+
+        The numbers are those of the encoder, whatever the form, so a booster is served alike: it knows itself which columns hold
+        categories, and a column that it may not split on is one number here.
+
+        Raises:
+            ConfigInvalid: none of the recipe's columns is a feature any more.
+        """
         import xgboost
 
-        max_bin = int(recipe.params.get("max_bin", 256))  # 256: XGBoost's default
-        if max_bin not in self.matrices:
-            self.matrices[max_bin] = xgboost.QuantileDMatrix(self.encoded, self.rows.y, max_bin=max_bin, nthread=threads)
-        return self.matrices[max_bin]
+        names, form = self.encoder.feature_names, form_of(self.project, recipe)
+        max_bin, of_categories, _ = form
+        if form not in self.matrices:
+            kept = [name in recipe.columns or not recipe.columns for name in names]
+            if not any(kept):
+                raise ConfigInvalid("features", [f"recipe {recipe.name} splits on {', '.join(recipe.columns)}: none of them is a feature"])
+            encoded = self.encoded if all(kept) else np.where(kept, self.encoded, np.float32(0))
+            types = ["c" if name in self.encoder.codes else "q" for name in names] if of_categories else None
+            self.matrices[form] = xgboost.QuantileDMatrix(
+                encoded, self.rows.y, max_bin=max_bin, nthread=threads, feature_types=types, enable_categorical=of_categories
+            )
+        return self.matrices[form]
+
+    def _of_categories(self, recipe: Recipe) -> dict[str, int]:
+        """How trees split on categories; empty where codes are numbers to them, or there are none."""
+        if not form_of(self.project, recipe)[1]:
+            return {}
+        most = max(len(codes) + 1 for codes in self.encoder.codes.values())
+        return {"max_cat_to_onehot": most + 1 if recipe.encoding == "onehot" else 1}  # below so many categories: one against the others
+
+
+def form_of(project: Project, recipe: Recipe) -> Form:
+    """The form of a recipe's matrix."""
+    max_bin = int(recipe.params.get("max_bin", 256))  # 256: XGBoost's default
+    return max_bin, recipe.encoding != "codes" and bool(project.features.categorical), recipe.columns
 
 
 def fit(on: Ground, recipe: Recipe, threads: int = 1) -> tuple[bytes, ...]:
-    """Boosters of a recipe as UBJ bytes, one per bag.
+    """Boosters of a recipe as UBJ bytes, one per bag and member, in their order.
 
     Raises:
         ConfigInvalid: XGBoost does not know a parameter or refuses its value.
     """
     import xgboost
 
-    boosters = []
-    with _refusals_named(recipe):
-        matrix = on.matrix(recipe, threads)
-        nthread = _faster(matrix, on.params(recipe), threads) if recipe.rounds * recipe.bags >= 20 * PROBE_ROUNDS else 1
-        for bag in range(recipe.bags):
-            booster = xgboost.train({**on.params(recipe), "seed": recipe.seed + bag, "nthread": nthread}, matrix, recipe.rounds)
+    boosters, nthread = [], 1
+    for place, one in enumerate(recipe.parts):
+        with _refusals_named(one):
+            matrix, params = on.matrix(one, threads), on.params(one)
+            if place == 0 and recipe.rounds * len(recipe.parts) >= 20 * PROBE_ROUNDS:
+                nthread = _faster(matrix, params, threads)
+            booster = xgboost.train({**params, "seed": one.seed, "nthread": nthread}, matrix, one.rounds)
             boosters.append(bytes(booster.save_raw("ubj")))
     return tuple(boosters)
 
@@ -105,7 +137,7 @@ def fit_until_stopped(
     The rounds are a multiple of `LOOK_EVERY`, or the recipe's own where it never stopped.
 
     `valid`: encoded rows, float32, shape (m, features), with outcomes `y` (m,). Scores: float64, shape (m,), of several classes
-    (m, classes); those of `fit` with the returned recipe, bit for bit. One booster, whatever the bags.
+    (m, classes); those of `fit` with the returned recipe, bit for bit. One booster, whatever the bags and members.
 
     Raises:
         ConfigInvalid: XGBoost does not know a parameter or refuses its value.

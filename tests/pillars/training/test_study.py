@@ -12,7 +12,8 @@ import pytest
 
 from pillars.config import Range
 from pillars.errors import StoreUnavailable
-from pillars.training.study import Params, search
+from pillars.training.spaces import Params
+from pillars.training.study import search
 
 SPACE = {"eta": Range(low=0.01, high=1.0, log=True), "max_depth": Range(low=2, high=9), "subsample": Range(low=0.5, high=1.0)}
 
