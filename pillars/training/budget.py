@@ -34,7 +34,7 @@ class Budget:
     settings: Search
     journal: Path
     said: list[str] = field(default_factory=list)
-    begun: int = field(default_factory=resident)  # bytes, before the search's own rows
+    begun: int = field(default_factory=lambda: resident())  # bytes, before the search's own rows
 
     def ends(self, seconds: Sequence[float]) -> bool:
         """Whether no batch may follow the trials so far, which took so many seconds each."""
