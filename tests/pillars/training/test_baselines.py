@@ -56,9 +56,13 @@ def test_another_family_beats_the_base_rate_and_is_fitted_once(family: Comparato
     p = baselines.said(stores, PROJECT, family, JANUARY, FEBRUARY)
     assert ((p > 0) & (p < 1)).all()
     assert auc(FEBRUARY.y, p) > 0.65
-    monkeypatch.setattr(baselines, "boosted", None)
+
+    def never(*_: object) -> np.ndarray:
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr(baselines, "boosted", never)
     assert np.array_equal(baselines.said(stores, PROJECT, family, JANUARY, FEBRUARY), p)
-    with pytest.raises(TypeError):
+    with pytest.raises(AssertionError, match="fitted again"):
         baselines.said(stores, PROJECT, family, FEBRUARY, JANUARY)  # other rows are other scores
 
 
