@@ -99,12 +99,14 @@ def boosted(project: Project, family: Literal["histgb", "lightgbm"], fit_rows: R
         for place, name in enumerate(encoder.feature_names)
         if name in encoder.codes and len(encoder.codes[name]) < MOST_CATEGORIES  # more are numbers to them
     ]
-    model = (_histgb if family == "histgb" else _lightgbm)(project, of_categories, threads)
-    model.fit(learned_on, fit_rows.y)
+    if family == "histgb":
+        model = _histgb(project, of_categories).fit(learned_on, fit_rows.y)
+    else:
+        model = _lightgbm(project, threads).fit(learned_on, fit_rows.y, categorical_feature=of_categories)
     return np.asarray(model.predict(asked), dtype=np.float64) if project.task == "regression" else _probabilities(project, model, asked)
 
 
-def _histgb(project: Project, of_categories: list[int], threads: int) -> Any:
+def _histgb(project: Project, of_categories: list[int]) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     given: dict[str, Any] = {"categorical_features": of_categories or None, "random_state": project.search.seed}
@@ -113,11 +115,11 @@ def _histgb(project: Project, of_categories: list[int], threads: int) -> Any:
     return HistGradientBoostingClassifier(**given)
 
 
-def _lightgbm(project: Project, of_categories: list[int], threads: int) -> Any:
+def _lightgbm(project: Project, threads: int) -> Any:
     import lightgbm
 
     given: dict[str, Any] = {"n_jobs": threads, "random_state": project.search.seed, "deterministic": True, "force_row_wise": True}
-    given |= {"verbose": -1, "categorical_feature": of_categories}
+    given |= {"verbose": -1}
     if project.task == "regression":
         return lightgbm.LGBMRegressor(objective="l1" if project.gate.loss == "absolute_error" else "l2", **given)
     return lightgbm.LGBMClassifier(**given)
