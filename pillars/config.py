@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pillars.config_data import MODULE, Column, ColumnType, Expectations, Privacy, Retention, Role, Section, Share, Source
+from pillars.vocabulary import Encoding
 
 NAME = r"^[a-z][a-z0-9_-]{0,40}$"
 CRON = r"^(@[a-z]+|\S+(\s+\S+){4})$"
@@ -35,6 +36,18 @@ class Features(Section):
     monotone: dict[str, Literal["increasing", "decreasing"]] = Field(
         default={}, description="numeric feature to the direction the score may go as it grows; a null counts as below every value"
     )
+    sets: dict[str, tuple[str, ...]] = Field(default={}, description="name to some of these columns, for `search.sets`")
+
+    @model_validator(mode="after")
+    def sets_fit(self) -> Features:
+        """Refuse a set that is empty or holds a column that is no feature."""
+        named = (*self.numeric, *self.categorical)
+        for name, columns in self.sets.items():
+            if not columns:
+                raise ValueError(f"sets.{name} is empty")
+            if lost := [column for column in columns if column not in named]:
+                raise ValueError(f"sets.{name}: {lost[0]} is no feature{nearest(lost[0], named)}")
+        return self
 
 
 class Split(Section):
@@ -51,6 +64,7 @@ class Range(Section):
     low: float | int = Field(description="smallest value")
     high: float | int = Field(description="largest value")
     log: bool = Field(default=False, description="sample on a logarithmic scale")
+    points: int = Field(default=3, ge=1, description="values of it in a grid (`sampler: grid`)")
 
     @model_validator(mode="after")
     def ends_fit(self) -> Range:
@@ -62,10 +76,39 @@ class Range(Section):
         return self
 
 
+STYLES = ("encoding", "growth", "set")  # dimensions of a search that are no parameter of XGBoost
+Growth = Literal["depth", "leaves"]
+Sampler = Literal["auto", "tpe", "gp", "random", "grid"]
+
+
 class Search(Section):
     """The Optuna study of one retraining."""
 
     trials: int = Field(default=8, ge=0, description="budget: fits with sampled parameters")
+    seconds: float | None = Field(
+        default=None, gt=0, description="budget: no batch of trials is begun that would not end in so many seconds of fitting; the first is"
+    )
+    memory_mb: int | None = Field(
+        default=None, ge=64, description="budget: trials take fewer rows to stay below, and end when the process grew by more"
+    )
+    sampler: Sampler = Field(
+        default="auto", description="who chooses parameters; auto: each style once at the middle of the space, then TPE around all of them"
+    )
+    encodings: tuple[Encoding, ...] = Field(
+        default=("codes",),
+        min_length=1,
+        description="styles tried: categories as numbers (codes), one against the others (onehot), as sets of them (native)",
+    )
+    growth: tuple[Growth, ...] = Field(
+        default=("depth",),
+        min_length=1,
+        description="styles tried: trees grown level by level (depth), or leaf by leaf with 2^(max_depth - 1) leaves (leaves)",
+    )
+    sets: tuple[str, ...] = Field(default=(), description="styles tried beside all columns: names of `features.sets`")
+    average: int = Field(
+        default=1, ge=1, le=10, description="the best so many trials are fitted on all rows, and averages of the best of all tried; 1: none"
+    )
+    bags: int = Field(default=1, ge=1, le=20, description="an average of so many seeds of the best recipe is tried; 1: none")
     batch: int = Field(default=2, ge=1, description="trials asked for together; with the seed it decides the history")
     workers: int = Field(default=2, ge=1, description="threads that fit, one core each; changes speed only")
     seed: int = Field(default=0, ge=0, le=2_000_000_000, description="seed of sampler and boosters")
@@ -77,6 +120,16 @@ class Search(Section):
     space: dict[str, Range] = Field(default={}, description="XGBoost parameter to range")
     prior: dict[str, float | int | str] = Field(default={}, description="the project's hand-chosen parameters, always a candidate")
     prior_rounds: int = Field(default=120, ge=1, description="boosting rounds of the prior recipe")
+
+    @model_validator(mode="after")
+    def styles_fit(self) -> Search:
+        """Refuse a style that is named twice, and one in the space of parameters."""
+        for name, values in (("encodings", self.encodings), ("growth", self.growth), ("sets", self.sets)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name}: one is named twice")
+        if wrong := [name for name in STYLES if name in self.space]:
+            raise ValueError(f"space: {wrong[0]} is no parameter of XGBoost; styles have keys of their own (encodings, growth, sets)")
+        return self
 
 
 class Fit(Section):
@@ -160,6 +213,9 @@ LOSSES: dict[Task, tuple[Loss, ...]] = {
 TARGETS: dict[Task, tuple[ColumnType, ...]] = {"binary": ("bool",), "multiclass": ("category",), "regression": ("float", "int")}
 
 
+Comparator = Literal["linear", "constant", "histgb", "lightgbm"]
+
+
 class Limit(Section):
     """What a measure must hold surely: the whole of its interval, not its point."""
 
@@ -177,6 +233,9 @@ class Gate(Section):
     refresh_margin: float = Field(default=0.005, ge=0, description="refresh decision: the refitted twin may be this much worse")
     min_rows: int = Field(default=1000, ge=1, description="fewer judged rows are inconclusive")
     resamples: int = Field(default=1000, ge=100, description="bootstrap resamples of blocks")
+    comparators: tuple[Comparator, ...] = Field(
+        default=("linear", "constant"), description="models beside challenger and champion on the scorecard; they decide nothing"
+    )
     limits: dict[str, Limit] = Field(default={}, description="measure of the scorecard to what it must hold on the judged rows")
 
 
@@ -325,6 +384,9 @@ class Project(Section):
             problems.append("columns: one or more columns need role key")
         problems += self._time_problems()
         problems += self._privacy_problems()
+        for name in self.search.sets:
+            if name not in self.features.sets:
+                problems.append(f"search.sets: {name} is not declared under features.sets{nearest(name, self.features.sets)}")
         if self.retention.rows is not None and self.retention.rows < self.source.outcome_lag:
             problems.append(
                 f"retention.rows: outcomes come {self.source.outcome_lag} periods after their rows, which would be gone by then"
@@ -492,12 +554,22 @@ class Project(Section):
                 )
         return problems
 
+    def _in_memory_only(self) -> list[str]:
+        """What is asked for that only rows in memory can give."""
+        search, comparators = self.search, [name for name in self.gate.comparators if name not in ("linear", "constant")]
+        return [
+            *([f"weights by {self.weight}"] if self.weight else []),
+            *(["intervals.method cqr"] if self.intervals.method == "cqr" else []),
+            *(["search.encodings other than codes"] if set(search.encodings) != {"codes"} else []),
+            *(["search.sets"] if search.sets else []),
+            *([f"gate.comparators {name}" for name in comparators]),
+        ]
+
     def _task_problems(self) -> list[str]:
         """Why the target, its classes and the loss do not go together."""
         problems, given, wanted = [], self.columns[self.target].type, TARGETS[self.task]
-        if self.fit.engine != "local" and (self.weight or self.intervals.method == "cqr"):
-            asked = f"weights by {self.weight}" if self.weight else "intervals.method cqr"
-            problems.append(f"fit.engine: {self.fit.engine} does not know {asked}; take local")
+        if self.fit.engine != "local":
+            problems += [f"fit.engine: {self.fit.engine} does not know {asked}; take local" for asked in self._in_memory_only()]
         if given not in wanted:
             problems.append(f"target: {self.target} is declared {given}; a {self.task} target is a {' or '.join(wanted)}")
         if self.gate.loss not in LOSSES[self.task]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 Calibration = dict[str, str | float | list[float]]  # not Json: that is recursive, and Prefect could not read a result back
@@ -182,15 +183,71 @@ class Batch:
     quarantine_path: str = ""  # of rows and outcomes that were set aside, relative to `var`; empty when there are none
 
 
+Encoding = Literal["codes", "onehot", "native"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One more booster in an average: parameters, rounds and seed as of a recipe."""
+
+    params: dict[str, float | int | str]
+    rounds: int
+    seed: int
+    encoding: Encoding = "codes"
+    columns: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """How to fit: everything of a model but its rows. `params` are XGBoost's, `rounds` boosting rounds per booster."""
+    """How to fit: everything of a model but its rows. `params` are XGBoost's, `rounds` boosting rounds per booster.
+
+    `bags` boosters differ by their seed alone. `encoding`: what trees make of a category's code, a number (codes), one category against
+    all others (onehot), or a set of them (native). `columns`: those that trees may split on, all where it is empty. `members`: boosters of
+    other recipes, averaged with this one's.
+    """
 
     name: str
     params: dict[str, float | int | str]
     rounds: int
     seed: int
     bags: int = 1
+    encoding: Encoding = "codes"
+    columns: tuple[str, ...] = ()
+    members: tuple[Member, ...] = ()
+
+    @property
+    def beyond(self) -> dict[str, Json]:
+        """What of it an earlier release could not have said; empty where it says no more."""
+        return {key: value for key, value in self.to_json().items() if key in ("encoding", "columns", "members")}
+
+    @property
+    def said(self) -> dict[str, float | int | str]:
+        """Its parameters and style, each in a word, for tables."""
+        style = {"encoding": self.encoding, "columns": len(self.columns), "members": len(self.members), "bags": self.bags}
+        plain = {"encoding": "codes", "columns": 0, "members": 0, "bags": 1}
+        return {**self.params, **{name: value for name, value in style.items() if value != plain[name]}}
+
+    @property
+    def parts(self) -> tuple[Recipe, ...]:
+        """One recipe per booster, in the order of the boosters."""
+        alone = replace(self, bags=1, members=())
+        bags = [replace(alone, seed=self.seed + bag) for bag in range(self.bags)]
+        return (*bags, *(Recipe(self.name, one.params, one.rounds, one.seed, 1, one.encoding, one.columns) for one in self.members))
+
+    def to_json(self) -> dict[str, Json]:
+        """As lineages hold it; what an earlier release did not know is left out where it says nothing, for its code must read it, too."""
+        told = asdict(self)
+        for key in ("encoding", "columns", "members"):
+            if told[key] in ("codes", ()):
+                del told[key]
+        return told
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Recipe:
+        """From a lineage, of this release or an earlier one. Raises: TypeError, KeyError: it is no recipe."""
+        told = dict(**content)
+        members = tuple(Member(**{**one, "columns": tuple(one["columns"])}) for one in told.get("members", ()))
+        return cls(**{**told, "columns": tuple(told.get("columns", ())), "members": members})
 
 
 @dataclass(frozen=True)

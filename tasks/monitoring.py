@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -98,7 +98,7 @@ def register(opened: Opened, candidate: Candidate) -> ModelVersion:
         "data.version": candidate.data_version,
         "data.commit": opened.past.ingested(candidate.period).commit,
         "fitted_through": candidate.fitted_through,
-        "recipe": json.dumps(asdict(candidate.recipe)),
+        "recipe": json.dumps(candidate.recipe.to_json()),
         "seed": str(candidate.recipe.seed),
         **origin.tags_of(loaded.lineage),
     }

@@ -90,7 +90,7 @@ def leaderboard(tuned: Tuned) -> None:
             "rounds": tried.recipe.rounds,
             "fitted on": "all rows" if tried.full else "sample",
             "seconds": f"{tried.seconds:.1f}",
-            "parameters": ", ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in tried.recipe.params.items()),
+            "parameters": ", ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in tried.recipe.said.items()),
         }
         for tried in tuned.leaderboard
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from pillars.config import Project
 from pillars.vocabulary import DataVersion, Judged, Tuned
 
+MOST_SAID = 500  # characters: MLflow takes 6,000 of a parameter, and nobody reads them
 Point = tuple[str, float, int]  # metric, value, step
 
 
@@ -30,7 +32,8 @@ def params(project: Project, version: DataVersion, judged: Judged) -> dict[str, 
         "search.trials": project.search.trials,
         "search.seed": project.search.seed,
     }
-    return {name: str(value) for name, value in {**fixed, **{f"xgboost.{k}": v for k, v in recipe.params.items()}}.items()}
+    style = {f"recipe.{name}": json.dumps(value)[:MOST_SAID] for name, value in recipe.beyond.items()}
+    return {name: str(value) for name, value in {**fixed, **style, **{f"xgboost.{k}": v for k, v in recipe.params.items()}}.items()}
 
 
 def measures(judged: Judged) -> Iterator[Point]:
@@ -58,10 +61,10 @@ def _named(name: str) -> str:
 
 def leaderboard(tuned: Tuned) -> dict[str, Any]:
     """As MLflow's table viewer reads it (pandas' `split`)."""
-    knobs = sorted({name for tried in tuned.leaderboard for name in tried.recipe.params})
+    knobs = sorted({name for tried in tuned.leaderboard for name in tried.recipe.said})
     lines = [
         [rank, t.recipe.name, t.loss if math.isfinite(t.loss) else None, t.full, t.recipe.rounds, round(t.seconds, 3)]
-        + [t.recipe.params.get(knob) for knob in knobs]
+        + [t.recipe.said.get(knob) for knob in knobs]
         for rank, t in enumerate(tuned.leaderboard)
     ]
     return {"columns": ["rank", "recipe", "loss", "full", "rounds", "seconds", *knobs], "data": lines}

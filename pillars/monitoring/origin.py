@@ -44,7 +44,7 @@ def read(stores: Stores, project_name: str, version: int) -> Origin:
             data_version=tags.get("data.version") or kept.get("data_version", ""),
             data_commit=tags.get("data.commit", ""),
             fitted_through=said.get("fitted_through", ""),
-            recipe=Recipe(**(json.loads(tags["recipe"]) if tags.get("recipe") else kept["recipe"])),
+            recipe=Recipe.from_json(json.loads(tags["recipe"]) if tags.get("recipe") else kept["recipe"]),
             config=said.get("config", ""),
             commit=said.get("commit", ""),
             dirty=said.get("dirty", ""),

@@ -96,7 +96,7 @@ def proven(
 
 def recipe_of(witness: ModelVersion) -> Recipe:
     """The recipe as the ledger has it."""
-    return Recipe(**json.loads(witness.recipe))
+    return Recipe.from_json(json.loads(witness.recipe))
 
 
 def _why(origin: Origin, remade: Remade, factors: Sequence[Factor]) -> str:
@@ -139,7 +139,7 @@ def _distance(registered: Bundle, remade: Remade) -> tuple[float | None, str]:
 
 def _parameters(recorded: Recipe, other: Recipe) -> tuple[str, str] | None:
     """What of two recipes, but their seed and name, differs."""
-    one, two = ({**r.params, "rounds": r.rounds, "bags": r.bags} for r in (recorded, other))
+    one, two = ({**r.params, "rounds": r.rounds, "bags": r.bags, **r.beyond} for r in (recorded, other))
     names = sorted(name for name in one.keys() | two.keys() if one.get(name) != two.get(name))
     if not names:
         return None

@@ -1,7 +1,8 @@
 """Pillar 3, training and validation.
 
 splits        splits, rows: which days are fitted, validated and judged on; their rows
-tuning        tuning, trials, study, sealing: the search, its trials, Optuna, the seal on what it keeps
+tuning        tuning, trials, budget, study, sealing: the search, its trials, what ends them, Optuna, the seal on what it keeps
+samplers      spaces, gaussian: a space's points, a Gaussian process over its trials
 fitting       fitting, heldout, refitting: boosters, predictions of rows not fitted on, the bundle that may be released (and its last check)
 engines       engines, streamed: device, external memory and Dask; rows that are read a period at a time
 metrics       metrics, plots: losses, costs and intervals; pictures for the run

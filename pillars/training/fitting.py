@@ -41,6 +41,9 @@ PROBE_ROUNDS = 2
 LOOK_EVERY = 5
 
 
+Form = tuple[int, bool, tuple[str, ...]]  # what a matrix depends on: number of bins, whether codes are categories, columns
+
+
 @dataclass(frozen=True)
 class Ground:
     """Rows to fit on. What fits need is made when it is first asked for: ask before threads share it."""
@@ -48,7 +51,7 @@ class Ground:
     project: Project
     rows: Rows | Streamed
     dask_address: str = ""
-    matrices: dict[int, QuantileDMatrix] = field(default_factory=dict, repr=False, compare=False)
+    matrices: dict[Form, QuantileDMatrix] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -112,7 +115,7 @@ class Ground:
 
     def params(self, recipe: Recipe) -> dict[str, Any]:
         """What XGBoost is given, less seed and threads."""
-        return {**recipe.params, **self.objective, **self.directions, **BASE, "device": self.device}
+        return {**recipe.params, **self.of_categories(recipe), **self.objective, **self.directions, **BASE, "device": self.device}
 
     @cached_property
     def device(self) -> str:
@@ -125,17 +128,45 @@ class Ground:
         return isinstance(self.rows, Streamed) and self.project.fit.engine == "dask"
 
     def matrix(self, recipe: Recipe, threads: int) -> QuantileDMatrix:
-        """The rows in the recipe's bins, made once per number of bins."""
+        """The rows as the recipe's trees see them, made once per form.
+
+        The numbers are those of the encoder, whatever the form, so a booster is served alike: it knows itself which columns hold
+        categories, and a column that it may not split on is one number here.
+
+        Raises:
+            ConfigInvalid: none of the recipe's columns is a feature any more.
+        """
         import xgboost
 
-        max_bin = _max_bin(recipe)
-        if max_bin not in self.matrices and isinstance(self.rows, Streamed):
-            self.matrices[max_bin] = engines.matrix_on_disk(self.rows, max_bin, threads)
-        elif max_bin not in self.matrices:
-            self.matrices[max_bin] = xgboost.QuantileDMatrix(
-                self.encoded, self.rows.y, weight=self.weights_of(self.rows), max_bin=max_bin, nthread=threads
+        names, form = self.encoder.feature_names, form_of(self.project, recipe)
+        max_bin, of_categories, _ = form
+        if form not in self.matrices and isinstance(self.rows, Streamed):
+            self.matrices[form] = engines.matrix_on_disk(self.rows, max_bin, threads)
+        elif form not in self.matrices:
+            kept = [name in recipe.columns or not recipe.columns for name in names]
+            if not any(kept):
+                raise ConfigInvalid("features", [f"recipe {recipe.name} splits on {', '.join(recipe.columns)}: none of them is a feature"])
+            encoded = self.encoded if all(kept) else np.where(kept, self.encoded, np.float32(0))
+            types = ["c" if name in self.encoder.codes else "q" for name in names] if of_categories else None
+            counted = {"weight": self.weights_of(self.rows), "max_bin": max_bin, "nthread": threads}
+            self.matrices[form] = xgboost.QuantileDMatrix(
+                encoded, self.rows.y, **counted, feature_types=types, enable_categorical=of_categories
             )
-        return self.matrices[max_bin]
+        return self.matrices[form]
+
+    def of_categories(self, recipe: Recipe) -> dict[str, int]:
+        """How trees split on categories; empty where codes are numbers to them, or there are none."""
+        if not form_of(self.project, recipe)[1]:
+            return {}
+        most = max(len(codes) + 1 for codes in self.encoder.codes.values())
+        return {"max_cat_to_onehot": most + 1 if recipe.encoding == "onehot" else 1}  # below so many categories: one against the others
+
+
+def form_of(project: Project, recipe: Recipe) -> Form:
+    """The form of a recipe's matrix; rows that are not in memory have one only."""
+    if project.fit.engine != "local":
+        return _max_bin(recipe), False, ()
+    return _max_bin(recipe), recipe.encoding != "codes" and bool(project.features.categorical), recipe.columns
 
 
 def grounded(stores: Stores, project: Project, read: Read, part: Part) -> Ground:
@@ -162,6 +193,8 @@ def fit(on: Ground, recipe: Recipe, threads: int = 1) -> tuple[bytes, ...]:
 def fit_ends(on: Ground, recipe: Recipe, threads: int = 1) -> tuple[bytes, ...]:
     """The booster whose two outputs are the ends of `intervals`, before conformal correction (Romano 2019); none unless asked for.
 
+    Of an average it has the parameters and rounds of the first member.
+
     Raises:
         ConfigInvalid: XGBoost does not know a parameter or refuses its value.
     """
@@ -170,32 +203,35 @@ def fit_ends(on: Ground, recipe: Recipe, threads: int = 1) -> tuple[bytes, ...]:
     said = on.project.intervals
     if said.method != "cqr":
         return ()
-    outside = (1 - said.coverage) / 2
-    params = {**recipe.params, **BASE, "objective": "reg:quantileerror", "quantile_alpha": [outside, 1 - outside]}
-    with _refusals_named(recipe):
-        params |= {"seed": recipe.seed, "nthread": threads}
-        booster = xgboost.train(params, on.matrix(recipe, threads), recipe.rounds)
+    outside, one = (1 - said.coverage) / 2, recipe.parts[0]
+    params = {**one.params, **on.of_categories(one), **BASE, "objective": "reg:quantileerror", "quantile_alpha": [outside, 1 - outside]}
+    with _refusals_named(one):
+        params |= {"seed": one.seed, "nthread": threads}
+        booster = xgboost.train(params, on.matrix(one, threads), one.rounds)
     return (bytes(booster.save_raw("ubj")),)
 
 
 def fit_scores(on: Ground, recipe: Recipe, threads: int = 1) -> tuple[bytes, ...]:
-    """Boosters of a recipe as UBJ bytes, one per bag.
+    """Boosters of a recipe as UBJ bytes, one per bag and member, in their order.
 
     Raises:
         ConfigInvalid: XGBoost does not know a parameter or refuses its value.
     """
     import xgboost
 
-    boosters = []
-    with _refusals_named(recipe):
-        if on.on_cluster:
-            return tuple(bytes(_on_cluster(on, recipe, bag, threads).save_raw("ubj")) for bag in range(recipe.bags))
-        matrix = on.matrix(recipe, threads)
-        nthread = _faster(matrix, on.params(recipe), threads) if recipe.rounds * recipe.bags >= 20 * PROBE_ROUNDS else 1
-        for bag in range(recipe.bags):
-            booster = xgboost.train({**on.params(recipe), "seed": recipe.seed + bag, "nthread": nthread}, matrix, recipe.rounds)
+    boosters, nthread = [], 1
+    for place, one in enumerate(recipe.parts):
+        with _refusals_named(one):
+            if on.on_cluster:
+                booster = _on_cluster(on, one, threads)
+            else:
+                matrix, params = on.matrix(one, threads), on.params(one)
+                if place == 0 and recipe.rounds * len(recipe.parts) >= 20 * PROBE_ROUNDS:
+                    nthread = _faster(matrix, params, threads)
+                booster = xgboost.train({**params, "seed": one.seed, "nthread": nthread}, matrix, one.rounds)
             boosters.append(bytes(booster.save_raw("ubj")))
-        log.info("fitted recipe=%s rows=%d bags=%d device=%s", recipe.name, len(on.rows.y), recipe.bags, engines.effective_device(booster))
+    device = engines.effective_device(booster)
+    log.info("fitted recipe=%s rows=%d boosters=%d device=%s", recipe.name, len(on.rows.y), len(boosters), device)
     return tuple(boosters)
 
 
@@ -213,8 +249,8 @@ def fit_until_stopped(
     The rounds are a multiple of `LOOK_EVERY`, or the recipe's own where it never stopped.
 
     `valid`: encoded rows, float32, shape (m, features), with outcomes `y` and, where rows do not count alike, `weights` (m,). Scores:
-    float64, shape (m,), of several classes
-    (m, classes); those of `fit` with the returned recipe, bit for bit. One booster, whatever the bags.
+    float64, shape (m,), of several classes (m, classes); those of `fit` with the returned recipe, bit for bit. One booster, whatever the
+    bags and members.
 
     Raises:
         ConfigInvalid: XGBoost does not know a parameter or refuses its value.
@@ -223,7 +259,7 @@ def fit_until_stopped(
 
     with _refusals_named(recipe):
         if on.on_cluster:  # fits all rounds before it looks: workers are not asked again after each
-            booster, matrix = _on_cluster(on, recipe, 0, threads), None
+            booster, matrix = _on_cluster(on, recipe, threads), None
         else:
             matrix = on.matrix(recipe, threads)
             nthread = _faster(matrix, on.params(recipe), threads) if threads > 1 else 1
@@ -247,9 +283,9 @@ def fit_until_stopped(
     return replace(recipe, rounds=best_rounds), scores.astype(np.float64)
 
 
-def _on_cluster(on: Ground, recipe: Recipe, bag: int, threads: int) -> Booster:
+def _on_cluster(on: Ground, recipe: Recipe, threads: int) -> Booster:
     assert isinstance(on.rows, Streamed)
-    params = {**on.params(recipe), "seed": recipe.seed + bag}
+    params = {**on.params(recipe), "seed": recipe.seed}
     return engines.fit_on_cluster(on.rows, on.dask_address, params, recipe.rounds, _max_bin(recipe), threads)
 
 

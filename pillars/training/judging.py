@@ -60,6 +60,7 @@ def judge(
     Raises:
         UnknownName: `until` has no outcomes.
         TooFewRows: see `rows.lacking`.
+        ConfigInvalid: a comparator is not installed.
     """
     parts = plan(project, periods, until)
     ground, judged = grounded(stores, project, read, parts.twin_fit), gather(read, parts.judge_on)
@@ -77,11 +78,9 @@ def judge(
     else:
         refresh_decision = _refresh(project, judged, live, challenger.p, recipe_decision)
     sides = {"challenger": challenger} | ({"champion": live} if live else {})
-    simple, same_for_all = ("linear", "mean") if project.task == "regression" else ("logistic", "majority")
-    sides |= {
-        simple: Side(baselines.linear(project, ground.rows, judged), theoretical(project.cost)),
-        same_for_all: Side(baselines.constant(project, ground.rows, len(judged.y)), theoretical(project.cost)),
-    }
+    for one in project.gate.comparators:
+        p = baselines.said(stores, project, one, ground.rows, judged)
+        sides[baselines.called(project, one)] = Side(p, theoretical(project.cost))
     scorecards = tuple(_card(project, until, judged, name, side) for name, side in sides.items())
     return Judged(
         project=project.project,
@@ -105,7 +104,7 @@ def recipe_of(bundle: Bundle) -> Recipe:
         BundleRefused: it names none.
     """
     try:
-        return Recipe(**bundle.lineage["recipe"])
+        return Recipe.from_json(bundle.lineage["recipe"])
     except (KeyError, TypeError) as err:
         raise BundleRefused(str(bundle.path), "its lineage names no recipe") from err
 

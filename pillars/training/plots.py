@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLORS = {"challenger": "#1f6feb", "champion": "#d97706"}
-COLORS |= {"logistic": "#6b7280", "linear": "#6b7280", "majority": "#d1d5db", "mean": "#d1d5db"}
+COLORS |= {"logistic": "#6b7280", "linear": "#6b7280", "majority": "#d1d5db", "mean": "#d1d5db", "histgb": "#059669", "lightgbm": "#7c3aed"}
 RELIABILITY_BINS = 10
 MOST_BARS = 20
 

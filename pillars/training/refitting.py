@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -49,7 +48,7 @@ def refit(
     boosters = (fit if judged.interval else fit_scores)(ground, judged.recipe, stores.threads)
     origin = {
         **lineage,
-        "recipe": asdict(judged.recipe),
+        "recipe": judged.recipe.to_json(),
         "fitted_through": until,
         "fit_periods": list(parts.refit.periods),
         "fit_rows": len(ground.rows.y),
