@@ -102,6 +102,13 @@ class Limit(Section):
     most: float | None = Field(default=None, description="the interval lies below this")
 
 
+class Latency(Section):
+    """How long the refitted bundle may take, on the machine that trains: the median of repeated calls, in the best of some rounds."""
+
+    one_row: float | None = Field(default=None, gt=0, description="milliseconds for one row, at most")
+    thousand_rows: float | None = Field(default=None, gt=0, description="milliseconds for 1,000 rows, at most")
+
+
 class Gate(Section):
     """When a challenger may replace the champion. Differences are in the primary loss, per row."""
 
@@ -112,6 +119,8 @@ class Gate(Section):
     refresh_margin: float = Field(default=0.005, ge=0, description="refresh decision: the refitted twin may be this much worse")
     min_rows: int = Field(default=1000, ge=1, description="fewer judged rows are inconclusive")
     resamples: int = Field(default=1000, ge=100, description="bootstrap resamples of blocks")
+    size_mb: float | None = Field(default=None, gt=0, description="megabytes (10^6 bytes) that the refitted bundle may have on disk")
+    latency_ms: Latency = Field(default=Latency(), description="how long the refitted bundle may take")
     limits: dict[str, Limit] = Field(default={}, description="measure of the scorecard to what it must hold on the judged rows")
 
 
