@@ -89,5 +89,7 @@ def refit(opened: Opened, version: DataVersion, until: str, judged: Judged) -> F
     if made_by["dirty"]:
         made_by["patch"] = worktree.keep(opened.stores, opened.name)
     periods = opened.known(version, until)
-    path, *made = refitting.refit(opened.stores, opened.config, labelled(opened, version), periods, until, judged, made_by)
-    return Fitted(path, *made, conditions.of_bundle(opened.config, Bundle.load(opened.stores.var / path)))
+    path, sha256, through, passed = refitting.refit(
+        opened.stores, opened.config, labelled(opened, version), periods, until, judged, made_by
+    )
+    return Fitted(path, sha256, through, passed, conditions.of_bundle(opened.config, Bundle.load(opened.stores.var / path)))

@@ -14,7 +14,7 @@ from pillars.stores import Stores, write_atomically
 from pillars.training import noise
 from pillars.training.power import STEPS, power
 from pillars.training.rows import Read
-from pillars.vocabulary import GateNoise, Recipe
+from pillars.vocabulary import GateNoise, Measure, Recipe
 
 CURVE = 21  # margins of the curve
 
@@ -44,7 +44,7 @@ def measure(
     found, by_row = noise.gains(gate, fields, chosen, seed), noise.gains(gate, fields, chosen, seed, by_row=True)
     tell("pairs")
 
-    def over_models(share: np.ndarray) -> noise.Measure:
+    def over_models(share: np.ndarray) -> Measure:
         return noise.clustered(chosen, share.mean(axis=1), models, seed)
 
     smallest, now = noise.smallest_margin(found, rate), noise.promoted(found, gate.margin)
