@@ -223,6 +223,13 @@ class Limit(Section):
     most: float | None = Field(default=None, description="the interval lies below this")
 
 
+class Latency(Section):
+    """How long the refitted bundle may take, on the machine that trains: the median of repeated calls, in the best of some rounds."""
+
+    one_row: float | None = Field(default=None, gt=0, description="milliseconds for one row, at most")
+    thousand_rows: float | None = Field(default=None, gt=0, description="milliseconds for 1,000 rows, at most")
+
+
 class Gate(Section):
     """When a challenger may replace the champion. Differences are in the primary loss, per row."""
 
@@ -236,6 +243,8 @@ class Gate(Section):
     comparators: tuple[Comparator, ...] = Field(
         default=("linear", "constant"), description="models beside challenger and champion on the scorecard; they decide nothing"
     )
+    size_mb: float | None = Field(default=None, gt=0, description="megabytes (10^6 bytes) that the refitted bundle may have on disk")
+    latency_ms: Latency = Field(default=Latency(), description="how long the refitted bundle may take")
     limits: dict[str, Limit] = Field(default={}, description="measure of the scorecard to what it must hold on the judged rows")
 
 

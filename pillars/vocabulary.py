@@ -296,6 +296,52 @@ class Condition:
 
 
 @dataclass(frozen=True)
+class Power:
+    """How often the gate promotes a challenger that is better by `gain` in truth (units of the loss); `refused`: surely not, share."""
+
+    gain: float
+    dose: float  # of the plants, in [0, 1]
+    plants: int
+    promoted: Measure
+    refused: float
+
+
+@dataclass(frozen=True)
+class GateNoise:
+    """What the gate says of models that are equal in truth, and of gains that were planted. Rates are shares of questions, over models."""
+
+    project: str
+    settings: str  # digest of what it depends on beside the rows
+    data_version: str
+    periods: tuple[str, ...]  # judged
+    models: int
+    pairs: int
+    rows: int  # newest rows fitted on; 0: all
+    loss: str
+    rate: float  # false promotions asked for, at most
+    margin: float  # of the YAML then
+    plain: Measure  # promoted because the loss is no higher
+    by_row: Measure  # because the interval over rows lies above 0
+    by_block: Measure  # because the gate's interval lies above 0
+    at_margin: Measure  # by the gate with the YAML's margin
+    by_period: dict[str, float]  # the same, of each period
+    smallest: float  # margin at which the point holds the rate
+    at_smallest: Measure
+    sure: float | None  # margin at which the upper end does, too
+    curve: tuple[tuple[float, float, float, float], ...]  # margin, rate, its low and high
+    power: tuple[Power, ...] = ()  # at the larger of both margins
+    path: str = ""  # JSON, relative to `var`
+    picture: str = ""
+
+    @property
+    def asked(self) -> Decision:
+        """Whether the YAML's margin holds the rate."""
+        rates = f"false promotions {self.at_margin}, {self.rate:g} asked for"
+        said = f"margin {self.margin:g}, calibrated {self.smallest:.2g} {self.loss} ({rates})"
+        return Decision.by(self.margin >= self.smallest, said)
+
+
+@dataclass(frozen=True)
 class Judged:
     """The two decisions of a retraining, and what the release takes over from the judged twin."""
 

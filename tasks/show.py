@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from pillars.data.auditing import Audit
-from pillars.vocabulary import Candidate, Decision, Reproduction, Rollout, Scorecard, Scored, Tuned, Validation, Verdict
+from pillars.vocabulary import Candidate, Decision, GateNoise, Measure, Reproduction, Rollout, Scorecard, Scored, Tuned, Validation, Verdict
 
 if TYPE_CHECKING:
     from tasks.retention import Retained
@@ -119,6 +119,24 @@ def decision(what: str, made: Candidate, taken: Decision) -> None:
     head = f"# {what} of {made.period}: {SAID[taken.outcome]}\n{taken.reason}"
     text = f"{head}\n\nRecipe: {made.recipe_decision.outcome}, {made.recipe_decision.reason}"
     create_markdown_artifact(text, key=_key(what, made.project))
+
+
+def gate(found: GateNoise) -> None:
+    """Rates of false promotions, then the power, each with its interval over models."""
+
+    def line(what: str, rate: Measure) -> dict[str, str]:
+        return {"question": what, "promoted": f"{rate.value:.3f}", "interval": f"[{rate.low:.3f}, {rate.high:.3f}]"}
+
+    rows = [
+        line("equal: loss no higher", found.plain),
+        line("equal: interval over rows above 0", found.by_row),
+        line("equal: interval over blocks above 0", found.by_block),
+        line(f"equal: margin {found.margin:g}", found.at_margin),
+        line(f"equal: margin {found.smallest:.2g}", found.at_smallest),
+        *(line(f"better by {one.gain:.5f}", one.promoted) for one in found.power),
+    ]
+    head = f"{SAID[found.asked.outcome]}: {found.asked.reason}. Picture: `var/{found.picture}`"
+    create_table_artifact(rows, key=_key("gate", found.project), description=head)
 
 
 def scored(done: Scored) -> None:

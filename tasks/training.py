@@ -11,8 +11,8 @@ from pillars.deployment import release
 from pillars.development import features, models
 from pillars.errors import BundleRefused
 from pillars.monitoring import lineage, worktree
-from pillars.training import judging, refitting, rows, tuning
-from pillars.vocabulary import Candidate, DataVersion, Decision, Json, Judged, Tuned
+from pillars.training import conditions, judging, refitting, rows, tuning
+from pillars.vocabulary import Candidate, Condition, DataVersion, Decision, Json, Judged, Tuned
 from tasks import progress
 from tasks.opened import Opened
 from tasks.policy import step
@@ -26,6 +26,7 @@ class Fitted:
     sha256: str
     fitted_through: str
     passed: Decision
+    conditions: tuple[Condition, ...] = ()  # what the YAML asks of the bundle itself
 
 
 def champion_of(opened: Opened) -> Bundle | None:
@@ -88,4 +89,7 @@ def refit(opened: Opened, version: DataVersion, until: str, judged: Judged) -> F
     if made_by["dirty"]:
         made_by["patch"] = worktree.keep(opened.stores, opened.name)
     periods = opened.known(version, until)
-    return Fitted(*refitting.refit(opened.stores, opened.config, labelled(opened, version), periods, until, judged, made_by))
+    path, sha256, through, passed = refitting.refit(
+        opened.stores, opened.config, labelled(opened, version), periods, until, judged, made_by
+    )
+    return Fitted(path, sha256, through, passed, conditions.of_bundle(opened.config, Bundle.load(opened.stores.var / path)))

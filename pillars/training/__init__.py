@@ -7,5 +7,6 @@ fitting       fitting, heldout, refitting: boosters, predictions of rows not fit
 engines       engines, streamed: device, external memory and Dask; rows that are read a period at a time
 metrics       metrics, plots: losses, costs and intervals; pictures for the run
 gate          judging, gate, conditions, baselines: both decisions, their rules, what else must hold, what a model has to beat
+noise         noise, power, measuring: pairs that are equal in truth, gains that were planted, the margin that follows
 calibration   calibrating, intervals: probabilities that hold, the (decision) threshold that costs least, how wide intervals are
 """

@@ -6,7 +6,7 @@ import numpy as np
 
 from pillars.config import Gate
 from pillars.training.metrics import losses, mean
-from pillars.vocabulary import Decision, Measure
+from pillars.vocabulary import Decision, Measure, Outcome
 
 MIN_BLOCKS = 5  # an interval over fewer blocks is too narrow to believe
 
@@ -38,18 +38,25 @@ def judge_recipe(
     against: str,
     weights: np.ndarray | None = None,
 ) -> Decision:
-    """Accept the challenger's recipe when its gain is surely above the margin; on too few rows nobody can say."""
-    if few := _too_few(gate, blocks):
+    """Accept the challenger's recipe when its gain is surely above the margin, refuse it when surely not; else nobody can say."""
+    if few := too_few(gate, blocks):
         return Decision.inconclusive(few)
     gain = paired_gain(gate, y, champion, challenger, blocks, seed, weights)
-    return Decision.by(gain.low > gate.margin, f"{gate.loss} gain over {against} {gain}, margin {gate.margin:g}, {len(y)} rows")
+    return Decision(outcome(gain, gate.margin), f"{gate.loss} gain over {against} {gain}, margin {gate.margin:g}, {len(y)} rows")
+
+
+def outcome(gain: Measure, margin: float) -> Outcome:
+    """What a gain says of a recipe: nobody can say where its interval straddles the margin."""
+    if gain.low > margin:
+        return "accept"
+    return "refuse" if gain.high <= margin else "inconclusive"
 
 
 def judge_refresh(
     gate: Gate, y: np.ndarray, live: np.ndarray, twin: np.ndarray, blocks: np.ndarray, seed: int, weights: np.ndarray | None = None
 ) -> Decision:
     """Accept the twin when it is surely not worse than the live champion by the refresh margin, refuse when it surely is."""
-    if few := _too_few(gate, blocks):
+    if few := too_few(gate, blocks):
         return Decision.inconclusive(few)
     if np.array_equal(live, twin):
         return Decision.accept(f"the twin is the live champion: equal scores on {len(y)} rows")
@@ -60,7 +67,8 @@ def judge_refresh(
     return Decision.by(increase.high < gate.refresh_margin, reason)
 
 
-def _too_few(gate: Gate, blocks: np.ndarray) -> str:
+def too_few(gate: Gate, blocks: np.ndarray) -> str:
+    """Why these rows decide nothing; empty when they may."""
     if len(blocks) < gate.min_rows:
         return f"{len(blocks)} judged rows, {gate.min_rows} needed"
     distinct = len(np.unique(blocks))
