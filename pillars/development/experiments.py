@@ -1,4 +1,4 @@
-"""A training on record in MLflow: a run with its parameters, measures, leaderboard, plots and the data version it saw; its trials below it."""
+"""A training on record in MLflow: a run with parameters, measures, leaderboard, plots and the data version it saw; its trials below it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def log_training(
         Busy: another run of this project is being logged.
     """
     manifest = _manifest(bundle_path) if bundle_path else b""
-    compared = [[asdict(one) for one in (*changes, *gains)]] if changes else []
+    compared = [[*map(asdict, changes), *map(asdict, gains)]] if changes else []
     content = digest([project.project, version.id, judged.period, project.digest(), hashlib.sha256(manifest).hexdigest(), *compared])
     with locked(stores.folder("mlflow") / f"{project.project}.writing", f"the MLflow experiment of {project.project}"), mlflow_errors(LEFT):
         client, experiment = _open(stores, project)
