@@ -194,7 +194,27 @@ def monitor(project: str, period: str, page: bool, as_json: bool) -> None:
         _show(_flow("monitor", project=project, period=period), as_json)
 
 
-_of_a_period("train", False, "Search, judge and refit a candidate (newest period if not named).")
+@main.command()
+@PROJECT
+@click.argument("period", required=False)
+@click.option(
+    "--set",
+    "settings",
+    metavar="SECTION.KEY=VALUE",
+    multiple=True,
+    help="An experiment: another setting than the YAML's, compared and never released.",
+)
+@JSON
+def train(project: str, period: str | None, settings: tuple[str, ...], as_json: bool) -> None:
+    """Search, judge and refit a candidate (newest period if not named)."""
+    if settings:
+        from flows import experiment_commands
+
+        experiment_commands.experiment(project, period, settings, as_json=as_json)
+    else:
+        _show(_flow("train", project=project, period=period), as_json)
+
+
 _of_a_period("promote", False, "Hold the newest candidate against its gate.")
 
 

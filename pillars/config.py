@@ -682,16 +682,21 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()).hexdigest()
 
 
-def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """Dotted keys that differ between two dumped projects, each with both values."""
-    found = []
+def changed_keys(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """Dotted keys that differ between two dumped projects, each with both values; None where a side has no such key."""
+    found: dict[str, tuple[Any, Any]] = {}
     for key in sorted(old.keys() | new.keys()):
         a, b = old.get(key), new.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
-            found += differences(a, b, f"{prefix}{key}.")
+            found |= changed_keys(a, b, f"{prefix}{key}.")
         elif a != b:
-            found.append(f"{prefix}{key}: {_short(a)} -> {_short(b)}")
+            found[f"{prefix}{key}"] = (a, b)
     return found
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Dotted keys that differ between two dumped projects, each with both values."""
+    return [f"{key}: {_short(a)} -> {_short(b)}" for key, (a, b) in changed_keys(old, new).items()]
 
 
 def binding_differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

@@ -388,6 +388,55 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Change:
+    """One key of a YAML (`section.key`) that two settings differ in; both values as JSON."""
+
+    key: str
+    was: str
+    now: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.was} -> {self.now}"
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How much lower a model's loss is than another's, per row, on the same `rows` rows; above 0 it is better."""
+
+    against: str
+    loss: str
+    rows: int
+    measure: Measure | None  # None where there are no rows to compare them on
+    note: str = ""  # why not, or what a reader should know
+
+    @property
+    def said(self) -> str:
+        """In one sentence."""
+        if self.measure is None:
+            return self.note
+        surely = "surely better" if self.measure.low > 0 else "surely worse" if self.measure.high < 0 else "nobody can say which is better"
+        if self.measure.low == self.measure.high == 0:
+            surely = "they say the same"
+        return f"{self.loss} gain {self.measure} on {self.rows:,} rows: {surely}" + (f" ({self.note})" if self.note else "")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A training with changed settings, judged and compared, and never released; its MLflow run has no model."""
+
+    project: str
+    period: str
+    data_version: str
+    run_id: str  # MLflow run
+    changes: tuple[Change, ...]
+    recipe: Recipe
+    verdict: str  # of the search
+    gains: tuple[Gain, ...]
+    scorecards: tuple[Scorecard, ...]  # of the experiment, of the project's own settings, of the champion where it can be judged
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True)
 class ModelVersion:
     """A registered release bundle: `version` as MLflow counts them, identity `sha256` over its UBJ files."""
 

@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from pillars.data.auditing import Audit
-from pillars.vocabulary import Candidate, Decision, GateNoise, Measure, Reproduction, Rollout, Scorecard, Scored, Tuned, Validation, Verdict
+from pillars.vocabulary import (
+    Candidate,
+    Decision,
+    Experiment,
+    GateNoise,
+    Measure,
+    Reproduction,
+    Rollout,
+    Scorecard,
+    Scored,
+    Tuned,
+    Validation,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from tasks.retention import Retained
@@ -112,6 +125,24 @@ def candidate(made: Candidate) -> None:
         "The scorecards belong to the twin that did not see these rows; the released boosters are refitted through them.",
     ]
     create_markdown_artifact("\n".join(lines), key=_key("candidate", made.project))
+
+
+def experiment(found: Experiment) -> None:
+    """What was changed, and what it gained."""
+    lines = [
+        f"# Experiment on {found.period}",
+        *(f"- `{change.key}`: `{change.was}` -> `{change.now}`" for change in found.changes),
+        "",
+        *(f"- against {gain.against}: {gain.said}" for gain in found.gains),
+        *(f"- {one.name} {SAID[one.decision.outcome]}: {one.decision.reason}" for one in found.conditions),
+        f"- {found.verdict}",
+        f"- data `{found.data_version}`, MLflow run `{found.run_id}`",
+        "",
+        *scorecards(found.scorecards),
+        "",
+        "Nothing was released.",
+    ]
+    create_markdown_artifact("\n".join(lines), key=_key("experiment", found.project))
 
 
 def decision(what: str, made: Candidate, taken: Decision) -> None:

@@ -73,9 +73,9 @@ def tune(opened: Opened, version: DataVersion, until: str) -> Tuned:
 
 
 @step("judge challenger")
-def judge(opened: Opened, version: DataVersion, until: str, tuned: Tuned) -> Judged:
+def judge(opened: Opened, version: DataVersion, until: str, tuned: Tuned, against_champion: bool = True) -> Judged:
     """Recipe and refresh decisions on rows that neither side has seen."""
-    champion = champion_of(opened)
+    champion = champion_of(opened) if against_champion else None
     through = str(champion.lineage["fitted_through"]) if champion else None
     periods = opened.known(version, until)
     read = labelled(opened, version)

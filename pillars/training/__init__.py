@@ -8,5 +8,6 @@ engines       engines, streamed: device, external memory and Dask; rows that are
 metrics       metrics, plots: losses, costs and intervals; pictures for the run
 gate          judging, gate, conditions, baselines: both decisions, their rules, what else must hold, what a model has to beat
 noise         noise, power, measuring: pairs that are equal in truth, gains that were planted, the margin that follows
+pairs         pairing: two models on the same rows
 calibration   calibrating, intervals: probabilities that hold, the (decision) threshold that costs least, how wide intervals are
 """
