@@ -116,7 +116,7 @@ def test_a_gain_that_no_dose_reaches_is_left_out() -> None:
 
 def test_a_calibration_repeats_no_fit_and_comes_out_the_same(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     first = measured(stores)
-    monkeypatch.setattr(heldout, "fit", lambda *_: pytest.fail("fitted again"))
+    monkeypatch.setattr(heldout, "fit_scores", lambda *_: pytest.fail("fitted again"))
     assert measured(stores) == first
     assert first.pairs == 15
     assert set(first.by_period) == {"2013-03", "2013-04"}
