@@ -141,6 +141,8 @@ def _room(folder: Path) -> Iterator[None]:
     try:
         yield
     except (duckdb.OutOfMemoryException, duckdb.IOException) as err:
+        if isinstance(err, duckdb.IOException) and "write" not in str(err):
+            raise  # of a file that it reads
         problem = f"has no room for what does not fit into {MEMORY} of memory ({str(err).splitlines()[0]})"
         raise StoreUnavailable(str(folder), problem, "Free the disk, and run again.") from err
 
