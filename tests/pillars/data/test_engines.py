@@ -192,9 +192,10 @@ def test_what_duckdb_cannot_keep_in_memory_goes_beside_the_table_and_comes_back_
     names = ["key", *(f"c{i}" for i in range(8))]
     table = pa.table([draw.permutation(600_000), *(draw.random(600_000) for _ in range(8))], names)
     big, limits = spill(tmp_path / "big.parquet", iter([table])), spilled.limits
-    with monkeypatch.context() as without, pytest.raises(StoreUnavailable, match="has no room for what does not fit into 60MB of memory"):
+    with monkeypatch.context() as without:
         without.setattr(spilled, "limits", lambda folder: (*limits(folder), "SET max_temp_directory_size = '0KB'"))
-        list(spilled.sorted_by(tmp_path, big, ["key"], np.arange(5)))  # it does not fit into memory
+        with pytest.raises(StoreUnavailable, match="has no room for what does not fit into 60MB of memory"):
+            list(spilled.sorted_by(tmp_path, big, ["key"], np.arange(5)))
     parts = [piece for piece, _ in spilled.sorted_by(tmp_path, big, ["key"], np.arange(5))]
     assert pa.concat_tables(parts).equals(table.slice(5).sort_by("key").combine_chunks())
 
