@@ -6,6 +6,7 @@ page      story, charts: `var/report/index.html`, its charts
 data      datasets, revisions: a data version and all that came of it (`pillars data show`), periods that came again
 aside     quarantined: what was set aside and why
 dropped   retained: what retention took away
+versions  compared: two registered versions side by side
 ledger    history: what it says of a project, read back as values
 """
 

@@ -16,32 +16,43 @@ SAMPLE_ROWS = 1_000  # of those that are fitted on, spread evenly: what both mod
 
 
 def main(folder: Path) -> None:
-    """Read `order.json` and `data/`, write `made/`: booster-<n>.ubj, encoder.json, sample.json, and made.json last."""
+    """Read `order.json` and `data/`, write `made/`: booster-<n>.ubj, encoder.json, sample.json, and made.json last.
+
+    Where the order names a period to `judge`, read it from `judge/`, and write scores.npy and outcomes.npy, too.
+    """
     import numpy as np
 
     import pillars
+    from pillars.bundle import booster
     from pillars.bundle.golden import to_json
     from pillars.config import Project
     from pillars.data.parquet import read_parquet
     from pillars.development import features
     from pillars.training.fitting import Ground, fit
     from pillars.training.rows import gather, subset
-    from pillars.training.splits import plan
+    from pillars.training.splits import Part, plan
     from pillars.vocabulary import Recipe
 
     order = json.loads((folder / "order.json").read_bytes())
     project = Project.model_validate(order["config"])
 
-    def read(kind: str, periods: Any) -> Any:
-        (period,) = periods
-        return read_parquet(folder / "data" / project.project / kind / f"{period}.parquet")
+    def reading(place: str) -> Any:
+        def read(kind: str, periods: Any) -> Any:
+            (period,) = periods
+            return read_parquet(folder / place / project.project / kind / f"{period}.parquet")
+
+        return read
 
     part = plan(project, order["periods"], order["until"]).refit
-    ground = Ground(project, gather(features.reader(project, order["data_version"], read), part))
+    ground = Ground(project, gather(features.reader(project, order["data_version"], reading("data")), part))
     boosters = fit(ground, Recipe(**order["recipe"]), order["threads"])
     rows = subset(ground.rows, np.unique(np.linspace(0, len(ground.rows.y) - 1, SAMPLE_ROWS).astype(np.int64)))
     made = folder / "made"
     made.mkdir()
+    if judge := order.get("judge"):
+        judged = gather(features.reader(project, "judge", reading("judge")), Part((judge,)))
+        np.save(made / "scores.npy", booster.scores(booster.load(boosters), ground.encoder.encode(judged.columns), len(project.classes)))
+        np.save(made / "outcomes.npy", judged.y)
     for place, content in enumerate(boosters):
         (made / f"booster-{place}.ubj").write_bytes(content)
     (made / "encoder.json").write_text(json.dumps(ground.encoder.to_json()))
