@@ -20,7 +20,7 @@ from tasks.policy import step
 def bench(opened: Opened, one: str, other: str) -> Iterator[Bench]:
     """Two versions laid out, with the newest rows that neither was fitted on; where there are none, with the newest of those they were.
 
-    Raises: as `attributing.bench`.
+    Raises: TooFewRows, and what `attributing.bench` does.
     """
     stores, config = opened.stores, opened.config
     first, last = (compared.numbered(stores, config, word) for word in (one, other))

@@ -76,21 +76,21 @@ def differing(stores: Stores, made: tuple[Made, Made]) -> dict[str, tuple[str, s
     """The factors in which the two differ, each as both have it."""
     told = [
         {
-            "data": f"{one.data.id[:12]} through {one.through}",
-            "code": (one.origin.commit[:12] or "no commit") + (" with changes" if one.origin.dirty else ""),
+            "data": f"{one.data.id[:8]} through {one.through}",
+            "code": (one.origin.commit[:8] or "no commit") + (" with changes" if one.origin.dirty else ""),
             "config": one.settings.digest[:12],
-            "parameters": _parameters(one.origin.recipe),
+            "parameters": _parameters(one.origin.recipe, other.origin.recipe),
             "seed": str(one.origin.recipe.seed),
             "calibration": str(one.calibration.get("kind", "")),
         }
-        for one in made
+        for one, other in (made, made[::-1])
     ]
     first, last = made
     same = {
         "data": first.contents == last.contents,
         "code": _same_code(stores.root, first.origin, last.origin),
         "config": first.settings.digest == last.settings.digest,
-        "parameters": told[0]["parameters"] == told[1]["parameters"],
+        "parameters": _knobs(first.origin.recipe) == _knobs(last.origin.recipe),
         "seed": first.origin.recipe.seed == last.origin.recipe.seed,
         "calibration": dict(first.calibration) == dict(last.calibration),
     }
@@ -111,9 +111,16 @@ def _same_code(root: Path, one: Origin, other: Origin) -> bool:
     return asked is not None and asked.returncode == 0
 
 
-def _parameters(recipe: Recipe) -> str:
-    told = {**recipe.params, "rounds": recipe.rounds, "bags": recipe.bags}
-    return ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in sorted(told.items()))
+def _knobs(recipe: Recipe) -> dict[str, float | int | str]:
+    """All of a recipe but its seed and its name."""
+    return {**recipe.params, "rounds": recipe.rounds, "bags": recipe.bags}
+
+
+def _parameters(recipe: Recipe, beside: Recipe) -> str:
+    """What of a recipe differs from the one beside it."""
+    mine, its = _knobs(recipe), _knobs(beside)
+    told = {name: mine.get(name, "not set") for name in sorted(mine.keys() | its.keys()) if mine.get(name) != its.get(name)}
+    return ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in told.items())
 
 
 def not_tried(origins: Sequence[Origin]) -> Iterator[str]:
