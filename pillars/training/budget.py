@@ -12,6 +12,7 @@ from pillars.stores import Stores, write_atomically
 from pillars.training.sealing import seal, sealed
 
 LEAST_ROWS = 100
+TRIALS_SHARE = 0.5  # of the seconds that fixed recipes leave; the best trials are fitted on all rows in the others
 MATRIX_BYTES = 8  # per cell of a matrix that trees are fitted on; 3.8 at its peak over 1M x 40 cells, and what is at work beside it
 
 
@@ -26,20 +27,22 @@ def resident() -> int:
 class Budget:
     """What ends a search, asked between two batches. `said`: the key of the YAML that did, once one did.
 
-    Time is that of the fits as it was kept with them, so a search that goes on after a kill ends where it would have ended. What a process
-    holds cannot be told again: the number of trials after which it was too much is written beside the journal, and counts from then on.
+    Time is that of the fits as it was kept with them, so a search that goes on after a kill ends where it would have ended. `taken_s` of
+    `search.seconds` went to fixed recipes; of the rest, trials take at most half. What a process holds cannot be told
+    again: the number of trials after which it was too much is written beside the journal, and counts from then on.
     """
 
     stores: Stores
     settings: Search
     journal: Path
+    taken_s: float = 0.0
     said: list[str] = field(default_factory=list)
     begun: int = field(default_factory=lambda: resident())  # bytes, before the search's own rows
 
     def ends(self, seconds: Sequence[float]) -> bool:
         """Whether no batch may follow the trials so far, which took so many seconds each."""
         settings = self.settings
-        if settings.seconds is not None and self._needed_s(seconds) > settings.seconds:
+        if settings.seconds is not None and self._needed_s(seconds) > TRIALS_SHARE * (settings.seconds - self.taken_s):
             self.said.append("seconds")
         elif settings.memory_mb is not None and self._outgrown(len(seconds), settings.memory_mb):
             self.said.append("memory_mb")
@@ -47,9 +50,7 @@ class Budget:
 
     def _needed_s(self, seconds: Sequence[float]) -> float:
         """What the batches took, and one more would take by their mean; workers share a batch."""
-        batch, workers = self.settings.batch, self.settings.workers
-        batches = [seconds[start : start + batch] for start in range(0, len(seconds), batch)]
-        taken = [max(max(fits), sum(fits) / workers) for fits in batches]
+        taken = took(self.settings, seconds)
         return sum(taken) * (1 + 1 / len(taken))
 
     def _outgrown(self, told: int, most_mb: int) -> bool:
@@ -65,6 +66,12 @@ class Budget:
         content = {"trials": told, "seal": seal(self.stores, path.name, str(told).encode())}
         write_atomically(path, json.dumps(content).encode())
         return True
+
+
+def took(settings: Search, seconds: Sequence[float]) -> list[float]:
+    """Seconds of each batch of trials that took so many each: workers share a batch."""
+    batches = [seconds[start : start + settings.batch] for start in range(0, len(seconds), settings.batch)]
+    return [max(max(fits), sum(fits) / settings.workers) for fits in batches]
 
 
 def most_rows(project: Project, valid_rows: int, forms: int) -> int:
