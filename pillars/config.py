@@ -88,7 +88,7 @@ class Search(Section):
     seconds: float | None = Field(
         default=None,
         gt=0,
-        description="budget: seconds of fitting for the search; fixed recipes, a first batch of trials and the best of them are always fitted",
+        description="budget: seconds of fitting in the search; fixed recipes, a first batch of trials and its best always are",
     )
     memory_mb: int | None = Field(
         default=None, ge=64, description="budget: trials take fewer rows to stay below, and end when the process grew by more"
