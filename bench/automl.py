@@ -24,6 +24,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -53,6 +54,7 @@ class Made:
     predict_ms: float  # per 1,000 rows
     size_mb: float
     peak_mb: float
+    load: float  # of the machine before it began
     what: str
     rows: np.ndarray  # loss of each row, float64, (n,): log loss or squared error
 
@@ -79,6 +81,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     asked.add_argument("--tools", nargs="*", default=["ours", "flaml", "autogluon", "plain"], choices=list(TOOLS))
     asked.add_argument("--seed", type=int, default=0)
     asked.add_argument("--json", type=Path, help="a file that gets all figures")
+    asked.add_argument("--keep", type=Path, help="a folder: what was made is kept there, and not made again")
     said = asked.parse_args(arguments)
     print(f"{'data':9}{'tool':11}{'loss':>10}{'seconds':>9}{'ms/1,000':>10}{'MB':>8}{'peak MB':>9}  {'load':>5}  what", flush=True)
     compared, told = [], []
@@ -88,11 +91,15 @@ def main(arguments: Sequence[str] = ()) -> None:
             lay_out(data, Path(folder), said.seconds, said.seed)
             for tool in said.tools:
                 load = os.getloadavg()[0]
-                made[tool] = one = run(tool, data, Path(folder))
-                told.append({"data": name, **{key: value for key, value in asdict(one).items() if key != "rows"}, "load": load})
+                kept = said.keep and said.keep / f"{name}-{tool}-{said.seconds:g}-{said.seed}.npz"
+                made[tool] = one = _kept(kept) or run(tool, data, Path(folder), load)
+                if kept:
+                    kept.parent.mkdir(parents=True, exist_ok=True)
+                    np.savez(kept, rows=one.rows, told=json.dumps(_told(one)))
+                told.append({"data": name, **_told(one)})
                 print(
                     f"{name:9}{tool:11}{one.loss:>10.5g}{one.seconds:>9.1f}{one.predict_ms:>10.1f}{one.size_mb:>8.2f}{one.peak_mb:>9.0f}"
-                    f"  {load:>5.1f}  {one.what}",
+                    f"  {one.load:>5.1f}  {one.what}",
                     flush=True,
                 )
         if "ours" in made:
@@ -117,7 +124,7 @@ def classes(data: Set) -> list[str]:
     return sorted(set(data.train.column(TARGET).to_pylist())) if data.task == "multiclass" else []
 
 
-def run(tool: str, data: Set, folder: Path) -> Made:
+def run(tool: str, data: Set, folder: Path, load: float) -> Made:
     """One tool in a process of its own."""
     environment, script = TOOLS[tool]
     python = ROOT / environment / "bin" / "python"
@@ -144,7 +151,7 @@ def run(tool: str, data: Set, folder: Path) -> Made:
     else:
         y = data.test.column(TARGET).to_numpy().astype(np.float64)
     rows = losses("squared_error" if data.task == "regression" else "log_loss", y, p)
-    return Made(tool=tool, loss=_loss(data.task, rows.mean()), rows=rows, **told)
+    return Made(tool=tool, loss=_loss(data.task, rows.mean()), rows=rows, load=load, **told)
 
 
 def against(data: Set, ours: Made, other: Made) -> Compared:
@@ -178,6 +185,17 @@ def holm(p: Sequence[float], level: float = 0.05) -> list[bool]:
             break
         rejected[place] = True
     return rejected
+
+
+def _told(made: Made) -> dict[str, Any]:
+    return {key: value for key, value in asdict(made).items() if key != "rows"}
+
+
+def _kept(path: Path | None) -> Made | None:
+    if path is None or not path.exists():
+        return None
+    with np.load(path) as stored:
+        return Made(rows=stored["rows"], **json.loads(str(stored["told"])))
 
 
 def _loss(task: str, mean: float) -> float:

@@ -39,9 +39,9 @@ class Sample:
 
 
 def sampled(
-    stores: Stores, project: Project, fit_rows: Rows | Streamed, valid: Rows, journal: Path, progress: Progress, taken_s: float = 0.0
+    stores: Stores, project: Project, fit_rows: Rows | Streamed, valid: Rows, journal: Path, progress: Progress, most_s: float | None = None
 ) -> Sample:
-    """All trials in the order they were asked for; one core each, on one shared matrix per form. `taken_s` of the seconds are gone.
+    """All trials in the order they were asked for; one core each, on one shared matrix per form; in `most_s`, if that is a number.
 
     Raises:
         ConfigInvalid: XGBoost does not know a parameter or refuses its value.
@@ -50,7 +50,7 @@ def sampled(
     if not settings.trials:
         return Sample(())
     space = space_of(project)
-    budget = Budget(stores, settings, journal, taken_s)
+    budget = Budget(stores, settings, journal, most_s)
     forms = {form_of(project, one): one for one in (recipe_of(project, style) for style in styles(space))}
     on = Ground(project, newest_of(fit_rows, most_rows(project, len(valid.y), len(forms))))
     for one in forms.values():

@@ -12,6 +12,7 @@ from typing import Any
 
 from pillars.config import Project, digest
 from pillars.stores import Stores, locked, write_atomically
+from pillars.training.budget import for_trials
 from pillars.training.fitting import Ground, grounded
 from pillars.training.gate import paired_gain
 from pillars.training.heldout import HeldOut, held_out, keep, mean_of
@@ -80,12 +81,15 @@ def _found(
         progress(done + len(standing), of, min(full.loss(valid, one.p) for one in standing))
         return made.seconds
 
-    taken_s = sum(fitted(recipe, patience, 0, planned) for recipe, patience in known)
-    told = len(known)
-    sample = sampled(stores, project, full.rows, valid, journal, lambda done, _, best: progress(told + done, planned, best), taken_s)
+    fixed_s = [fitted(recipe, patience, 0, planned) for recipe, patience in known]
+
+    def counted(done: int, of: int, best: float) -> None:
+        progress(len(known) + done, planned, best)
+
+    sample = sampled(stores, project, full.rows, valid, journal, counted, for_trials(settings, fixed_s))
     finalists = [replace(one, rounds=settings.max_rounds) for one in _best(sample.tried, settings.average)]
     total = len(sample.tried) + len(known) + len(finalists) + settings.bags - 1
-    taken_s += seconds_of(settings, sample.tried)
+    taken_s = sum(fixed_s) + seconds_of(settings, sample.tried)
     finals: list[float] = []
     for one in finalists:
         if settings.seconds is not None and finals and taken_s + sum(finals) + max(finals) > settings.seconds:
