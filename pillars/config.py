@@ -107,6 +107,9 @@ class Search(Section):
         description="styles tried: trees grown level by level (depth), or leaf by leaf with 2^(max_depth - 1) leaves (leaves)",
     )
     sets: tuple[str, ...] = Field(default=(), description="styles tried beside all columns: names of `features.sets`")
+    lead: Literal["surely", "best"] = Field(
+        default="surely", description="what was searched leads where it surely won by `gate.margin`, or where its estimate did (best)"
+    )
     average: int = Field(
         default=1, ge=1, le=10, description="the best so many trials are fitted on all rows, and averages of the best of all tried; 1: none"
     )

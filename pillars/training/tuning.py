@@ -121,7 +121,7 @@ def _ranked(full: Ground, valid: Rows, standing: Sequence[HeldOut]) -> tuple[lis
     """Best first, and whether tuning won.
 
     A searched recipe is first only where its gain over the best other one is surely above the gate's margin: a known recipe is worth
-    more than luck, and a twin less has to be fitted.
+    more than luck, and a twin less has to be fitted. With `search.lead: best` its estimate suffices.
     """
     project = full.project
     by_loss = sorted(standing, key=lambda one: full.loss(valid, one.p))
@@ -130,9 +130,10 @@ def _ranked(full: Ground, valid: Rows, standing: Sequence[HeldOut]) -> tuple[lis
     if searched is None:
         return by_loss, f"no trials; the {known.recipe.name} recipe is best"
     gain = _gain(full, valid, known, searched)
-    won = gain.low > project.gate.margin
+    won = _leads(project, gain)
     first = searched if won else known
-    verdict = f"tuning {'beat' if won else 'did not beat'} the {known.recipe.name} recipe beyond noise"
+    surely = "beyond noise" if gain.low > project.gate.margin or not won else "by its estimate"
+    verdict = f"tuning {'beat' if won else 'did not beat'} the {known.recipe.name} recipe {surely}"
     return [first, *(one for one in by_loss if one is not first)], f"{verdict}: {project.gate.loss} gain {gain} on {len(valid.y)} rows"
 
 
@@ -157,8 +158,13 @@ def _averaged(stores: Stores, full: Ground, valid: Rows, ranked: Sequence[HeldOu
         return first, ""
     best = min(tried, key=lambda one: full.loss(valid, one.p))
     gain = _gain(full, valid, first, best)
-    won = gain.low > project.gate.margin
+    won = _leads(project, gain)
     return best if won else first, f"; an average of {len(best.recipe.parts)} {'beat' if won else 'did not beat'} it: gain {gain}"
+
+
+def _leads(project: Project, gain: Measure) -> bool:
+    """Whether what gained so much may lead: surely by the margin, or by its estimate where `search.lead` says so."""
+    return (gain.value if project.search.lead == "best" else gain.low) > project.gate.margin
 
 
 def _gain(full: Ground, valid: Rows, known: HeldOut, other: HeldOut) -> Measure:

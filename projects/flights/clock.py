@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -38,5 +39,14 @@ def utc_offsets(airport: pa.ChunkedArray, minute: Ints, zones: dict[str, str]) -
 
 
 def _hourly(zone: ZoneInfo, hours: int) -> Ints:
-    moments = ((EPOCH + timedelta(hours=hour)).astimezone(zone) for hour in range(hours))
-    return np.array([-int((moment.utcoffset() or timedelta()).total_seconds()) // 60 for moment in moments])
+    """Of each hour of the clock (hours,). Asked hour by hour on days between whose ends it changed only: no zone changes twice in a day."""
+
+    def offset(hour: int) -> int:
+        return -int(((EPOCH + timedelta(hours=hour)).astimezone(zone).utcoffset() or timedelta()).total_seconds()) // 60
+
+    days = [offset(24 * day) for day in range(hours // 24 + 2)]
+    found = np.repeat(np.array(days[:-1], dtype=np.int64), 24)
+    for day, (first, last) in enumerate(pairwise(days)):
+        if first != last:
+            found[24 * day : 24 * (day + 1)] = [offset(hour) for hour in range(24 * day, 24 * (day + 1))]
+    return found[:hours]

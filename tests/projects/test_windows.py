@@ -23,6 +23,17 @@ def test_a_window_holds_its_start_and_not_its_end(happened: list[tuple[int, int,
     assert seen.total("value", start, stop).tolist() == [sum(inside)]
 
 
+@given(st.lists(EVENT, min_size=1, max_size=40), st.lists(st.tuples(st.integers(0, 4), st.integers(-5, 60)), max_size=20), st.booleans())
+def test_windows_asked_for_together_are_those_asked_for_alone(
+    happened: list[tuple[int, int, int]], asked: list[tuple[int, int]], many: bool
+):
+    far = 1 << 20 if many else 1  # as when thousands of flights are groups
+    seen = _events([(group * far, minute, value) for group, minute, value in happened])
+    groups, minutes = (np.array([one[place] for one in asked], dtype=np.int64) for place in (0, 1))
+    alone = [int(seen.before(np.array([group * far]), np.array([minute]))[0]) for group, minute in asked]
+    assert seen.before(groups * far, minutes).tolist() == alone
+
+
 @given(st.lists(EVENT, min_size=1, max_size=40), st.integers(0, 4), st.integers(-5, 60))
 def test_the_last_event_is_of_the_group_and_not_later(happened: list[tuple[int, int, int]], group: int, minute: int):
     known = [(m, i) for i, (g, m, _) in enumerate(happened) if g == group and m <= minute]

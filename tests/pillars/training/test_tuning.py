@@ -267,6 +267,29 @@ def test_averages_and_bags_are_kept_only_where_they_surely_win(stores: Stores) -
     assert tuned_at(stores, project, READ, "2013-03", [first.recipe]).leaderboard[0].loss <= first.loss  # as a champion's, it competes
 
 
+def test_with_the_best_estimate_in_the_lead_the_lowest_loss_leads(stores: Stores) -> None:
+    project = binary_project(search={"trials": 6, "average": 3, "lead": "best"}, gate={"margin": 0})
+    tuned = tuned_at(stores, project, READ, "2013-03")
+    assert tuned.leaderboard[0].loss == min(one.loss for one in tuned.leaderboard if one.full)
+    doubtful = binary_project(search={"trials": 6, "average": 3, "lead": "best"}, gate={"margin": 0.5})  # the margin still counts
+    assert tuned_at(stores, doubtful, READ, "2013-03").recipe.name in ("stock", "prior")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "average", "fixed_s", "expected"),
+    [
+        (None, 3, [1.0, 2.0], None),
+        (60, 4, [1.0, 0.5], 58.5 - 2.0 * 4 * 1.0),  # four fits, each twice as slow as the slowest fixed one, find their time
+        (60, 4, [17.0, 9.0], 17.0),  # half of what is left
+        (60, 1, [70.0], -5.0),  # nothing is left: the first batch is tried all the same
+    ],
+)
+def test_fits_on_all_rows_reserve_their_time(seconds: float | None, average: int, fixed_s: list[float], expected: float | None) -> None:
+    settings = binary_project(search={"seconds": seconds, "average": average}).search
+    left = budget.for_trials(settings, fixed_s)
+    assert left == expected
+
+
 def test_a_time_budget_ends_the_trials_and_its_answer_stays(stores: Stores) -> None:
     project = binary_project(search={"trials": 40, "seconds": 1e-6, "batch": 2})
     tuned = tuned_at(stores, project, READ, "2013-03")
