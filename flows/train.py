@@ -24,7 +24,7 @@ def train(project: str, period: str | None = None) -> Candidate:
     opened = open_project(project)
     newest = period or opened.past.newest()
     version, until = opened.past.ingested(newest), opened.learnable(newest)
-    sections = (*SECTIONS, *(("classes",) if opened.config.classes else ()))
+    sections = (*SECTIONS, *(("classes",) if opened.config.classes else ()), *opened.config.judging)
     inputs: dict[str, Json] = {"period": newest, "data_version": version.id, "settings": opened.config.section_digest(*sections)}
     known = opened.past.trained_on(inputs)
     if known and training.kept(opened, known):

@@ -10,11 +10,12 @@ from pillars.bundle.bundle import Bundle
 from pillars.data import sealing
 from pillars.development import experiments
 from pillars.monitoring import lineage
-from pillars.training import plots
+from pillars.training import explaining, plots, rows
+from pillars.training.splits import Part
 from pillars.vocabulary import Candidate, DataVersion, Decision, Judged, Tuned
 from tasks.opened import Opened
 from tasks.policy import step
-from tasks.training import Fitted
+from tasks.training import Fitted, labelled
 
 
 @step("log to MLflow", retries=2)
@@ -27,6 +28,8 @@ def log_training(opened: Opened, version: DataVersion, tuned: Tuned, judged: Jud
     loaded = Bundle.load(bundle)
     with sealing.open_file(opened.stores, judged.path) as predictions:
         pictures = plots.draw(predictions, tuned, judged, loaded)
+    explained = explaining.explain(opened.config, loaded, rows.gather(labelled(opened, version), Part((judged.period,))))
+    pictures |= plots.explained(explained)
     tags = {"prefect.flow_run_id": flow_run.get_id() or "", "threads": str(opened.stores.threads), **lineage.code_state(opened.stores.root)}
     run_id = experiments.log_training(opened.stores, opened.config, version, tuned, judged, pictures, bundle, tags)
     return Candidate(
@@ -42,5 +45,8 @@ def log_training(opened: Opened, version: DataVersion, tuned: Tuned, judged: Jud
         refresh_decision=judged.refresh_decision,
         scorecards=judged.scorecards,
         digest=loaded.digest,
-        conditions=judged.conditions,
+        conditions=(*judged.conditions, *fitted.conditions),
+        slices=judged.slices,
+        fairness=judged.fairness,
+        reliance=explained.reliance[: explaining.KEPT],
     )

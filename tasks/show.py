@@ -108,6 +108,9 @@ def candidate(made: Candidate) -> None:
         f"- boosters `{made.sha256[:16]}`, MLflow run `{made.run_id}`",
         "",
         *scorecards(made.scorecards),
+        *_slices(made),
+        *_groups(made),
+        *_reliance(made),
         "",
         "The scorecards belong to the twin that did not see these rows; the released boosters are refitted through them.",
     ]
@@ -165,6 +168,40 @@ def scorecards(cards: tuple[Scorecard, ...]) -> list[str]:
     lines = [f"Judged on {cards[0].rows} rows of {cards[0].rows_of}{positive}.", ""]
     lines += ["| model | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     return lines + [f"| {card.model} | " + " | ".join(str(card.measures.get(n, "")) for n in names) + " |" for card in cards]
+
+
+def _slices(made: Candidate) -> list[str]:
+    if not made.slices:
+        return []
+    against = made.slices[0].against
+    lines = ["", "## Slices", f"Loss per row; the increase is over the {against} on the same rows.", ""]
+    lines += [f"| slice | | rows | challenger | {against} | increase |", "|---|---|---|---|---|---|"]
+    return lines + [f"| {_cell(s.name)} | {s.found} | {s.rows} | {s.loss} | {s.other} | {s.increase} |" for s in made.slices]
+
+
+def _groups(made: Candidate) -> list[str]:
+    lines = []
+    for one in made.fairness:
+        lines += ["", f"## Groups by {_cell(one.by)}", *(f"- {name}: {measure}" for name, measure in one.differences.items())]
+        lines += [f"- {one.small} smaller groups are not compared"] if one.small else []
+        lines += ["", "| group | rows | positive | selection rate | tpr | fpr |", "|---|---|---|---|---|---|"]
+        for group in one.groups:
+            rates = " | ".join(str(group.rates.get(name, "")) for name in ("selection_rate", "tpr", "fpr"))
+            lines += [f"| {_cell(group.name)} | {group.rows} | {group.positives} | {rates} |"]
+    return lines
+
+
+def _reliance(made: Candidate) -> list[str]:
+    if not made.reliance:
+        return []
+    lines = ["", "## What the released boosters lean on", "", "| column | mean SHAP | loss added by shuffling |", "|---|---|---|"]
+    return lines + [f"| {one.column} | {one.contribution:.4f} | {one.permutation:.5f} |" for one in made.reliance]
+
+
+def _cell(text: str) -> str:
+    """Text of the data in a Markdown table's cell, as it is."""
+    kept = " ".join(text.split()).replace("|", "/").replace("`", "'")
+    return kept.replace("<", "&lt;").replace("[", "&#91;")
 
 
 def _drift_mark(seen: Verdict, column: str) -> str:

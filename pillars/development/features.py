@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 
 import numpy as np
@@ -25,7 +25,8 @@ class Labelled:
     """Rows whose outcome is known, in key order within each period.
 
     keys: the key columns. columns: as `design` gives them. y: (n,), as `truth` gives it. blocks: int64 (n,), rows of one block share their
-    luck. digest: sha256 over columns, y and blocks.
+    luck. digest: sha256 over columns, y and blocks. aside: columns beside the features (str or None), by which rows are told apart when
+    they are judged; no model ever sees them, and no digest.
     """
 
     keys: pa.Table
@@ -33,6 +34,7 @@ class Labelled:
     y: np.ndarray
     blocks: np.ndarray
     digest: str
+    aside: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def design(project: Project, rows: pa.Table) -> dict[str, np.ndarray]:
@@ -81,7 +83,7 @@ def reader(
     `version` is the content address of what `read("rows" | "outcomes", periods)` gives: the steps of one cycle share what they read.
     `contents` are those of single periods, where they are known: then cycles share the periods that did not change, too.
     """
-    settings = project.section_digest(*project.learning)
+    settings = " ".join((project.section_digest(*project.learning), *project.aside))
 
     def one(period: str) -> Labelled:
         place = ((contents or {}).get(period, version), settings, period)
@@ -102,7 +104,8 @@ def _labelled(project: Project, rows: pa.Table, outcomes: pa.Table) -> Labelled:
         content.update("\x1f".join(map(str, column.tolist())).encode() if column.dtype == object else column.tobytes())
     for array in (y, its_blocks):
         content.update(array.tobytes())
-    return Labelled(kept.select(list(project.key)).combine_chunks(), columns, y, its_blocks, content.hexdigest())
+    aside = {name: _categories(kept.column(name)) for name in project.aside}
+    return Labelled(kept.select(list(project.key)).combine_chunks(), columns, y, its_blocks, content.hexdigest(), aside)
 
 
 def _joined(project: Project, parts: Sequence[Labelled]) -> Labelled:
@@ -112,7 +115,8 @@ def _joined(project: Project, parts: Sequence[Labelled]) -> Labelled:
     columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
     its_blocks = np.arange(len(y)) if project.split.block == "row" else np.concatenate([part.blocks for part in parts])
     digest = hashlib.sha256("".join(part.digest for part in parts).encode()).hexdigest()
-    return Labelled(pa.concat_tables([part.keys for part in parts]), columns, y, its_blocks, digest)
+    aside = {name: np.concatenate([part.aside[name] for part in parts]) for name in project.aside}
+    return Labelled(pa.concat_tables([part.keys for part in parts]), columns, y, its_blocks, digest, aside)
 
 
 def _numbers(project: Project, name: str, column: pa.ChunkedArray) -> np.ndarray:
@@ -150,7 +154,7 @@ class _Memory:
 
 
 def _bytes(held: Labelled) -> int:
-    return held.keys.nbytes + sum(column.nbytes for column in held.columns.values())
+    return held.keys.nbytes + sum(column.nbytes for column in (*held.columns.values(), *held.aside.values()))
 
 
 _memory = _Memory(MEMORY_BYTES)

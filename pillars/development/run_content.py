@@ -41,6 +41,15 @@ def measures(judged: Judged) -> Iterator[Point]:
                 if math.isfinite(value):
                     yield _named(f"{card.model}/{name}{suffix}"), value, 0
         yield _named(f"{card.model}/rows"), float(card.rows), 0
+    for one in judged.slices:
+        for name, value in (("loss", one.loss.value), ("increase", one.increase.value), ("rows", float(one.rows))):
+            yield _short(f"slice/{one.name}", name), value, 0
+    for fairness in judged.fairness:
+        for name, measure in fairness.differences.items():
+            yield _short(f"fairness/{fairness.by}", name), measure.value, 0
+        for group in fairness.groups:
+            for name, measure in group.rates.items():
+                yield _short(f"fairness/{fairness.by}/{group.name}", name), measure.value, 0
 
 
 def search(tuned: Tuned) -> Iterator[Point]:
@@ -49,6 +58,11 @@ def search(tuned: Tuned) -> Iterator[Point]:
         if math.isfinite(tried.loss):
             yield "search/loss", tried.loss, rank
         yield "search/seconds", tried.seconds, rank
+
+
+def _short(of: str, name: str) -> str:
+    """A metric's name within the 250 characters that MLflow allows."""
+    return f"{_named(of)[:200]}/{name}"
 
 
 def _named(name: str) -> str:

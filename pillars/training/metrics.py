@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
+
 import numpy as np
 
 from pillars.config import Cost, Project
+from pillars.training import own
 from pillars.vocabulary import Measure, Scorecard
 
 LEVEL = 0.95
@@ -12,6 +16,8 @@ Z = 1.959964  # of the normal distribution at that level
 AUC_BINS = 1024  # of the resampled AUC: its interval is the exact one's to 3 digits, 40 times faster
 ECE_BINS = 10  # of equal width, see `_ece`
 MOST_GROUPS = 512  # more blocks than this are pooled at random into so many groups: same variance, far fewer draws
+NEAR_ZERO = 0.01  # of the median size: an outcome nearer to 0 makes a share of it mean nothing
+OWN_RESAMPLES = 200  # of a figure of the project's own: each one is another call
 EPSILON = 1e-15  # probabilities are held this far from 0 and 1 in logarithms, as scikit-learn does
 
 
@@ -49,16 +55,43 @@ def auc(y: np.ndarray, p: np.ndarray) -> float:
     return float(_auc(positives, np.bincount(place) - positives))
 
 
+def average_precision(y: np.ndarray, p: np.ndarray) -> float:
+    """Area under the precision-recall curve as steps (scikit-learn's average precision). NaN without positives."""
+    _, place = np.unique(p, return_inverse=True)
+    positives = np.bincount(place, weights=np.asarray(y) > 0.5)
+    return float(_precision(positives, np.bincount(place) - positives))
+
+
 def card(project: Project, model: str, rows_of: str, y: np.ndarray, p: np.ndarray, blocks: np.ndarray, threshold: float) -> Scorecard:
-    """The scorecard of the project's kind of target."""
+    """The scorecard of the project's kind of target, with the project's own measures.
+
+    Raises:
+        ConfigInvalid: a measure of the project's own fails.
+    """
     seed, resamples = project.search.seed, project.gate.resamples
     match project.task:
         case "multiclass":
-            return scorecard_of_classes(model, rows_of, y, p, blocks, seed, resamples)
+            found = scorecard_of_classes(model, rows_of, y, p, blocks, seed, resamples)
         case "regression":
-            return scorecard_of_numbers(model, rows_of, y, p, blocks, seed, resamples)
+            found = scorecard_of_numbers(model, rows_of, y, p, blocks, seed, resamples)
         case _:
-            return scorecard(model, rows_of, y, p, blocks, threshold, project.cost, seed, resamples)
+            found = scorecard(model, rows_of, y, p, blocks, threshold, project.cost, seed, resamples)
+    if not project.metrics or not found.rows:
+        return found
+    return replace(found, measures={**found.measures, **{name: _own(project, name, y, p, blocks) for name in project.metrics}})
+
+
+def _own(project: Project, name: str, y: np.ndarray, p: np.ndarray, blocks: np.ndarray) -> Measure:
+    """A measure of the project's own: of values per row the mean, of one figure the figure; both with their interval over blocks."""
+    group, groups = pooled(blocks, project.search.seed)
+    draws = drawn(groups, project.search.seed, project.gate.resamples)
+    given = own.measured(project, name, y, p)
+    if isinstance(given, np.ndarray):
+        return _mean(given, group, draws)
+    rows = np.arange(len(y))
+    again = [np.repeat(rows, one[group].astype(np.int64)) for one in draws[:OWN_RESAMPLES]]
+    resampled = np.array([float(own.measured(project, name, y[drawn_rows], p[drawn_rows])) for drawn_rows in again])
+    return _measure(given, resampled, groups)
 
 
 def scorecard(
@@ -72,7 +105,8 @@ def scorecard(
     seed: int,
     resamples: int,
 ) -> Scorecard:
-    """All measures of one model on rows it has not seen: log_loss, brier, auc, cost per row at the threshold, ece.
+    """All measures of one model on rows it has not seen: log_loss, brier, ece, auc, pr_auc (average precision); and at the threshold cost
+    per row, accuracy, precision, recall, f1. One is left out where no row gives it.
 
     y: 0 or 1, p: probabilities in [0, 1], blocks: int, each of shape (n,). The draws depend on the blocks and the seed only, so models
     judged on the same rows are resampled alike. Without rows there is no measure, with one class no auc.
@@ -87,14 +121,20 @@ def scorecard(
     measures = {name: _mean(values, group, draws, least=0) for name, values in per_row.items()}
     measures["ece"] = _ece(y, p, group, draws)
     if 0 < positives < len(y):
-        measures["auc"] = _resampled_auc(y, p, group, draws)
+        measures |= _ranking(y, p, group, draws)
+    acted, positive = p >= threshold, y > 0.5
+    hits, errors = acted & positive, acted != positive
+    measures["accuracy"] = _mean((~errors).astype(np.float64), group, draws, least=0, most=1)
+    ratios = {"precision": (hits, acted), "recall": (hits, positive), "f1": (2.0 * hits, 2.0 * hits + errors)}
+    measures |= {name: _share(over, under, group, draws) for name, (over, under) in ratios.items() if under.any()}
     return Scorecard(model, rows_of, len(y), positives, measures)
 
 
 def scorecard_of_classes(
     model: str, rows_of: str, y: np.ndarray, p: np.ndarray, blocks: np.ndarray, seed: int, resamples: int
 ) -> Scorecard:
-    """All measures of one model of several classes: log_loss, brier, accuracy, ece of the most probable class.
+    """All measures of one model of several classes: log_loss, brier, accuracy, ece of the most probable class; macro_auc and macro_f1, the
+    means over the classes of each against the rest.
 
     y: places of the classes (n,), p: probabilities (n, classes), blocks: int (n,); see `scorecard`.
     """
@@ -106,15 +146,16 @@ def scorecard_of_classes(
     measures = {name: _mean(losses(name, y, p), group, draws, least=0) for name in ("log_loss", "brier")}
     measures["accuracy"] = _mean(right, group, draws, least=0, most=1)
     measures["ece"] = _ece(right, p.max(axis=1), group, draws)
-    return Scorecard(model, rows_of, len(y), 0, measures)
+    return Scorecard(model, rows_of, len(y), 0, measures | _macro(np.asarray(y, dtype=np.int64), p, group, draws))
 
 
 def scorecard_of_numbers(
     model: str, rows_of: str, y: np.ndarray, p: np.ndarray, blocks: np.ndarray, seed: int, resamples: int
 ) -> Scorecard:
-    """All measures of one model of a number: squared_error and absolute_error (means), rmse, and r2 (against the mean of these rows).
+    """All measures of one model of a number: squared_error and absolute_error (means), rmse, median_absolute_error, r2 (against the mean of
+    these rows), mape (mean of the error as a share of the outcome).
 
-    y and p: numbers, blocks: int, each (n,); see `scorecard`. r2 is left out where all outcomes are alike.
+    y and p: numbers, blocks: int, each (n,); see `scorecard`. r2 is left out where all outcomes are alike, mape where one is near 0.
     """
     if len(y) == 0:
         return Scorecard(model, rows_of, 0, 0, {})
@@ -131,6 +172,10 @@ def scorecard_of_numbers(
         with np.errstate(divide="ignore", invalid="ignore"):
             resampled = np.where(spread > 0, 1 - (draws @ errors) / drawn_rows / spread, np.nan)
         measures["r2"] = _measure(float(1 - squared.mean() / y.var()), resampled, groups, most=1)
+    off, size = losses("absolute_error", y, p), np.abs(y)
+    measures["median_absolute_error"] = _median(off, group, draws)
+    if size.min() > NEAR_ZERO * np.median(size):
+        measures["mape"] = _mean(off / size, group, draws, least=0)
     return Scorecard(model, rows_of, len(y), 0, measures)
 
 
@@ -168,15 +213,66 @@ def _ece(y: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray) -> 
     return _measure(float(np.abs(gaps.sum(axis=0)).sum() / len(y)), np.abs(draws @ gaps).sum(axis=1) / (draws @ rows), shape[0], 0, 1)
 
 
-def _resampled_auc(y: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray) -> Measure:
+def _share(over: np.ndarray, under: np.ndarray, group: np.ndarray, draws: np.ndarray) -> Measure:
+    """Sum of `over` by the sum of `under`, per-row values (n,), in [0, 1]; `under` has a value above 0."""
+    above, below = (np.bincount(group, weights=np.asarray(w, dtype=np.float64), minlength=draws.shape[1]) for w in (over, under))
+    return _measure(float(above.sum() / below.sum()), ratio(draws @ above, draws @ below), draws.shape[1], 0, 1)
+
+
+def ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
+    """Quotients, NaN where there is nothing to divide by."""
+    return np.divide(over, under, out=np.full(np.broadcast_shapes(np.shape(over), np.shape(under)), np.nan), where=np.asarray(under) > 0)
+
+
+def _median(values: np.ndarray, group: np.ndarray, draws: np.ndarray) -> Measure:
+    """Median of values (n,) at least 0; those of the resamples are taken from `AUC_BINS` quantiles of all values."""
+    edges = np.quantile(values, np.linspace(0, 1, AUC_BINS + 1))
+    place = group * AUC_BINS + np.clip(np.searchsorted(edges, values, side="left") - 1, 0, AUC_BINS - 1)
+    counts = np.bincount(place, minlength=draws.shape[1] * AUC_BINS).reshape(draws.shape[1], AUC_BINS)
+    below = np.cumsum(draws @ counts, axis=1)
+    middle = (edges[:-1] + edges[1:]) / 2
+    return _measure(float(np.median(values)), middle[(below >= below[:, -1:] / 2).argmax(axis=1)], draws.shape[1], least=0)
+
+
+def _macro(y: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray) -> dict[str, Measure]:
+    """Means over the classes, each against the rest; `macro_auc` over those that some rows have and some have not."""
+    said, areas, scores = p.argmax(axis=1), [], []
+    for one in range(p.shape[1]):
+        true, hit, miss = y == one, (y == one) & (said == one), (y == one) != (said == one)
+        if 0 < true.sum() < len(y):
+            areas.append(_ranks(true.astype(np.float64), p[:, one], group, draws)[0])
+        if true.any() or (said == one).any():
+            over, under = (np.bincount(group, weights=w, minlength=draws.shape[1]) for w in (2.0 * hit, 2.0 * hit + miss))
+            scores.append((float(over.sum() / under.sum()), ratio(draws @ over, draws @ under)))
+    found = {"macro_auc": areas, "macro_f1": scores}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a resample that gives no class anything
+        return {
+            name: _measure(float(np.mean([v for v, _ in each])), np.nanmean([r for _, r in each], axis=0), draws.shape[1], 0, 1)
+            for name, each in found.items()
+            if each
+        }
+
+
+def _ranking(y: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray) -> dict[str, Measure]:
+    """`auc` and `pr_auc`. y: 0 or 1, both there."""
+    found = zip(("auc", "pr_auc"), _ranks(y, p, group, draws), strict=True)
+    return {name: _measure(value, resampled, draws.shape[1], 0, 1) for name, (value, resampled) in found}
+
+
+def _ranks(y: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray) -> list[tuple[float, np.ndarray]]:
+    """AUC and average precision, each exact and of the resamples, which see `AUC_BINS` quantiles of the scores."""
     edges = np.unique(np.quantile(p, np.linspace(0, 1, AUC_BINS + 1)[1:-1]))
     place = group * AUC_BINS + np.searchsorted(edges, p, side="right")
     shape = (draws.shape[1], AUC_BINS)
     positives = np.bincount(place, weights=y, minlength=shape[0] * shape[1]).reshape(shape)
     negatives = np.bincount(place, weights=1 - y, minlength=shape[0] * shape[1]).reshape(shape)
-    exact, binned = auc(y, p), _auc(positives.sum(axis=0), negatives.sum(axis=0))
-    resampled = [_auc(part @ positives, part @ negatives) for part in np.array_split(draws, max(1, len(draws) // 100))]
-    return _measure(exact, np.concatenate(resampled) + exact - binned, shape[0], 0, 1)
+    parts = [(part @ positives, part @ negatives) for part in np.array_split(draws, max(1, len(draws) // 100))]
+    found = []
+    for exact, of in ((auc(y, p), _auc), (average_precision(y, p), _precision)):
+        binned = of(positives.sum(axis=0), negatives.sum(axis=0))
+        found.append((exact, np.concatenate([of(*part) for part in parts]) + exact - binned))
+    return found
 
 
 def _auc(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
@@ -184,6 +280,20 @@ def _auc(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
     below = np.cumsum(negatives, axis=-1) - negatives / 2
     pairs = positives.sum(axis=-1) * negatives.sum(axis=-1)
     return np.divide((positives * below).sum(axis=-1), pairs, out=np.full(np.shape(pairs), np.nan), where=pairs > 0)
+
+
+def _precision(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
+    """From counts per score, ascending along the last axis: mean over the positives of the precision at their score."""
+    hits = np.cumsum(positives[..., ::-1], axis=-1)
+    acted = hits + np.cumsum(negatives[..., ::-1], axis=-1)
+    return ratio((positives[..., ::-1] * ratio(hits, np.maximum(acted, 1e-12))).sum(axis=-1), hits[..., -1])
+
+
+def interval(value: float, resampled: np.ndarray, groups: int, least: float = -np.inf, most: float = np.inf) -> Measure:
+    """A value with the interval of its resamples, (resamples,), over so many groups; without any finite one it has no ends."""
+    if not np.isfinite(resampled).any():
+        return Measure(value, least, most, LEVEL)
+    return _measure(value, resampled, groups, least, most)
 
 
 def _measure(value: float, resampled: np.ndarray, groups: int, least: float = -np.inf, most: float = np.inf) -> Measure:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from pillars.training.explaining import Explained
+
 COLORS = {"challenger": "#1f6feb", "champion": "#d97706"}
 COLORS |= {"logistic": "#6b7280", "linear": "#6b7280", "majority": "#d1d5db", "mean": "#d1d5db"}
 RELIABILITY_BINS = 10
@@ -118,6 +120,23 @@ def importance(gains: Mapping[str, float]) -> bytes:
     figure, (axes,) = _figure(1, 6.5, 5.5)
     axes.barh([name for name, _ in largest], [share for _, share in largest], color=COLORS["challenger"])
     return _png(figure, axes, "Share of total gain", "share", "")
+
+
+def explained(found: Explained) -> dict[str, bytes]:
+    """What the model leans on, by contribution and by shuffling, and the mean score along the columns that it leans on most."""
+    top = found.reliance[:MOST_BARS][::-1]
+    figure, (left, right) = _figure(2, 10, 5.5)
+    left.barh([one.column for one in top], [one.contribution for one in top], color=COLORS["challenger"])
+    right.barh([one.column for one in top], [one.permutation for one in top], color=COLORS["champion"])
+    _png(figure, left, "Mean |SHAP|", "part of the margin", "")
+    pictures = {"reliance": _png(figure, right, "Loss added by shuffling", "per row", "")}
+    if not found.along:
+        return pictures
+    figure, panels = _figure(len(found.along), 3.2 * len(found.along), 3.2)
+    for axes, (name, (points, means)) in zip(panels, found.along.items(), strict=True):
+        axes.plot(points, means, color=COLORS["challenger"])
+        drawn = _png(figure, axes, f"Along {name}", name, "mean score")
+    return pictures | {"dependence": drawn}
 
 
 def search_history(leaderboard: Sequence[Tried]) -> bytes:
