@@ -96,7 +96,7 @@ def _shown(value: object) -> str:
 
 
 def _bounds(one: Behaviour) -> str:
-    return " and ".join([f"above {one.above:g}"] * (one.above is not None) + [f"below {one.below:g}"] * (one.below is not None))
+    return " and ".join(f"{word} {bound:g}" for word, bound in (("above", one.above), ("below", one.below)) if bound is not None)
 
 
 def _other(one: Behaviour) -> str:
