@@ -11,7 +11,7 @@ from pillars.deployment import release
 from pillars.development import features, models
 from pillars.errors import BundleRefused
 from pillars.monitoring import lineage, worktree
-from pillars.training import behaving, judging, own, refitting, rows, tuning
+from pillars.training import behaving, conditions, judging, own, refitting, rows, tuning
 from pillars.training.splits import Part
 from pillars.vocabulary import Candidate, Condition, DataVersion, Decision, Json, Judged, Tuned
 from tasks import progress
@@ -27,7 +27,7 @@ class Fitted:
     sha256: str
     fitted_through: str
     passed: Decision
-    conditions: tuple[Condition, ...] = ()  # what the bundle's scores must do
+    conditions: tuple[Condition, ...] = ()  # what the YAML asks of the bundle itself
 
 
 def champion_of(opened: Opened) -> Bundle | None:
@@ -76,9 +76,9 @@ def tune(opened: Opened, version: DataVersion, until: str) -> Tuned:
 
 
 @step("judge challenger")
-def judge(opened: Opened, version: DataVersion, until: str, tuned: Tuned) -> Judged:
+def judge(opened: Opened, version: DataVersion, until: str, tuned: Tuned, against_champion: bool = True) -> Judged:
     """Recipe and refresh decisions on rows that neither side has seen."""
-    champion = champion_of(opened)
+    champion = champion_of(opened) if against_champion else None
     through = str(champion.lineage["fitted_through"]) if champion else None
     periods = opened.known(version, until)
     read = labelled(opened, version)
@@ -95,4 +95,5 @@ def refit(opened: Opened, version: DataVersion, until: str, judged: Judged) -> F
     read = labelled(opened, version)
     fitted = Fitted(*refitting.refit(opened.stores, opened.config, read, periods, until, judged, made_by))
     bundle = Bundle.load(opened.stores.var / fitted.path, opened.stores.threads)
-    return replace(fitted, conditions=behaving.behaved(opened.config, bundle, rows.gather(read, Part((until,)))))
+    behaved = behaving.behaved(opened.config, bundle, rows.gather(read, Part((until,))))
+    return replace(fitted, conditions=(*conditions.of_bundle(opened.config, bundle), *behaved))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from pillars.config import Project
@@ -35,9 +34,9 @@ def prior_recipe(project: Project) -> Recipe:
 
 def to_json(recipe: Recipe) -> dict[str, Any]:
     """A recipe as it stands in lineages."""
-    return asdict(recipe)
+    return recipe.to_json()
 
 
 def from_json(content: Mapping[str, Any]) -> Recipe:
     """A recipe from a lineage."""
-    return Recipe(**content)
+    return Recipe.from_json(content)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from pillars.bundle.answers import cheapest
 from pillars.config import Cost, Project
 from pillars.training import own
 from pillars.vocabulary import Measure, Scorecard
@@ -45,25 +46,41 @@ def losses(loss: str, y: np.ndarray, p: np.ndarray) -> np.ndarray:
 def costs(cost: Cost, y: np.ndarray, acted: np.ndarray) -> np.ndarray:
     """Business cost of each row, float64, shape (n,), in `cost.unit`. `acted`: bool, whether the row was acted on."""
     positive = np.asarray(y) > 0.5
-    return np.where(acted & ~positive, cost.false_positive, 0.0) + np.where(~acted & positive, cost.false_negative, 0.0)
+    return np.where(
+        positive, np.where(acted, cost.true_positive, cost.false_negative), np.where(acted, cost.false_positive, cost.true_negative)
+    )
 
 
-def auc(y: np.ndarray, p: np.ndarray) -> float:
+def auc(y: np.ndarray, p: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Area under the ROC curve: share of (positive, negative) pairs in which the positive scores higher, ties half. NaN with one class."""
     _, place = np.unique(p, return_inverse=True)
-    positives = np.bincount(place, weights=np.asarray(y) > 0.5)
-    return float(_auc(positives, np.bincount(place) - positives))
+    positive = np.asarray(y) > 0.5
+    positives = np.bincount(place, weights=positive if weights is None else positive * weights)
+    return float(_auc(positives, np.bincount(place, weights=weights) - positives))
 
 
-def average_precision(y: np.ndarray, p: np.ndarray) -> float:
+def average_precision(y: np.ndarray, p: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Area under the precision-recall curve as steps (scikit-learn's average precision). NaN without positives."""
     _, place = np.unique(p, return_inverse=True)
-    positives = np.bincount(place, weights=np.asarray(y) > 0.5)
-    return float(_precision(positives, np.bincount(place) - positives))
+    positive = np.asarray(y) > 0.5
+    positives = np.bincount(place, weights=positive if weights is None else positive * weights)
+    return float(_precision(positives, np.bincount(place, weights=weights) - positives))
 
 
-def card(project: Project, model: str, rows_of: str, y: np.ndarray, p: np.ndarray, blocks: np.ndarray, threshold: float) -> Scorecard:
+def card(
+    project: Project,
+    model: str,
+    rows_of: str,
+    y: np.ndarray,
+    p: np.ndarray,
+    blocks: np.ndarray,
+    threshold: float,
+    weights: np.ndarray | None = None,
+    bounds: np.ndarray | None = None,
+) -> Scorecard:
     """The scorecard of the project's kind of target, with the project's own measures.
+
+    `bounds`: low and high of each row's interval, shape (n, 2), where there are any.
 
     Raises:
         ConfigInvalid: a measure of the project's own fails.
@@ -71,23 +88,24 @@ def card(project: Project, model: str, rows_of: str, y: np.ndarray, p: np.ndarra
     seed, resamples = project.search.seed, project.gate.resamples
     match project.task:
         case "multiclass":
-            found = scorecard_of_classes(model, rows_of, y, p, blocks, seed, resamples)
+            table = np.array(project.cost.table(project.classes)) if project.cost.matrix else None
+            found = scorecard_of_classes(model, rows_of, y, p, blocks, seed, resamples, weights, table)
         case "regression":
-            found = scorecard_of_numbers(model, rows_of, y, p, blocks, seed, resamples)
+            found = scorecard_of_numbers(model, rows_of, y, p, blocks, seed, resamples, weights, bounds)
         case _:
-            found = scorecard(model, rows_of, y, p, blocks, threshold, project.cost, seed, resamples)
+            found = scorecard(model, rows_of, y, p, blocks, threshold, project.cost, seed, resamples, weights)
     if not project.metrics or not found.rows:
         return found
-    return replace(found, measures={**found.measures, **{name: _own(project, name, y, p, blocks) for name in project.metrics}})
+    return replace(found, measures={**found.measures, **{name: _own(project, name, y, p, blocks, weights) for name in project.metrics}})
 
 
-def _own(project: Project, name: str, y: np.ndarray, p: np.ndarray, blocks: np.ndarray) -> Measure:
-    """A measure of the project's own: of values per row the mean, of one figure the figure; both with their interval over blocks."""
+def _own(project: Project, name: str, y: np.ndarray, p: np.ndarray, blocks: np.ndarray, weights: np.ndarray | None) -> Measure:
+    """A measure of the project's own with its interval over blocks: of values per row the (weighted) mean, of one figure the figure."""
     group, groups = pooled(blocks, project.search.seed)
     draws = drawn(groups, project.search.seed, project.gate.resamples)
     given = own.measured(project, name, y, p)
     if isinstance(given, np.ndarray):
-        return _mean(given, group, draws)
+        return _mean(given, group, draws, weights=weights)
     rows = np.arange(len(y))
     again = [np.repeat(rows, one[group].astype(np.int64)) for one in draws[:OWN_RESAMPLES]]
     resampled = np.array([float(own.measured(project, name, y[drawn_rows], p[drawn_rows])) for drawn_rows in again])
@@ -104,11 +122,13 @@ def scorecard(
     cost: Cost,
     seed: int,
     resamples: int,
+    weights: np.ndarray | None = None,
 ) -> Scorecard:
     """All measures of one model on rows it has not seen: log_loss, brier, ece, auc, pr_auc (average precision); and at the threshold cost
     per row, accuracy, precision, recall, f1. One is left out where no row gives it.
 
-    y: 0 or 1, p: probabilities in [0, 1], blocks: int, each of shape (n,). The draws depend on the blocks and the seed only, so models
+    y: 0 or 1, p: probabilities in [0, 1], blocks: int, weights: how much a row counts (None: all alike), each of shape (n,). The draws
+    depend on the blocks and the seed only, so models
     judged on the same rows are resampled alike. Without rows there is no measure, with one class no auc.
     """
     y, p = np.asarray(y, dtype=np.float64), np.asarray(p, dtype=np.float64)
@@ -117,45 +137,69 @@ def scorecard(
         return Scorecard(model, rows_of, 0, 0, {})
     group, groups = pooled(blocks, seed)
     draws = drawn(groups, seed, resamples)
+    least = min(0.0, cost.true_positive, cost.true_negative)
     per_row = {"log_loss": losses("log_loss", y, p), "brier": losses("brier", y, p), "cost": costs(cost, y, p >= threshold)}
-    measures = {name: _mean(values, group, draws, least=0) for name, values in per_row.items()}
-    measures["ece"] = _ece(y, p, group, draws)
+    measures = {
+        name: _mean(values, group, draws, least=least if name == "cost" else 0, weights=weights) for name, values in per_row.items()
+    }
+    measures["ece"] = _ece(y, p, group, draws, weights)
     if 0 < positives < len(y):
-        measures |= _ranking(y, p, group, draws)
+        measures |= _ranking(y, p, group, draws, weights)
     acted, positive = p >= threshold, y > 0.5
     hits, errors = acted & positive, acted != positive
-    measures["accuracy"] = _mean((~errors).astype(np.float64), group, draws, least=0, most=1)
+    measures["accuracy"] = _mean((~errors).astype(np.float64), group, draws, least=0, most=1, weights=weights)
     ratios = {"precision": (hits, acted), "recall": (hits, positive), "f1": (2.0 * hits, 2.0 * hits + errors)}
-    measures |= {name: _share(over, under, group, draws) for name, (over, under) in ratios.items() if under.any()}
+    measures |= {name: _share(over, under, group, draws, weights) for name, (over, under) in ratios.items() if under.any()}
     return Scorecard(model, rows_of, len(y), positives, measures)
 
 
 def scorecard_of_classes(
-    model: str, rows_of: str, y: np.ndarray, p: np.ndarray, blocks: np.ndarray, seed: int, resamples: int
+    model: str,
+    rows_of: str,
+    y: np.ndarray,
+    p: np.ndarray,
+    blocks: np.ndarray,
+    seed: int,
+    resamples: int,
+    weights: np.ndarray | None = None,
+    table: np.ndarray | None = None,
 ) -> Scorecard:
     """All measures of one model of several classes: log_loss, brier, accuracy, ece of the most probable class; macro_auc and macro_f1, the
     means over the classes of each against the rest.
 
-    y: places of the classes (n,), p: probabilities (n, classes), blocks: int (n,); see `scorecard`.
+    y: places of the classes (n,), p: probabilities (n, classes), blocks: int (n,); see `scorecard`. `table`: costs of what came true
+    and what was said, (classes, classes): then the cost per row, too, of saying what is expected to cost least.
     """
     if len(y) == 0:
         return Scorecard(model, rows_of, 0, 0, {})
     group, groups = pooled(blocks, seed)
     draws = drawn(groups, seed, resamples)
     right = (p.argmax(axis=1) == np.asarray(y, dtype=np.int64)).astype(np.float64)
-    measures = {name: _mean(losses(name, y, p), group, draws, least=0) for name in ("log_loss", "brier")}
-    measures["accuracy"] = _mean(right, group, draws, least=0, most=1)
-    measures["ece"] = _ece(right, p.max(axis=1), group, draws)
-    return Scorecard(model, rows_of, len(y), 0, measures | _macro(np.asarray(y, dtype=np.int64), p, group, draws))
+    measures = {name: _mean(losses(name, y, p), group, draws, least=0, weights=weights) for name in ("log_loss", "brier")}
+    measures["accuracy"] = _mean(right, group, draws, least=0, most=1, weights=weights)
+    measures["ece"] = _ece(right, p.max(axis=1), group, draws, weights)
+    if table is not None:
+        paid = table[np.asarray(y, dtype=np.int64), cheapest(table, p)]
+        measures["cost"] = _mean(paid, group, draws, least=float(table.min()), weights=weights)
+    return Scorecard(model, rows_of, len(y), 0, measures | _macro(np.asarray(y, dtype=np.int64), p, group, draws, weights))
 
 
 def scorecard_of_numbers(
-    model: str, rows_of: str, y: np.ndarray, p: np.ndarray, blocks: np.ndarray, seed: int, resamples: int
+    model: str,
+    rows_of: str,
+    y: np.ndarray,
+    p: np.ndarray,
+    blocks: np.ndarray,
+    seed: int,
+    resamples: int,
+    weights: np.ndarray | None = None,
+    bounds: np.ndarray | None = None,
 ) -> Scorecard:
     """All measures of one model of a number: squared_error and absolute_error (means), rmse, median_absolute_error, r2 (against the mean of
     these rows), mape (mean of the error as a share of the outcome).
 
     y and p: numbers, blocks: int, each (n,); see `scorecard`. r2 is left out where all outcomes are alike, mape where one is near 0.
+    `bounds`: low and high (n, 2): then interval_coverage, the share of rows between them, and interval_width, their mean distance.
     """
     if len(y) == 0:
         return Scorecard(model, rows_of, 0, 0, {})
@@ -163,26 +207,50 @@ def scorecard_of_numbers(
     draws = drawn(groups, seed, resamples)
     y = np.asarray(y, dtype=np.float64)
     squared = losses("squared_error", y, p)
-    measures = {name: _mean(losses(name, y, p), group, draws, least=0) for name in ("squared_error", "absolute_error")}
-    rows, errors, sums, squares = (np.bincount(group, weights=w) for w in (None, squared, y - y.mean(), np.square(y - y.mean())))
+    measures = {name: _mean(losses(name, y, p), group, draws, least=0, weights=weights) for name in ("squared_error", "absolute_error")}
+    away = y - average(y, weights)
+    error, variance = average(squared, weights), average(np.square(away), weights)
+    counted = (None if w is None else w if weights is None else w * weights for w in (squared, away, np.square(away)))
+    rows, errors, sums, squares = (np.bincount(group, weights=w) for w in (weights, *counted))
     drawn_rows = draws @ rows
-    measures["rmse"] = _measure(float(np.sqrt(squared.mean())), np.sqrt((draws @ errors) / drawn_rows), groups, least=0)
-    if y.var() > 0:
+    measures["rmse"] = _measure(float(np.sqrt(error)), np.sqrt((draws @ errors) / drawn_rows), groups, least=0)
+    if variance > 0:
         spread = (draws @ squares) / drawn_rows - np.square((draws @ sums) / drawn_rows)  # of each resample, around its own mean
         with np.errstate(divide="ignore", invalid="ignore"):
             resampled = np.where(spread > 0, 1 - (draws @ errors) / drawn_rows / spread, np.nan)
-        measures["r2"] = _measure(float(1 - squared.mean() / y.var()), resampled, groups, most=1)
+        measures["r2"] = _measure(float(1 - error / variance), resampled, groups, most=1)
     off, size = losses("absolute_error", y, p), np.abs(y)
-    measures["median_absolute_error"] = _median(off, group, draws)
+    measures["median_absolute_error"] = _median(off, group, draws, weights)
     if size.min() > NEAR_ZERO * np.median(size):
-        measures["mape"] = _mean(off / size, group, draws, least=0)
+        measures["mape"] = _mean(off / size, group, draws, least=0, weights=weights)
+    if bounds is not None:
+        inside = ((bounds[:, 0] <= y) & (y <= bounds[:, 1])).astype(np.float64)
+        measures["interval_coverage"] = _mean(inside, group, draws, least=0, most=1, weights=weights)
+        measures["interval_width"] = _mean(bounds[:, 1] - bounds[:, 0], group, draws, least=0, weights=weights)
     return Scorecard(model, rows_of, len(y), 0, measures)
 
 
-def mean(values: np.ndarray, blocks: np.ndarray, seed: int, resamples: int) -> Measure:
-    """Mean of per-row values, shape (n,), with its interval over blocks, n > 0."""
+def average(values: np.ndarray, weights: np.ndarray | None) -> float:
+    """Mean of per-row values, shape (n,), each counted by its weight; without weights all alike."""
+    return float(values.mean() if weights is None else (values * weights).sum() / weights.sum())
+
+
+def middle(values: np.ndarray, weights: np.ndarray | None) -> float:
+    """Median of per-row values, shape (n,): with weights the smallest value that half of the weight lies at or below."""
+    if weights is None:
+        return float(np.median(values))
+    order = np.argsort(values, kind="stable")
+    counted = np.cumsum(weights[order])
+    return float(values[order[np.searchsorted(counted, counted[-1] / 2)]])
+
+
+def mean(values: np.ndarray, blocks: np.ndarray, seed: int, resamples: int, weights: np.ndarray | None = None) -> Measure:
+    """Mean of per-row values, shape (n,), with its interval over blocks, n > 0.
+
+    With weights the resampled mean is a ratio of sums over the drawn blocks (Cochran 1977, ch. 6): blocks that weigh more count more.
+    """
     group, groups = pooled(blocks, seed)
-    return _mean(np.asarray(values, dtype=np.float64), group, drawn(groups, seed, resamples))
+    return _mean(np.asarray(values, dtype=np.float64), group, drawn(groups, seed, resamples), weights=weights)
 
 
 def pooled(blocks: np.ndarray, seed: int) -> tuple[np.ndarray, int]:
@@ -199,24 +267,38 @@ def drawn(groups: int, seed: int, resamples: int) -> np.ndarray:
     return np.random.default_rng([seed, 2]).multinomial(groups, np.full(groups, 1 / groups), size=resamples).astype(np.float64)
 
 
-def _mean(values: np.ndarray, group: np.ndarray, draws: np.ndarray, least: float = -np.inf, most: float = np.inf) -> Measure:
-    rows, sums = np.bincount(group), np.bincount(group, weights=values)
-    return _measure(float(values.mean()), (draws @ sums) / (draws @ rows), draws.shape[1], least, most)
+def _mean(
+    values: np.ndarray,
+    group: np.ndarray,
+    draws: np.ndarray,
+    least: float = -np.inf,
+    most: float = np.inf,
+    weights: np.ndarray | None = None,
+) -> Measure:
+    rows = np.bincount(group, weights=weights)
+    sums = np.bincount(group, weights=values if weights is None else values * weights)
+    return _measure(average(values, weights), (draws @ sums) / (draws @ rows), draws.shape[1], least, most)
 
 
-def _ece(y: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray) -> Measure:
+def _ece(y: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray, weights: np.ndarray | None = None) -> Measure:
     """Expected calibration error in [0, 1]: mean distance of outcome rate and probability over `ECE_BINS` equal widths (Naeini 2015)."""
     place = group * ECE_BINS + np.minimum((p * ECE_BINS).astype(np.int64), ECE_BINS - 1)
     shape = (draws.shape[1], ECE_BINS)
-    gaps = np.bincount(place, weights=y - p, minlength=shape[0] * shape[1]).reshape(shape)
-    rows = np.bincount(group)
-    return _measure(float(np.abs(gaps.sum(axis=0)).sum() / len(y)), np.abs(draws @ gaps).sum(axis=1) / (draws @ rows), shape[0], 0, 1)
+    gaps = np.bincount(place, weights=y - p if weights is None else (y - p) * weights, minlength=shape[0] * shape[1]).reshape(shape)
+    rows = np.bincount(group, weights=weights)
+    return _measure(float(np.abs(gaps.sum(axis=0)).sum() / rows.sum()), np.abs(draws @ gaps).sum(axis=1) / (draws @ rows), shape[0], 0, 1)
 
 
-def _share(over: np.ndarray, under: np.ndarray, group: np.ndarray, draws: np.ndarray) -> Measure:
+def _share(over: np.ndarray, under: np.ndarray, group: np.ndarray, draws: np.ndarray, weights: np.ndarray | None) -> Measure:
     """Sum of `over` by the sum of `under`, per-row values (n,), in [0, 1]; `under` has a value above 0."""
-    above, below = (np.bincount(group, weights=np.asarray(w, dtype=np.float64), minlength=draws.shape[1]) for w in (over, under))
+    above, below = (_sums(values, group, draws, weights) for values in (over, under))
     return _measure(float(above.sum() / below.sum()), ratio(draws @ above, draws @ below), draws.shape[1], 0, 1)
+
+
+def _sums(values: np.ndarray, group: np.ndarray, draws: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """Weighted sum of per-row values of each group, float64, shape (groups,)."""
+    counted = np.asarray(values, dtype=np.float64) if weights is None else values * weights
+    return np.bincount(group, weights=counted, minlength=draws.shape[1])
 
 
 def ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
@@ -224,25 +306,25 @@ def ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
     return np.divide(over, under, out=np.full(np.broadcast_shapes(np.shape(over), np.shape(under)), np.nan), where=np.asarray(under) > 0)
 
 
-def _median(values: np.ndarray, group: np.ndarray, draws: np.ndarray) -> Measure:
+def _median(values: np.ndarray, group: np.ndarray, draws: np.ndarray, weights: np.ndarray | None) -> Measure:
     """Median of values (n,) at least 0; those of the resamples are taken from `AUC_BINS` quantiles of all values."""
     edges = np.quantile(values, np.linspace(0, 1, AUC_BINS + 1))
     place = group * AUC_BINS + np.clip(np.searchsorted(edges, values, side="left") - 1, 0, AUC_BINS - 1)
-    counts = np.bincount(place, minlength=draws.shape[1] * AUC_BINS).reshape(draws.shape[1], AUC_BINS)
+    counts = np.bincount(place, weights=weights, minlength=draws.shape[1] * AUC_BINS).reshape(draws.shape[1], AUC_BINS)
     below = np.cumsum(draws @ counts, axis=1)
-    middle = (edges[:-1] + edges[1:]) / 2
-    return _measure(float(np.median(values)), middle[(below >= below[:, -1:] / 2).argmax(axis=1)], draws.shape[1], least=0)
+    centres = (edges[:-1] + edges[1:]) / 2
+    return _measure(middle(values, weights), centres[(below >= below[:, -1:] / 2).argmax(axis=1)], draws.shape[1], least=0)
 
 
-def _macro(y: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray) -> dict[str, Measure]:
+def _macro(y: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray, weights: np.ndarray | None) -> dict[str, Measure]:
     """Means over the classes, each against the rest; `macro_auc` over those that some rows have and some have not."""
     said, areas, scores = p.argmax(axis=1), [], []
     for one in range(p.shape[1]):
         true, hit, miss = y == one, (y == one) & (said == one), (y == one) != (said == one)
         if 0 < true.sum() < len(y):
-            areas.append(_ranks(true.astype(np.float64), p[:, one], group, draws)[0])
+            areas.append(_ranks(true.astype(np.float64), p[:, one], group, draws, weights)[0])
         if true.any() or (said == one).any():
-            over, under = (np.bincount(group, weights=w, minlength=draws.shape[1]) for w in (2.0 * hit, 2.0 * hit + miss))
+            over, under = (_sums(values, group, draws, weights) for values in (2.0 * hit, 2.0 * hit + miss))
             scores.append((float(over.sum() / under.sum()), ratio(draws @ over, draws @ under)))
     found = {"macro_auc": areas, "macro_f1": scores}
     with warnings.catch_warnings():
@@ -254,22 +336,25 @@ def _macro(y: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray) -
         }
 
 
-def _ranking(y: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray) -> dict[str, Measure]:
+def _ranking(y: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray, weights: np.ndarray | None) -> dict[str, Measure]:
     """`auc` and `pr_auc`. y: 0 or 1, both there."""
-    found = zip(("auc", "pr_auc"), _ranks(y, p, group, draws), strict=True)
+    found = zip(("auc", "pr_auc"), _ranks(y, p, group, draws, weights), strict=True)
     return {name: _measure(value, resampled, draws.shape[1], 0, 1) for name, (value, resampled) in found}
 
 
-def _ranks(y: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray) -> list[tuple[float, np.ndarray]]:
+def _ranks(
+    y: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray, weights: np.ndarray | None
+) -> list[tuple[float, np.ndarray]]:
     """AUC and average precision, each exact and of the resamples, which see `AUC_BINS` quantiles of the scores."""
     edges = np.unique(np.quantile(p, np.linspace(0, 1, AUC_BINS + 1)[1:-1]))
     place = group * AUC_BINS + np.searchsorted(edges, p, side="right")
     shape = (draws.shape[1], AUC_BINS)
-    positives = np.bincount(place, weights=y, minlength=shape[0] * shape[1]).reshape(shape)
-    negatives = np.bincount(place, weights=1 - y, minlength=shape[0] * shape[1]).reshape(shape)
+    counted = np.ones(len(y)) if weights is None else weights
+    positives = np.bincount(place, weights=y * counted, minlength=shape[0] * shape[1]).reshape(shape)
+    negatives = np.bincount(place, weights=(1 - y) * counted, minlength=shape[0] * shape[1]).reshape(shape)
     parts = [(part @ positives, part @ negatives) for part in np.array_split(draws, max(1, len(draws) // 100))]
     found = []
-    for exact, of in ((auc(y, p), _auc), (average_precision(y, p), _precision)):
+    for exact, of in ((auc(y, p, weights), _auc), (average_precision(y, p, weights), _precision)):
         binned = of(positives.sum(axis=0), negatives.sum(axis=0))
         found.append((exact, np.concatenate([of(*part) for part in parts]) + exact - binned))
     return found

@@ -38,6 +38,10 @@ class Labelled(Protocol):
         """Content address."""
 
     @property
+    def weights(self) -> np.ndarray | None:
+        """float64, shape (n,), above 0: how much each row counts; None where all count alike."""
+
+    @property
     def aside(self) -> Mapping[str, np.ndarray]:
         """Columns by which rows are told apart when they are judged, each (n,), str or None; no model sees them."""
 
@@ -54,6 +58,7 @@ class Rows:
     y: np.ndarray
     blocks: np.ndarray
     digest: str
+    weights: np.ndarray | None = None
     aside: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -67,7 +72,7 @@ def gather(read: Read, part: Part) -> Rows:
     if len(found.y) == 0:
         raise TooFewRows(part.periods[-1], "no row with a known outcome")
     if not part.cuts:
-        return Rows(found.keys, found.columns, found.y, found.blocks, found.digest, found.aside)
+        return Rows(found.keys, found.columns, found.y, found.blocks, found.digest, found.weights, found.aside)
     return subset(found, np.flatnonzero(taken(part, found.blocks)))
 
 
@@ -80,8 +85,9 @@ def subset(rows: Labelled, places: np.ndarray) -> Rows:
     """The rows at `places`, int64, ascending."""
     digest = hashlib.sha256(rows.digest.encode() + places.astype(np.int64).tobytes()).hexdigest()
     columns = {name: column[places] for name, column in rows.columns.items()}
+    weights = None if rows.weights is None else rows.weights[places]
     aside = {name: column[places] for name, column in rows.aside.items()}
-    return Rows(rows.keys.take(pa.array(places)), columns, rows.y[places], rows.blocks[places], digest, aside)
+    return Rows(rows.keys.take(pa.array(places)), columns, rows.y[places], rows.blocks[places], digest, weights, aside)
 
 
 def lacking(plan: Plan, read: Read) -> str:

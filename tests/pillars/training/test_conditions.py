@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from pillars.bundle.bundle import Bundle
 from pillars.config import Gate, Limit
-from pillars.training.conditions import conditions
+from pillars.stores import Stores
+from pillars.training.conditions import _quick, conditions, of_bundle
 from pillars.vocabulary import Candidate, Condition, Decision, Measure, Recipe, Scorecard
 from tests.factories import binary_project
+from tests.pillars.training.worlds import readable, released
 
 PROJECT = binary_project()
 CARD = Scorecard("challenger", "2013-05", 5000, 900, {"auc": Measure(0.74, 0.72, 0.76), "log_loss": Measure(0.45, 0.43, 0.47)})
@@ -38,3 +41,37 @@ def test_one_condition_that_does_not_hold_keeps_a_candidate_from_release() -> No
     assert made.releasable == Decision.accept("b")
     assert replace(made, conditions=(held, lost)).releasable == Decision.inconclusive("ece: wide")
     assert not replace(made, refresh_decision=Decision.refuse("worse")).releasable
+
+
+@pytest.fixture
+def stores() -> Stores:
+    return Stores()
+
+
+@pytest.fixture
+def bundle(stores: Stores) -> Bundle:
+    return released(stores, PROJECT, readable(PROJECT), "2013-02")
+
+
+def of(bundle: Bundle, **asked: object) -> dict[str, str]:
+    return {said.name: said.decision.outcome for said in of_bundle(binary_project(gate=asked), bundle)}
+
+
+def test_a_bundle_may_be_held_to_its_size_and_its_speed(bundle: Bundle) -> None:
+    fast = {"one_row": 10_000.0, "thousand_rows": 10_000.0}
+    names = ("size_mb", "latency_ms of 1", "latency_ms of 1000")
+    assert of(bundle, size_mb=100, latency_ms=fast) == dict.fromkeys(names, "accept")
+    assert of(bundle, size_mb=1e-6, latency_ms=dict.fromkeys(fast, 1e-6)) == dict.fromkeys(names, "refuse")
+    assert of(bundle) == {}
+
+
+@pytest.mark.parametrize(
+    ("taken", "outcome"),
+    [
+        pytest.param((0.9, 0.8), "accept", id="the best median holds it"),
+        pytest.param((1.2, 0.8), "inconclusive", id="a busy machine may be the cause"),
+        pytest.param((1.4, 1.1), "refuse", id="not one call was fast enough"),
+    ],
+)
+def test_one_slow_moment_refuses_nobody(taken: tuple[float, float], outcome: str) -> None:
+    assert _quick(1.0, taken).outcome == outcome

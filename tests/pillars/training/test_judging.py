@@ -6,8 +6,9 @@ import pytest
 
 from pillars.errors import BundleRefused
 from pillars.stores import Stores
-from pillars.training import judging
+from pillars.training import judging, plots
 from pillars.training.heldout import held_out
+from pillars.vocabulary import Member
 from tests.factories import binary_project
 from tests.pillars.training.worlds import RECIPE, found, judged_at, readable, released
 
@@ -33,8 +34,8 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     from pillars.training import heldout
 
-    fit = heldout.fit
-    monkeypatch.setattr(heldout, "fit", counted)
+    fit = heldout.fit_scores
+    monkeypatch.setattr(heldout, "fit_scores", counted)
     return made
 
 
@@ -122,6 +123,31 @@ def test_all_sides_are_measured_on_the_rows_of_t(stores: Stores) -> None:
     assert {(card.rows_of, card.rows) for card in judged.scorecards} == {("2013-04", len(READ(["2013-04"]).y))}
     assert cards["majority"].measures["auc"].value == 0.5
     assert cards["challenger"].measures["log_loss"].value < cards["majority"].measures["log_loss"].value
+
+
+def test_the_scorecard_has_the_comparators_that_the_yaml_names(stores: Stores) -> None:
+    project = binary_project(gate={"comparators": ["histgb", "constant"]})
+    judged = judged_at(stores, project, READ, "2013-04", found(BETTER))
+    assert [card.model for card in judged.scorecards] == ["challenger", "histgb", "majority"]
+    champion = released(stores, PROJECT, READ, "2013-04")
+    assert set(plots.draw(stores.var / judged.path, found(BETTER), judged, champion)) == {"reliability", "roc_pr", "importance", "search"}
+    none = judged_at(stores, binary_project(gate={"comparators": []}), READ, "2013-04", found(BETTER))
+    assert [card.model for card in none.scorecards] == ["challenger"]
+    assert none.recipe_decision == judged.recipe_decision  # they decide nothing
+
+
+def test_an_average_of_styles_is_judged_released_and_defends_itself(stores: Stores) -> None:
+    """Its bundle serves it bit for bit, and its lineage names it."""
+    average = replace(
+        RECIPE, name="average", encoding="native", members=(Member({"eta": 0.3, "max_depth": 2}, 6, 1, "onehot", ("load", "line")),)
+    )
+    champion = released(stores, PROJECT, READ, "2013-03", average)
+    champion.check_golden()
+    assert len(champion.boosters) == 2
+    assert judging.recipe_of(champion) == average
+    judged = judged_at(stores, PROJECT, READ, "2013-04", found(replace(average, name="again")), champion)
+    assert "the champion's own" in judged.recipe_decision.reason
+    assert "equal scores" in judged.refresh_decision.reason
 
 
 def test_the_predictions_are_kept_with_their_keys(stores: Stores) -> None:
