@@ -21,7 +21,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pyarrow as pa
 
-from flows.gate_commands import rates
 from pillars import project_file
 from pillars.config import Project
 from pillars.development import features, models
@@ -62,7 +61,7 @@ def main(arguments: Sequence[str] = ()) -> None:
 def tell(name: str, found: GateNoise, seconds: float) -> None:
     """Both tables of one set."""
     print(f"{name}: {found.pairs} pairs of {found.models} models, judged on {', '.join(found.periods)}; {seconds:.0f} s")
-    for what, rate in rates(found).items():
+    for what, rate in found.rates.items():
         print(f"  {what:<36}{rate.value:>7.3f} [{rate.low:.3f}, {rate.high:.3f}]")
     print(f"  by period, margin {found.margin:g}: {', '.join(f'{p} {r:.3f}' for p, r in found.by_period.items())}")
     print(f"  smallest margin for {found.rate:g}: {found.smallest:.6f}, for its upper end: {found.sure}")

@@ -13,7 +13,7 @@ import yaml
 from flows import terminal
 from pillars.errors import ConfigInvalid
 from pillars.stores import Stores, write_atomically
-from pillars.vocabulary import GateNoise, Measure
+from pillars.vocabulary import GateNoise
 
 
 def calibrate(
@@ -88,7 +88,7 @@ def _tell(found: GateNoise) -> None:
         f"{found.pairs} pairs of {found.models} models, fitted on {rows} before {found.periods[0]}, judged on {', '.join(found.periods)}"
     )
     click.echo(f"\n{'promoted, of two that are equal':<44}{'share':>8}   95 % over models")
-    for what, rate in rates(found).items():
+    for what, rate in found.rates.items():
         click.echo(f"{what:<44}{rate.value:>8.3f}   [{rate.low:.3f}, {rate.high:.3f}]")
     sure = f"{found.sure:.2g}" if found.sure is not None else "none that was tried"
     click.echo(f"\nsmallest margin for a rate of {found.rate:g}: {found.smallest:.2g} {found.loss}; for its upper end: {sure}")
@@ -97,14 +97,3 @@ def _tell(found: GateNoise) -> None:
         rate = one.promoted
         click.echo(f"{one.gain:<44.5f}{rate.value:>8.3f}   [{rate.low:.3f}, {rate.high:.3f}]     {one.refused:.3f}")
     click.echo(f"\n{found.asked.reason}\nvar/{found.path}, var/{found.picture}")
-
-
-def rates(found: GateNoise) -> dict[str, Measure]:
-    """Rates of false promotions by the question that is asked."""
-    return {
-        "loss no higher (>=)": found.plain,
-        "interval over rows above 0": found.by_row,
-        "interval over blocks above 0": found.by_block,
-        f"the gate, margin {found.margin:g}": found.at_margin,
-        f"the gate, margin {found.smallest:.2g}": found.at_smallest,
-    }

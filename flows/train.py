@@ -9,16 +9,7 @@ from tasks import development, experiment, show, training
 from tasks.opened import Opened, open_project
 from tasks.policy import discreet
 
-SECTIONS = (
-    "columns",
-    "features",
-    "target",
-    "task",
-    "split",
-    "search",
-    "cost",
-    "gate",
-)  # and what `choices` adds
+SECTIONS = ("columns", "features", "target", "task", "split", "search", "cost", "gate")  # and `classes`, and what `choices` adds
 
 
 @flow(name="train", flow_run_name="{project} {period}")

@@ -217,6 +217,13 @@ LOSSES: dict[Task, tuple[Loss, ...]] = {
     "multiclass": ("log_loss", "brier"),
     "regression": ("squared_error", "absolute_error"),
 }
+MEASURES: dict[
+    Task, tuple[str, ...]
+] = {  # of the scorecard; `cost` of several classes needs a cost.matrix, the last two of numbers intervals
+    "binary": ("log_loss", "brier", "cost", "ece", "auc", "pr_auc", "accuracy", "precision", "recall", "f1"),
+    "multiclass": ("log_loss", "brier", "accuracy", "ece", "cost"),
+    "regression": ("squared_error", "absolute_error", "rmse", "r2", "interval_coverage", "interval_width"),
+}
 TARGETS: dict[Task, tuple[ColumnType, ...]] = {"binary": ("bool",), "multiclass": ("category",), "regression": ("float", "int")}
 
 
@@ -228,6 +235,15 @@ class Limit(Section):
 
     least: float | None = Field(default=None, description="the interval lies above this")
     most: float | None = Field(default=None, description="the interval lies below this")
+
+    @model_validator(mode="after")
+    def says_enough(self) -> Limit:
+        """Refuse a limit that nothing breaks, and one that nothing holds."""
+        if self.least is None and self.most is None:
+            raise ValueError("say least or most")
+        if self.least is not None and self.most is not None and self.least > self.most:
+            raise ValueError(f"nothing is at least {self.least:g} and at most {self.most:g}")
+        return self
 
 
 class Latency(Section):
@@ -566,7 +582,16 @@ class Project(Section):
             problems.append(f"intervals.method: a {task} target has probabilities; intervals are of numbers")
         if (by := self.intervals.by) is not None and by not in self.features.categorical:
             problems.append(f"intervals.by: {by} is not under features.categorical{nearest(by, self.features.categorical)}")
-        return problems + self._cost_problems()
+        return problems + self._limit_problems() + self._cost_problems()
+
+    def _limit_problems(self) -> list[str]:
+        """Measures that no scorecard of this project has: nothing would ever be released."""
+        lacking = {"cost"} if self.task == "multiclass" and not self.cost.matrix else set()
+        lacking |= {"interval_coverage", "interval_width"} if self.intervals.method == "none" else set()
+        known = [name for name in MEASURES[self.task] if name not in lacking]
+        return [
+            f"gate.limits: {name} is no measure of this scorecard{nearest(name, known)}" for name in self.gate.limits if name not in known
+        ]
 
     def _cost_problems(self) -> list[str]:
         """A matrix that does not say what each answer costs."""
@@ -802,7 +827,7 @@ class Project(Section):
     @property
     def fitting(self) -> tuple[str, ...]:
         """Sections that decide how rows are fitted, where they say anything."""
-        return ("fit",) if self.fit != Fit() else ()
+        return tuple(name for name in self.choices if name == "fit")
 
     @property
     def weight(self) -> str:

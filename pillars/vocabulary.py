@@ -334,6 +334,17 @@ class GateNoise:
     picture: str = ""
 
     @property
+    def rates(self) -> dict[str, Measure]:
+        """Rates of false promotions by the question that is asked."""
+        return {
+            "loss no higher (>=)": self.plain,
+            "interval over rows above 0": self.by_row,
+            "interval over blocks above 0": self.by_block,
+            f"the gate, margin {self.margin:g}": self.at_margin,
+            f"the gate, margin {self.smallest:.2g}": self.at_smallest,
+        }
+
+    @property
     def asked(self) -> Decision:
         """Whether the YAML's margin holds the rate."""
         rates = f"false promotions {self.at_margin}, {self.rate:g} asked for"
@@ -524,6 +535,7 @@ class Origin:
     fit_digest: str = ""  # of the rows that were fitted on, as the model sees them
     engine: str = "local"
     device: str = "cpu"
+    ends: bool = True  # whether it has the boosters of its intervals, where the YAML asks for some
 
 
 Likeness = Literal["IDENTICAL", "EQUIVALENT", "DIFFERENT", "ERASED", "FAILED"]  # FAILED: it could not be tried

@@ -162,11 +162,7 @@ def gate(found: GateNoise) -> None:
         return {"question": what, "promoted": f"{rate.value:.3f}", "interval": f"[{rate.low:.3f}, {rate.high:.3f}]"}
 
     rows = [
-        line("equal: loss no higher", found.plain),
-        line("equal: interval over rows above 0", found.by_row),
-        line("equal: interval over blocks above 0", found.by_block),
-        line(f"equal: margin {found.margin:g}", found.at_margin),
-        line(f"equal: margin {found.smallest:.2g}", found.at_smallest),
+        *(line(f"equal: {what}", rate) for what, rate in found.rates.items()),
         *(line(f"better by {one.gain:.5f}", one.promoted) for one in found.power),
     ]
     head = f"{SAID[found.asked.outcome]}: {found.asked.reason}. Picture: `var/{found.picture}`"

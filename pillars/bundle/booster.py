@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,11 @@ def contributions(boosters: Sequence[Booster], encoded: np.ndarray, classes: int
     found = [np.asarray(booster.predict(matrix, pred_contribs=True, validate_features=False), dtype=np.float64) for booster in boosters]
     shape = (len(encoded), classes, encoded.shape[1] + 1) if classes else (len(encoded), encoded.shape[1] + 1)
     return np.mean(found, axis=0).reshape(shape)
+
+
+def objective(booster: Booster) -> str:
+    """What it was fitted to minimize, by XGBoost's name: `binary:logistic`."""
+    return str(json.loads(booster.save_config())["learner"]["objective"]["name"])
 
 
 def gains(boosters: Sequence[Booster], features: int) -> np.ndarray:

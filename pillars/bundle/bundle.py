@@ -129,13 +129,14 @@ class Bundle:
         Raises:
             InputInvalid: a column is missing, or holds what is no number.
         """
-        score = self.scores(columns)
+        encoded = self.encoder.encode(columns)
+        score = calibrated(self.calibration, self._raw(encoded))
         match self.task:
             case "multiclass":
                 best = cheapest(np.array(self.costs), score) if self.costs else score.argmax(axis=1)
                 return Predictions(score[np.arange(len(best)), best], np.array(self.classes, dtype=object)[best], score)
             case "regression":
-                return Predictions(score, None, bounds=self.bounds(columns, score))
+                return Predictions(score, None, bounds=self._bounds(columns, encoded, score))
             case _:
                 return Predictions(score, score >= self.threshold)
 
@@ -145,14 +146,22 @@ class Bundle:
 
     def raw(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
         """Mean of the boosters before calibration, as `scores`."""
-        return booster.scores(self.boosters, self.encoder.encode(columns), len(self.classes))
+        return self._raw(self.encoder.encode(columns))
 
-    def bounds(self, columns: Mapping[str, np.ndarray], score: np.ndarray) -> np.ndarray | None:
+    def _raw(self, encoded: np.ndarray) -> np.ndarray:
+        return booster.scores(self.boosters, encoded, len(self.classes))
+
+    def _bounds(self, columns: Mapping[str, np.ndarray], encoded: np.ndarray, score: np.ndarray) -> np.ndarray | None:
         """Low and high of numbers scored `score`, float64, shape (n, 2); None where the bundle has no intervals."""
         if not self.interval:
             return None
-        ends = booster.scores(self.ends, self.encoder.encode(columns), 2) if self.ends else None
+        ends = booster.scores(self.ends, encoded, 2) if self.ends else None
         return bounds(self.interval, score, ends, columns.get(self.interval.get("by", "")))
+
+    @property
+    def objective(self) -> str:
+        """What its boosters were fitted to minimize, by XGBoost's name."""
+        return booster.objective(self.boosters[0])
 
     @property
     def outputs(self) -> dict[str, str]:

@@ -103,7 +103,7 @@ def reader(
     settings = " ".join((project.section_digest(*project.learning), *project.aside))
 
     def one(period: str) -> Labelled:
-        if project.fit.engine == "external-memory":  # what was read before would be most of the memory
+        if project.fit.engine != "local":  # what was read before would be most of the memory
             return _labelled(project, read("rows", [period]), read("outcomes", [period]))
         place = ((contents or {}).get(period, version), settings, period)
         return _memory.get(place) or _memory.keep(place, _labelled(project, read("rows", [period]), read("outcomes", [period])))

@@ -116,17 +116,27 @@ def _why(origin: Origin, remade: Remade, factors: Sequence[Factor]) -> str:
 
 
 def _distance(registered: Bundle, remade: Remade) -> tuple[float | None, str]:
-    """Largest difference of the two models' scores, both under the registered calibration, and over which rows; None: other features.
+    """Largest difference of both models' scores and ends, under the registered calibration, and over which rows; None: other features.
 
     Of numbers in standard deviations of the registered scores.
     """
-    boosters, encoder, classes = booster.load(remade.boosters[: len(registered.boosters)]), encoder_of(remade), len(registered.classes)
+    boosters, of_score, classes = booster.load(remade.boosters), len(registered.boosters), len(registered.classes)
+    encoder = encoder_of(remade)
+    if len(boosters) < of_score + len(registered.ends):
+        return None, ""
     golden = from_json(registered.golden["columns"])
     furthest, sets = 0.0, []
     for name, columns in (("golden rows", golden), ("of the rows fitted on", remade.sample)):
         try:
             one = registered.scores(columns)
-            other = calibrated(registered.calibration, booster.scores(boosters, encoder.encode(columns), classes))
+            encoded = encoder.encode(columns)
+            other = calibrated(registered.calibration, booster.scores(boosters[:of_score], encoded, classes))
+            if registered.ends:
+                ends = (
+                    booster.scores(registered.ends, registered.encoder.encode(columns), 2),
+                    booster.scores(boosters[of_score:], encoded, 2),
+                )
+                one, other = np.column_stack([one, ends[0]]), np.column_stack([other, ends[1]])
         except (InputInvalid, ValueError):  # a feature that one of them lacks, or a class
             return None, ""
         if one.shape != other.shape:

@@ -24,7 +24,7 @@ def main(folder: Path) -> None:
     from pillars.config import Project
     from pillars.data.parquet import read_parquet
     from pillars.development import features
-    from pillars.training.fitting import fit
+    from pillars.training import fitting
     from pillars.training.rows import gather, subset
     from pillars.training.splits import Part, plan
 
@@ -38,6 +38,7 @@ def main(folder: Path) -> None:
     part = plan(project, order["periods"], order["until"]).refit
     ground = _ground(project, features.reader(project, order["data_version"], read), part)
     newest = Part((order["until"],))
+    fit = fitting.fit if order["ends"] else fitting.fit_scores  # too few rows gave no interval
     boosters = fit(ground, _recipe(order["recipe"]), order["threads"])
     whole = ground.rows if hasattr(ground.rows, "columns") else gather(features.reader(project, order["data_version"], read), newest)
     rows = subset(whole, np.unique(np.linspace(0, len(whole.y) - 1, SAMPLE_ROWS).astype(np.int64)))

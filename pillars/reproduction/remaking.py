@@ -121,6 +121,7 @@ def remake(folder: Path, code: Code, data: DataVersion, settings: Settings, orig
         "until": origin.fitted_through,
         "recipe": recipe.to_json(),
         "threads": threads,
+        "ends": origin.ends,
     }
     (folder / "order.json").write_text(json.dumps(order))
     said = folder / "said.txt"

@@ -35,7 +35,7 @@ def device_of(fit: Fit) -> str:
     if (found := _cuda()) or fit.device == "auto":
         return "cuda" if found else "cpu"
     problem = "fit.device: cuda, and XGBoost finds no GPU here (or is a build without CUDA); say auto or cpu"
-    raise ConfigInvalid("search", [problem])
+    raise ConfigInvalid("fit", [problem])
 
 
 def effective_device(booster: Booster) -> str:
@@ -108,7 +108,7 @@ def fit_on_cluster(rows: Streamed, address: str, params: dict[str, Any], rounds:
 @contextmanager
 def _cluster(address: str, threads: int) -> Iterator[Client]:
     if missing := [name for name in NEEDED if find_spec(name) is None]:
-        raise ConfigInvalid("search", [f"fit.engine: dask needs {' and '.join(missing)}: pip install 'five-pillars[dask]'"])
+        raise ConfigInvalid("fit", [f"fit.engine: dask needs {' and '.join(missing)}: pip install 'five-pillars[dask]'"])
     from distributed import Client, LocalCluster
 
     if not address:

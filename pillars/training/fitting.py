@@ -18,7 +18,7 @@ from pillars.config import Project
 from pillars.errors import ConfigInvalid
 from pillars.stores import Stores
 from pillars.training import engines
-from pillars.training.metrics import average
+from pillars.training.metrics import average, losses
 from pillars.training.rows import Read, Rows, gather
 from pillars.training.splits import Part
 from pillars.training.streamed import Streamed, streamed
@@ -113,6 +113,10 @@ class Ground:
         each = each / each.sum(axis=1, keepdims=True)
         return each if p.ndim == 2 else each[:, 1]
 
+    def loss(self, judged: Rows, p: np.ndarray) -> float:
+        """Mean loss of scores of `judged`, as boosters give them, in units of `gate.loss`: what recipes are compared by."""
+        return average(losses(self.project.gate.loss, judged.y, self.fair(p)), judged.weights)
+
     def params(self, recipe: Recipe) -> dict[str, Any]:
         """What XGBoost is given, less seed and threads."""
         return {**recipe.params, **self.of_categories(recipe), **self.objective, **self.directions, **BASE, "device": self.device}
@@ -163,9 +167,10 @@ class Ground:
 
 
 def form_of(project: Project, recipe: Recipe) -> Form:
-    """The form of a recipe's matrix; rows that are not in memory have one only."""
-    if project.fit.engine != "local":
-        return _max_bin(recipe), False, ()
+    """The form of a recipe's matrix; rows that are not in memory have one only. Raises: ConfigInvalid."""
+    if project.fit.engine != "local" and (recipe.encoding != "codes" or recipe.columns):
+        problem = f"engine {project.fit.engine} has every column, and codes only; recipe {recipe.name} was found otherwise: take local"
+        raise ConfigInvalid("fit", [problem])
     return _max_bin(recipe), recipe.encoding != "codes" and bool(project.features.categorical), recipe.columns
 
 
@@ -204,7 +209,14 @@ def fit_ends(on: Ground, recipe: Recipe, threads: int = 1) -> tuple[bytes, ...]:
     if said.method != "cqr":
         return ()
     outside, one = (1 - said.coverage) / 2, recipe.parts[0]
-    params = {**one.params, **on.of_categories(one), **BASE, "objective": "reg:quantileerror", "quantile_alpha": [outside, 1 - outside]}
+    params = {
+        **one.params,
+        **on.of_categories(one),
+        **BASE,
+        "device": on.device,
+        "objective": "reg:quantileerror",
+        "quantile_alpha": [outside, 1 - outside],
+    }
     with _refusals_named(one):
         params |= {"seed": one.seed, "nthread": threads}
         booster = xgboost.train(params, on.matrix(one, threads), one.rounds)

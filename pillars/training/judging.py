@@ -26,7 +26,6 @@ from pillars.training.metrics import card
 from pillars.training.rows import Read, Rows, gather, subset
 from pillars.training.slices import sliced, worst
 from pillars.training.splits import Plan, folds, plan
-from pillars.training.streamed import Streamed
 from pillars.training.tuning import same
 from pillars.vocabulary import Calibration, Decision, Interval, Judged, Recipe, Scorecard, Tuned
 
@@ -70,7 +69,7 @@ def judge(
     unseen = champion_fitted_through is None or champion_fitted_through < parts.judge_on.periods[0]
     live = _live(champion, judged) if champion and unseen else None
     if champion:
-        _keep_the_live_champion_as_twin(stores, project, champion, ground.rows, judged)
+        _keep_the_live_champion_as_twin(stores, project, champion, ground, judged)
     winner, twin, recipe_decision = _recipe(stores, project, ground, judged, tuned.recipe, defending)
     calibration, acting = _learned(stores, project, read, periods, parts, winner)
     laid, interval = _bounded(stores, project, read, parts, ground, judged, twin)
@@ -183,7 +182,7 @@ def _out_of_fold(stores: Stores, project: Project, read: Read, parts: Plan, reci
 
 def _live(champion: Bundle, judged: Rows) -> Side:
     score = champion.scores(judged.columns)
-    return Side(score, champion.threshold, champion.bounds(judged.columns, score))
+    return Side(score, champion.threshold, champion.predict(judged.columns).bounds if champion.interval else None)
 
 
 def _bounded(
@@ -195,7 +194,7 @@ def _bounded(
     """
     if project.intervals.method == "none":
         return None, {}
-    before, valid = Ground(project, gather(read, parts.search_fit)), gather(read, parts.validate)
+    before, valid = grounded(stores, project, read, parts.search_fit), gather(read, parts.validate)
     earlier = held_out(stores, before, valid, twin.recipe, stores.threads).p
     width = intervals.learn(project, valid, earlier, held_out_ends(stores, before, valid, twin.recipe, stores.threads))
     ends = held_out_ends(stores, ground, judged, twin.recipe, stores.threads)
@@ -217,10 +216,12 @@ def _outlook(stores: Stores, project: Project, read: Read, parts: Plan, recipe: 
     return Outlook(valid.y, found.p, valid.blocks, valid.weights)
 
 
-def _keep_the_live_champion_as_twin(stores: Stores, project: Project, champion: Bundle, fit_rows: Rows | Streamed, judged: Rows) -> None:
-    """Spares its fit, when the live champion was fitted on the twin's very rows."""
-    if champion.lineage.get("fit_digest") == fit_rows.digest:
-        keep(stores, project, HeldOut(recipe_of(champion), champion.raw(judged.columns), 0.0), fit_rows.digest, judged.digest)
+def _keep_the_live_champion_as_twin(stores: Stores, project: Project, champion: Bundle, ground: Ground, judged: Rows) -> None:
+    """Spares its fit, when the live champion was fitted on the twin's very rows, with the settings of now and to lose the same loss."""
+    settings = project.section_digest(*project.learning, *project.choices)
+    told = (champion.lineage.get("fit_digest"), champion.lineage.get("settings"), champion.objective)
+    if told == (ground.rows.digest, settings, ground.objective["objective"]):
+        keep(stores, project, HeldOut(recipe_of(champion), champion.raw(judged.columns), 0.0), ground.rows.digest, judged.digest)
 
 
 def _card(project: Project, until: str, judged: Rows, name: str, side: Side) -> Scorecard:

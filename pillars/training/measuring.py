@@ -113,6 +113,7 @@ def drawn(found: GateNoise) -> bytes:
     plants = sum(one.plants for one in found.power)
     true.set(title=f"Promotions of true gains, {plants} planted", xlabel=f"true gain, {found.loss}", ylabel="share", ylim=(-0.02, 1.02))
     for axes in (false, true):
+        axes.locator_params(axis="x", nbins=5)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=8)

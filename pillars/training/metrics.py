@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -249,8 +249,25 @@ def mean(values: np.ndarray, blocks: np.ndarray, seed: int, resamples: int, weig
 
     With weights the resampled mean is a ratio of sums over the drawn blocks (Cochran 1977, ch. 6): blocks that weigh more count more.
     """
-    group, groups = pooled(blocks, seed)
-    return _mean(np.asarray(values, dtype=np.float64), group, drawn(groups, seed, resamples), weights=weights)
+    return Resampled.of(blocks, seed, resamples).mean(values, weights)
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """Rows drawn anew by blocks, once for all that is measured on them: group of each row (n,), draws (resamples, groups)."""
+
+    group: np.ndarray
+    draws: np.ndarray
+
+    @classmethod
+    def of(cls, blocks: np.ndarray, seed: int, resamples: int) -> Resampled:
+        """Of rows with these blocks, n > 0."""
+        group, groups = pooled(blocks, seed)
+        return cls(group, drawn(groups, seed, resamples))
+
+    def mean(self, values: np.ndarray, weights: np.ndarray | None = None) -> Measure:
+        """As `metrics.mean`."""
+        return _mean(np.asarray(values, dtype=np.float64), self.group, self.draws, weights=weights)
 
 
 def pooled(blocks: np.ndarray, seed: int) -> tuple[np.ndarray, int]:

@@ -16,9 +16,9 @@ from pillars.config import Gate, Project, digest
 from pillars.errors import TooFewRows
 from pillars.stores import Stores
 from pillars.training.fitting import Ground
-from pillars.training.gate import outcome, paired_gain, too_few
+from pillars.training.gate import outcome, too_few
 from pillars.training.heldout import held_out
-from pillars.training.metrics import LEVEL, drawn
+from pillars.training.metrics import LEVEL, Resampled, drawn, losses
 from pillars.training.rows import Read, Rows, gather, newest, subset
 from pillars.training.splits import Part, plan
 from pillars.vocabulary import Measure, Recipe
@@ -30,18 +30,27 @@ RESAMPLES = 2000  # of the models
 
 @dataclass(frozen=True)
 class Field:
-    """The judged rows of one period, and what every model says of them: `p` has one array per model, as `metrics.losses` takes it."""
+    """The judged rows of one period, and what every model says of them: `p` has one array per model, as `metrics.losses` takes it.
+
+    weights: how much each row counts, (n,); None where all count alike.
+    """
 
     period: str
     y: np.ndarray
     blocks: np.ndarray
     p: tuple[np.ndarray, ...]
+    weights: np.ndarray | None = None
+
+    def losses(self, loss: str) -> list[np.ndarray]:
+        """Loss of each row by model, each of shape (n,)."""
+        return [losses(loss, self.y, p) for p in self.p]
 
 
 def settings(project: Project, recipe: Recipe) -> str:
     """Digest of what the noise depends on beside the rows: features, split, target, the gate less its margins and limits, the recipe."""
     gate = project.gate.model_dump(mode="json", include={"loss", "min_rows", "resamples"})
-    how = [project.section_digest(*project.learning), gate, dict(recipe.params), recipe.rounds, recipe.bags]
+    fits = project.section_digest(*project.learning, *project.fitting)
+    how = [fits, gate, dict(recipe.params), recipe.rounds, recipe.bags, *([recipe.beyond] if recipe.beyond else [])]
     return digest(how)[:16]
 
 
@@ -80,10 +89,10 @@ def fields(
         seed = int(np.random.default_rng([project.search.seed, model, 3]).integers(2_000_000_000))
         ground = Ground(project, resampled(fit_rows, seed))
         one = replace(recipe, name=f"a/a {model}", seed=seed)
-        scores.append(np.split(held_out(stores, ground, together, one, stores.threads).p, ends))
+        scores.append(np.split(ground.fair(held_out(stores, ground, together, one, stores.threads).p), ends))
         tell(f"model {model + 1}")
     return tuple(
-        Field(period, part.y, part.blocks, tuple(of[place] for of in scores))
+        Field(period, part.y, part.blocks, tuple(of[place] for of in scores), part.weights)
         for place, (period, part) in enumerate(zip(wanted, each, strict=True))
     )
 
@@ -107,9 +116,12 @@ def gains(gate: Gate, fields: Sequence[Field], chosen: np.ndarray, seed: int, by
     """What the gate measures of each pair in each period: value, low and high of the second over the first, shape (pairs, periods, 3)."""
     found = np.empty((len(chosen), len(fields), 3))
     for place, field in enumerate(fields):
-        blocks = np.arange(len(field.y)) if by_row else field.blocks
+        of_model, resampled = (
+            field.losses(gate.loss),
+            Resampled.of(np.arange(len(field.y)) if by_row else field.blocks, seed, gate.resamples),
+        )
         for pair, (i, j) in enumerate(chosen):
-            gain = paired_gain(gate, field.y, field.p[i], field.p[j], blocks, seed)
+            gain = resampled.mean(of_model[i] - of_model[j], field.weights)
             found[pair, place] = gain.value, gain.low, gain.high
     return found
 

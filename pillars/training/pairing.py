@@ -35,8 +35,9 @@ def gain(project: Project, rows: Rows, against: str, one: Side, other: Side) -> 
     both = np.flatnonzero((mine >= 0) & (its >= 0))
     if not len(both):
         return Gain(against, project.gate.loss, 0, None, "they were judged on no row in common")
+    weights = None if rows.weights is None else rows.weights[both]
     told = (rows.y[both], other.p[its[both]], one.p[mine[both]], rows.blocks[both])
-    return Gain(against, project.gate.loss, len(both), paired_gain(project.gate, *told, project.search.seed))
+    return Gain(against, project.gate.loss, len(both), paired_gain(project.gate, *told, project.search.seed, weights))
 
 
 def _places(wanted: pa.Table, keys: pa.Table) -> np.ndarray:

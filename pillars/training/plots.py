@@ -89,7 +89,7 @@ def confusion(y: np.ndarray, p: np.ndarray, classes: Sequence[str], rows_of: str
         axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color="white" if value > 0.5 else "#374151")
     axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
     axes.set_yticks(range(len(classes)), classes)
-    return _png(figure, axes, f"Classes on {rows_of}", "said", "came true", grid=False)
+    return _png(figure, axes, f"Classes on {rows_of}", "most probable", "came true", grid=False)
 
 
 def realized(y: np.ndarray, sides: Mapping[str, np.ndarray], rows_of: str) -> bytes:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pillars.config import Gate
-from pillars.training.gate import paired_gain
-from pillars.training.metrics import losses, pooled
+from pillars.training.gate import outcome, paired_gain
+from pillars.training.metrics import average, losses, pooled
 from pillars.training.noise import Field, clustered
 from pillars.vocabulary import Power
 
@@ -37,9 +37,7 @@ class _Population:
         return (1 - dose) * self.field.p[model] + dose * self.other[model]
 
 
-def power(
-    gate: Gate, fields: Sequence[Field], targets: Sequence[float], margin: float, seed: int, plants: int = PLANTS
-) -> tuple[Power, ...]:
+def power(gate: Gate, fields: Sequence[Field], targets: Sequence[float], margin: float, seed: int) -> tuple[Power, ...]:
     """For each gain in `targets` (units of the loss, 0 or more): how often a challenger that is so much better is promoted.
 
     A gain that no dose reaches is left out.
@@ -52,17 +50,18 @@ def power(
         if len(doses) < len(populations):
             continue
         random = np.random.default_rng([seed, 6, place])
-        chosen, measured = np.empty((plants, 2), dtype=np.int64), np.empty((plants, 2))
-        for plant in range(plants):
+        chosen, said = np.empty((PLANTS, 2), dtype=np.int64), []
+        for plant in range(PLANTS):
             one, dose = populations[plant % len(populations)], doses[plant % len(populations)]
             i, j = chosen[plant] = random.choice(models, 2, replace=False)
             rows, blocks = _sample(one.field, random)
-            gain = paired_gain(gate, one.field.y[rows], one.worse(i, dose)[rows], one.field.p[j][rows], blocks, seed)
-            measured[plant] = gain.low, gain.high
-        accepted, refused = measured[:, 0] > margin, measured[:, 1] <= margin
-        rate = clustered(chosen, accepted.astype(np.float64), models, seed)
+            weights = None if one.field.weights is None else one.field.weights[rows]
+            gain = paired_gain(gate, one.field.y[rows], one.worse(i, dose)[rows], one.field.p[j][rows], blocks, seed, weights)
+            said.append(outcome(gain, margin))
+        accepted, refused = (np.array([one == what for one in said], dtype=np.float64) for what in ("accept", "refuse"))
+        rate = clustered(chosen, accepted, models, seed)
         true = float(np.mean([_true(gate, one, dose) for one, dose in zip(populations, doses, strict=True)]))
-        found.append(Power(true, float(np.mean(doses)), plants, rate, float(np.mean(refused))))
+        found.append(Power(true, float(np.mean(doses)), PLANTS, rate, float(refused.mean())))
     return tuple(found)
 
 
@@ -75,8 +74,8 @@ def _population(gate: Gate, field: Field, seed: int) -> _Population:
 
 def _true(gate: Gate, one: _Population, dose: float) -> float:
     """What the recipe loses by a dose, over the whole population, mean of its models."""
-    y, p = one.field.y, one.field.p
-    lost = [losses(gate.loss, y, one.worse(k, dose)).mean() - losses(gate.loss, y, p[k]).mean() for k in range(len(p))]
+    field = one.field
+    lost = [average(losses(gate.loss, field.y, one.worse(k, dose)) - own, field.weights) for k, own in enumerate(field.losses(gate.loss))]
     return float(np.mean(lost))
 
 

@@ -55,6 +55,7 @@ def refit(
         "fit_digest": ground.rows.digest,
         "settings": project.section_digest(*project.learning, *project.choices),
         **({"engine": project.fit.engine, "device": ground.device} if project.fitting else {}),
+        **({"ends": bool(judged.interval)} if project.intervals.method == "cqr" else {}),
     }
     said = decision(project, judged)
     named = digest(

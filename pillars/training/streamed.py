@@ -7,7 +7,7 @@ import weakref
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -69,8 +69,11 @@ class Streamed:
 
 
 def newest_of(rows: Rows | Streamed, count: int) -> Rows:
-    """The last `count` rows, in memory."""
-    return newest(rows.newest(count) if isinstance(rows, Streamed) else rows, count)
+    """The last `count` rows, in memory. Those of streamed rows have a digest of their own: fits on them are others."""
+    if not isinstance(rows, Streamed):
+        return newest(rows, count)
+    found = newest(rows.newest(count), count)
+    return replace(found, digest=hashlib.sha256(f"in memory {found.digest}".encode()).hexdigest())
 
 
 def streamed(stores: Stores, project: Project, read: Read, part: Part) -> Streamed:

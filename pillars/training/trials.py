@@ -11,7 +11,6 @@ from pillars.stores import Stores
 from pillars.training.budget import Budget, most_rows
 from pillars.training.fitting import Ground, form_of
 from pillars.training.heldout import HeldOut, held_out
-from pillars.training.metrics import average, losses
 from pillars.training.rows import Rows
 from pillars.training.spaces import Dimension, Params, size, styles
 from pillars.training.streamed import Streamed, newest_of
@@ -59,7 +58,7 @@ def sampled(stores: Stores, project: Project, fit_rows: Rows | Streamed, valid: 
         return held_out(stores, on, valid, recipe_of(project, params), threads=1, patience=settings.early_stopping)
 
     def loss_of(params: Params) -> float:
-        return average(losses(project.gate.loss, valid.y, on.fair(tried(params).p)), valid.weights)
+        return on.loss(valid, tried(params).p)
 
     trials = min(settings.trials, size(space)) if settings.sampler == "grid" else settings.trials
 

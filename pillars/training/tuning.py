@@ -15,12 +15,11 @@ from pillars.stores import Stores, locked, write_atomically
 from pillars.training.fitting import Ground, grounded
 from pillars.training.gate import paired_gain
 from pillars.training.heldout import HeldOut, held_out, keep, mean_of
-from pillars.training.metrics import average, losses
 from pillars.training.rows import Read, Rows, gather
 from pillars.training.sealing import seal, sealed
 from pillars.training.splits import plan
 from pillars.training.trials import Progress, sampled
-from pillars.vocabulary import Json, Member, Recipe, Tried, Tuned
+from pillars.vocabulary import Json, Measure, Member, Recipe, Tried, Tuned
 
 SEARCHED = "searched"
 
@@ -80,13 +79,13 @@ def _found(
     for recipe, patience in competing:
         made = held_out(stores, full, valid, recipe, stores.threads, patience)
         keep(stores, project, made, full.rows.digest, valid.digest)  # the judge asks for it by its rounds
-        standing.append(replace(made, p=full.fair(made.p)))
-        progress(len(sample.tried) + len(standing), total, min(_loss(project, valid, one) for one in standing))
-    ranked, verdict = _ranked(project, valid, standing)
+        standing.append(made)
+        progress(len(sample.tried) + len(standing), total, min(full.loss(valid, one.p) for one in standing))
+    ranked, verdict = _ranked(full, valid, standing)
     best, said = _averaged(stores, full, valid, ranked)
-    progress(total, total, min(_loss(project, valid, one) for one in (*standing, best)))
+    progress(total, total, min(full.loss(valid, one.p) for one in (*standing, best)))
     ranked = ranked if best is ranked[0] else [best, *ranked]
-    board = [Tried(_scaled(project, one.recipe), _loss(project, valid, one), True, one.seconds) for one in ranked]
+    board = [Tried(_scaled(project, one.recipe), full.loss(valid, one.p), True, one.seconds) for one in ranked]
     lines: list[Json] = [
         {**asdict(one), "recipe": one.recipe.to_json()} for one in (*board, *sorted(sample.tried, key=lambda one: one.loss))
     ]
@@ -104,32 +103,33 @@ def _best(tried: Sequence[Tried], count: int) -> list[Recipe]:
     ]
 
 
-def _ranked(project: Project, valid: Rows, standing: Sequence[HeldOut]) -> tuple[list[HeldOut], str]:
+def _ranked(full: Ground, valid: Rows, standing: Sequence[HeldOut]) -> tuple[list[HeldOut], str]:
     """Best first, and whether tuning won.
 
     A searched recipe is first only where its gain over the best other one is surely above the gate's margin: a known recipe is worth
     more than luck, and a twin less has to be fitted.
     """
-    by_loss = sorted(standing, key=lambda one: _loss(project, valid, one))
+    project = full.project
+    by_loss = sorted(standing, key=lambda one: full.loss(valid, one.p))
     known = next(one for one in by_loss if not _is_searched(one.recipe))
     searched = next((one for one in by_loss if _is_searched(one.recipe)), None)
     if searched is None:
         return by_loss, f"no trials; the {known.recipe.name} recipe is best"
-    gain = paired_gain(project.gate, valid.y, known.p, searched.p, valid.blocks, project.search.seed, valid.weights)
+    gain = _gain(full, valid, known, searched)
     won = gain.low > project.gate.margin
     first = searched if won else known
     verdict = f"tuning {'beat' if won else 'did not beat'} the {known.recipe.name} recipe beyond noise"
     return [first, *(one for one in by_loss if one is not first)], f"{verdict}: {project.gate.loss} gain {gain} on {len(valid.y)} rows"
 
 
-def _averaged(stores: Stores, on: Ground, valid: Rows, ranked: Sequence[HeldOut]) -> tuple[HeldOut, str]:
+def _averaged(stores: Stores, full: Ground, valid: Rows, ranked: Sequence[HeldOut]) -> tuple[HeldOut, str]:
     """What leads, and what to add to the verdict: an average of the best recipes, or of seeds of the first, where it surely won.
 
     Averages of what stands cost no fit here. But each of their boosters is fitted again for every twin and refit, so luck does not suffice:
     they must win by the margin.
     """
-    project, settings, first = on.project, on.project.search, ranked[0]
-    alone = [first, *(one for one in sorted(ranked, key=lambda one: _loss(project, valid, one)) if one is not first)]
+    project, settings, first = full.project, full.project.search, ranked[0]
+    alone = [first, *(one for one in sorted(ranked, key=lambda one: full.loss(valid, one.p)) if one is not first)]
     alone = [one for one in alone if len(one.recipe.parts) == 1]
     tried = [
         mean_of(_together(project, [one.recipe for one in alone[:count]]), alone[:count])
@@ -138,14 +138,18 @@ def _averaged(stores: Stores, on: Ground, valid: Rows, ranked: Sequence[HeldOut]
     ]
     if settings.bags > 1 and len(first.recipe.parts) == 1:
         bagged = replace(first.recipe, bags=settings.bags)
-        made = held_out(stores, on, valid, bagged, stores.threads)
-        tried.append(replace(made, p=on.fair(made.p), recipe=_named(project, bagged)))
+        tried.append(replace(held_out(stores, full, valid, bagged, stores.threads), recipe=_named(project, bagged)))
     if not tried:
         return first, ""
-    best = min(tried, key=lambda one: _loss(project, valid, one))
-    gain = paired_gain(project.gate, valid.y, first.p, best.p, valid.blocks, settings.seed, valid.weights)
+    best = min(tried, key=lambda one: full.loss(valid, one.p))
+    gain = _gain(full, valid, first, best)
     won = gain.low > project.gate.margin
     return best if won else first, f"; an average of {len(best.recipe.parts)} {'beat' if won else 'did not beat'} it: gain {gain}"
+
+
+def _gain(full: Ground, valid: Rows, known: HeldOut, other: HeldOut) -> Measure:
+    sides = (full.fair(known.p), full.fair(other.p))
+    return paired_gain(full.project.gate, valid.y, *sides, valid.blocks, full.project.search.seed, valid.weights)
 
 
 def _together(project: Project, recipes: Sequence[Recipe]) -> Recipe:
@@ -181,10 +185,6 @@ def same(one: Recipe, other: Recipe) -> bool:
 
 def _distinct(recipes: Sequence[Recipe]) -> list[Recipe]:
     return [recipe for place, recipe in enumerate(recipes) if not any(same(recipe, earlier) for earlier in recipes[:place])]
-
-
-def _loss(project: Project, valid: Rows, one: HeldOut) -> float:
-    return average(losses(project.gate.loss, valid.y, one.p), valid.weights)
 
 
 def _name(project: Project, fit_digest: str, valid: Rows, recipes: Sequence[Recipe]) -> str:

@@ -12,7 +12,7 @@ from pillars.monitoring.ledger import Ledger
 from pillars.stores import Stores
 from tests.bad_input.door import say
 from tests.clone import make_clone
-from tests.small import edit_config, enter, write_tiny
+from tests.small import edit_config, enter, through_two_months, write_tiny
 
 pytestmark = [pytest.mark.flow, pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 OTHER = "search.prior={eta: 0.5, max_depth: 2}"
@@ -21,13 +21,7 @@ OTHER = "search.prior={eta: 0.5, max_depth: 2}"
 @pytest.fixture(scope="module")
 def replayed_once(tmp_path_factory: pytest.TempPathFactory, slices: Path, prefect_server: str) -> Path:
     """A clone whose tiny project has been through two months."""
-    from flows.replay import replay
-
-    root = write_tiny(make_clone(tmp_path_factory.mktemp("tried") / "project"), slices)
-    with pytest.MonkeyPatch.context() as context:
-        enter(root, context)
-        assert replay("small", last="2013-02") == ["2013-01", "2013-02"]
-    return root
+    return through_two_months(write_tiny(make_clone(tmp_path_factory.mktemp("tried") / "project"), slices))
 
 
 @pytest.fixture

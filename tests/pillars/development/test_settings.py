@@ -29,7 +29,11 @@ def refused(*settings: str) -> str:
         pytest.param("search.prior.eta=0.1", "search.prior.eta", "0.3", "0.1", id="a key of a mapping, and no other"),
         pytest.param("features.numeric=[load]", "features.numeric", '["load", "wind", "hour"]', '["load"]', id="another set of features"),
         pytest.param(
-            "search.space.eta={low: 0.1, high: 0.2}", "search.space.eta", "null", '{"high": 0.2, "log": false, "low": 0.1}', id="a range"
+            "search.space.eta={low: 0.1, high: 0.2}",
+            "search.space.eta",
+            "null",
+            '{"high": 0.2, "log": false, "low": 0.1, "points": 3}',
+            id="a range",
         ),
         pytest.param(
             "gate.limits.auc.least=0.6", "gate.limits.auc", "null", '{"least": 0.6, "most": null}', id="a key of what is not there yet"

@@ -7,14 +7,18 @@ import pytest
 from pillars.errors import BundleRefused
 from pillars.stores import Stores
 from pillars.training import judging, plots
+from pillars.training.fitting import Ground
 from pillars.training.heldout import held_out
+from pillars.training.rows import gather
+from pillars.training.splits import plan
 from pillars.vocabulary import Member
 from tests.factories import binary_project
-from tests.pillars.training.worlds import RECIPE, found, judged_at, readable, released
+from tests.pillars.training.worlds import MONTHS, RECIPE, found, judged_at, readable, released
 
 PROJECT = binary_project()
 READ = readable(PROJECT)
 POOR = replace(RECIPE, name="poor", params={**RECIPE.params, "eta": 1e-4})
+FEATURES = PROJECT.features.model_dump()
 BETTER = replace(RECIPE, name="better", rounds=25)
 
 
@@ -89,14 +93,37 @@ def test_a_champion_fitted_on_corrected_rows_is_not_its_own_twin(stores: Stores,
     assert fits == ["poor", "prior", "prior", "prior"]
 
 
+@pytest.mark.parametrize(
+    "now",
+    [
+        pytest.param({"fit": {"imbalance": "balanced"}, "calibration": {"method": "sigmoid"}}, id="other weights of the classes"),
+        pytest.param(
+            {
+                "features": {
+                    "numeric": ["load", "wind", "hour"],
+                    "categorical": ["line", "stop"],
+                    "min_category_rows": 5,
+                    "monotone": {"load": "increasing"},
+                }
+            },
+            id="held to a direction",
+        ),
+    ],
+)
+def test_a_champion_fitted_with_other_settings_is_not_its_own_twin(stores: Stores, now: dict[str, object]) -> None:
+    champion, project = released(stores, PROJECT, READ, "2013-03"), binary_project(**now)
+    judged_at(stores, project, readable(project), "2013-04", found(BETTER, "2013-04"), champion)
+    parts = plan(project, MONTHS, "2013-04")
+    ground, april = Ground(project, gather(readable(project), parts.twin_fit)), gather(readable(project), parts.judge_on)
+    kept = held_out(stores, ground, april, RECIPE, threads=1)
+    assert np.array_equal(kept.p, held_out(Stores(var=stores.var / "elsewhere"), ground, april, RECIPE, threads=1).p)
+    assert not np.array_equal(kept.p, champion.raw(april.columns))
+
+
 def test_the_twin_is_the_fit_of_the_live_champion_bit_for_bit(stores: Stores) -> None:
     """Why it may stand in."""
     champion = released(stores, PROJECT, READ, "2013-03")
-    from pillars.training.fitting import Ground
-    from pillars.training.rows import gather
-    from pillars.training.splits import plan
-
-    parts = plan(PROJECT, ["2013-01", "2013-02", "2013-03", "2013-04"], "2013-04")
+    parts = plan(PROJECT, MONTHS, "2013-04")
     april = gather(READ, parts.judge_on)
     twin = held_out(stores, Ground(PROJECT, gather(READ, parts.twin_fit)), april, RECIPE, threads=1)
     assert np.array_equal(twin.p, champion.raw(april.columns))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from pillars.config import Gate
 from pillars.errors import TooFewRows
 from pillars.stores import Stores
 from pillars.training import heldout, measuring, noise
-from pillars.training.gate import judge_recipe
+from pillars.training.gate import judge_recipe, paired_gain
 from pillars.training.noise import Field
 from pillars.training.power import power
 from pillars.vocabulary import GateNoise
@@ -38,6 +40,24 @@ def field(models: int = 20, rows: int = 3000, days: int = 30, spread: float = 0.
 
 def measured(stores: Stores, models: int = 6, **how: object) -> GateNoise:
     return measuring.measure(stores, PROJECT, READ, MONTHS, ["2013-03", "2013-04"], RECIPE, "v", models=models, **how)  # type: ignore[arg-type]
+
+
+def test_rows_that_count_more_count_more_in_the_noise_and_in_the_power() -> None:
+    one = field(models=5, spread=0.6)
+    weighed = replace(one, weights=np.where(np.arange(len(one.y)) % 3 == 0, 5.0, 1.0))
+    chosen = noise.pairs(5, 0, 0)
+    found = noise.gains(GATE, [weighed], chosen, seed=3)
+    for (i, j), (value, low, high) in zip(chosen.tolist(), found[:, 0], strict=True):
+        asked = paired_gain(GATE, one.y, one.p[i], one.p[j], one.blocks, 3, weighed.weights)
+        assert (asked.value, asked.low, asked.high) == (value, low, high)
+    assert not np.array_equal(found, noise.gains(GATE, [one], chosen, seed=3))
+    assert power(GATE, [weighed], [0.01], 0.0, 0) != power(GATE, [one], [0.01], 0.0, 0)
+
+
+def test_the_noise_of_balanced_classes_is_of_another_kind() -> None:
+    balanced = binary_project(fit={"imbalance": "balanced"}, calibration={"method": "sigmoid"})
+    assert noise.settings(balanced, RECIPE) != noise.settings(PROJECT, RECIPE)
+    assert noise.settings(binary_project(calibration={"method": "sigmoid"}), RECIPE) == noise.settings(PROJECT, RECIPE)
 
 
 def test_asking_only_whether_the_loss_is_no_higher_promotes_half_of_all_equal_pairs() -> None:
@@ -116,7 +136,7 @@ def test_a_gain_that_no_dose_reaches_is_left_out() -> None:
 
 def test_a_calibration_repeats_no_fit_and_comes_out_the_same(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     first = measured(stores)
-    monkeypatch.setattr(heldout, "fit", lambda *_: pytest.fail("fitted again"))
+    monkeypatch.setattr(heldout, "fit_scores", lambda *_: pytest.fail("fitted again"))
     assert measured(stores) == first
     assert first.pairs == 15
     assert set(first.by_period) == {"2013-03", "2013-04"}
