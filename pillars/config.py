@@ -17,11 +17,13 @@ from pillars.config_data import MODULE, Column, ColumnType, Expectations, Privac
 from pillars.vocabulary import Encoding
 
 NAME = r"^[a-z][a-z0-9_-]{0,40}$"
+MEASURE = r"^[a-z][a-z0-9_]{0,40}$"
 FUNCTION = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$"
 CRON = r"^(@[a-z]+|\S+(\s+\S+){4})$"
 CRON_NAMES = ("@hourly", "@midnight", "@daily", "@weekly", "@monthly", "@yearly", "@annually")
 SHAPES = {  # what a pattern asks for, in words
     NAME: "small letters, digits, - and _, a letter first, 41 at most",
+    MEASURE: "small letters, digits and _, a letter first, 41 at most",
     MODULE: "the full name of a module, such as projects.flights",
     FUNCTION: "the full name of a function, such as projects.flights.late_share",
     CRON: "five fields, such as 0 6 1 * *",
@@ -219,10 +221,13 @@ LOSSES: dict[Task, tuple[Loss, ...]] = {
 }
 MEASURES: dict[
     Task, tuple[str, ...]
-] = {  # of the scorecard; `cost` of several classes needs a cost.matrix, the last two of numbers intervals
+] = {  # of the scorecard; `cost` of several classes needs a cost.matrix, the last two of numbers intervals, `mape` outcomes away from 0
     "binary": ("log_loss", "brier", "cost", "ece", "auc", "pr_auc", "accuracy", "precision", "recall", "f1"),
-    "multiclass": ("log_loss", "brier", "accuracy", "ece", "cost"),
-    "regression": ("squared_error", "absolute_error", "rmse", "r2", "interval_coverage", "interval_width"),
+    "multiclass": ("log_loss", "brier", "accuracy", "ece", "cost", "macro_auc", "macro_f1"),
+    "regression": (
+        *("squared_error", "absolute_error", "rmse", "r2", "median_absolute_error", "mape"),
+        *("interval_coverage", "interval_width"),
+    ),
 }
 TARGETS: dict[Task, tuple[ColumnType, ...]] = {"binary": ("bool",), "multiclass": ("category",), "regression": ("float", "int")}
 
@@ -467,7 +472,7 @@ class Project(Section):
     intervals: Intervals = Field(default=Intervals(), description="between which two numbers a predicted number lies")
     cost: Cost = Field(default=Cost(), description="what errors cost")
     gate: Gate = Field(default=Gate(), description="promotion")
-    metrics: dict[str, Annotated[str, Field(pattern=FUNCTION)]] = Field(
+    metrics: dict[Annotated[str, Field(pattern=MEASURE)], Annotated[str, Field(pattern=FUNCTION)]] = Field(
         default={}, description="measures of your own: name to a function of outcomes and scores, e.g. late: projects.flights.late_share"
     )
     slices: Slices = Field(default=Slices(), description="parts of the judged rows")
@@ -588,7 +593,7 @@ class Project(Section):
         """Measures that no scorecard of this project has: nothing would ever be released."""
         lacking = {"cost"} if self.task == "multiclass" and not self.cost.matrix else set()
         lacking |= {"interval_coverage", "interval_width"} if self.intervals.method == "none" else set()
-        known = [name for name in MEASURES[self.task] if name not in lacking]
+        known = [name for name in (*MEASURES[self.task], *self.metrics) if name not in lacking]
         return [
             f"gate.limits: {name} is no measure of this scorecard{nearest(name, known)}" for name in self.gate.limits if name not in known
         ]
@@ -686,8 +691,22 @@ class Project(Section):
             problems.append(f"fairness: rates at a threshold are of binary targets; this one is {self.task} (slices judge its groups)")
         if self.fairness.limits and not self.fairness.groups:
             problems.append("fairness.limits: name the groups")
-        if odd := [w.group for w in self.fairness.waivers if w.group not in self.fairness.groups]:
-            problems.append(f"fairness.waivers: {odd[0]} is not named under fairness.groups")
+        for waiver in self.fairness.waivers:
+            if waiver.group not in self.fairness.groups:
+                problems.append(f"fairness.waivers: {waiver.group} is not named under fairness.groups")
+            elif waiver.metric not in self.fairness.limits:
+                problems.append(
+                    f"fairness.waivers: {waiver.metric} has no limit to waive; there are {', '.join(self.fairness.limits) or 'none'}"
+                )
+        problems += [
+            f"metrics: {name} is a measure of every scorecard; take another name" for name in self.metrics if name in MEASURES[self.task]
+        ]
+        if self.gate.worst_slice is not None and not (self.slices.columns or self.slices.discover):
+            problems.append("gate.worst_slice: there are no slices; name slices.columns, or let slices.discover be true")
+        if self.gate.worst_slice is not None and not self.gate.comparators:
+            problems.append("gate.worst_slice: a first challenger has nothing to be held against; let gate.comparators have one")
+        asked = [one.name for one in self.behaviour]
+        problems += [f"behaviour: {name} is named twice" for name in sorted({n for n in asked if asked.count(n) > 1})]
         return problems + [f"behaviour.{one.name}: {problem}" for one in self.behaviour if (problem := self._untried(one))]
 
     def _untried(self, one: Behaviour) -> str:

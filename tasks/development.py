@@ -48,5 +48,5 @@ def log_training(opened: Opened, version: DataVersion, tuned: Tuned, judged: Jud
         conditions=(*judged.conditions, *fitted.conditions),
         slices=judged.slices,
         fairness=judged.fairness,
-        reliance=explained.reliance[: explaining.KEPT],
+        reliance=explained.reliance,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import combinations
 
@@ -20,10 +21,12 @@ def compared(project: Project, judged: Rows, p: np.ndarray, threshold: float) ->
     """Groups by each declared column, and by each two of them crossed, of a binary target.
 
     A difference is the largest rate of a group less the smallest, as fairlearn's; equalised odds the larger one of tpr's and fpr's.
+    Rows count by their weights, and a group is large enough by its rows.
     """
     rules = project.fairness
     acted, positive = p >= threshold, judged.y > 0.5
     sums = np.stack([np.ones(len(p)), positive, acted, acted & positive, acted & ~positive]).astype(np.float64)
+    sums = np.concatenate([sums[:2], sums if judged.weights is None else sums * judged.weights])
     group, groups = pooled(judged.blocks, project.search.seed)
     draws = drawn(groups, project.search.seed, project.gate.resamples)
     coded = {name: _coded(project, name, judged.aside[name]) for name in rules.groups}
@@ -51,14 +54,26 @@ def held(project: Project, found: tuple[Fairness, ...], period: str) -> Iterator
 
 
 def _waived(rules: FairnessRules, group: str, metric: str, period: str, said: Decision) -> Decision:
-    """What a limit says, or its waiver, as long as that lasts. It counts in periods, so that a repeat says the same on any day."""
+    """What a limit says, or its waiver, as long as that lasts. It counts in periods, so that a repeat says the same on any day.
+
+    Periods are compared by their names, so one that is written otherwise (2013-6 for 2013-06) ends no waiver: it has none.
+    """
     waivers = [w for w in rules.waivers if (w.group, w.metric) == (group, metric)]
     if said or not waivers:
         return said
-    last = max(waivers, key=lambda w: w.until)
+    meant = [w for w in waivers if _form(w.until) == _form(period)]
+    if not meant:
+        return Decision(
+            said.outcome, f"{said.reason}; the waiver by {waivers[0].by} ends with {waivers[0].until}, no period such as {period}"
+        )
+    last = max(meant, key=lambda w: w.until)
     if last.until < period:
         return Decision(said.outcome, f"{said.reason}; the waiver by {last.by} ended with {last.until}")
     return Decision.accept(f"{said.reason}; {said.outcome}, waived until {last.until} by {last.by}: {last.reason}")
+
+
+def _form(period: str) -> str:
+    return re.sub(r"\d", "0", period)
 
 
 def _coded(project: Project, name: str, column: np.ndarray) -> tuple[list[str], np.ndarray]:
@@ -72,16 +87,19 @@ def _coded(project: Project, name: str, column: np.ndarray) -> tuple[list[str], 
 def _compared(
     rules: FairnessRules, by: str, names: list[str], place: np.ndarray, sums: np.ndarray, group: np.ndarray, draws: np.ndarray
 ) -> Fairness:
+    """`sums`, float64 (7, n): rows and positives as they are, then both, the rows acted on, hits and false alarms as they count."""
     shape = (draws.shape[1], len(names))
     cell = group * shape[1] + place
-    rows, positives, acted, hits, alarms = (np.bincount(cell, weights=s, minlength=shape[0] * shape[1]).reshape(shape) for s in sums)
-    of = {SELECTION: (acted, rows, rules.min_rows), TPR: (hits, positives, rules.min_outcomes)}
-    of[FPR] = (alarms, rows - positives, rules.min_outcomes)
+    rows, positives, weight, true, acted, hits, alarms = (
+        np.bincount(cell, weights=s, minlength=shape[0] * shape[1]).reshape(shape) for s in sums
+    )
+    of = {SELECTION: (acted, weight, rows, rules.min_rows), TPR: (hits, true, positives, rules.min_outcomes)}
+    of[FPR] = (alarms, weight - true, rows - positives, rules.min_outcomes)
     large = np.flatnonzero(rows.sum(axis=0) >= rules.min_rows)
     blocks = (rows > 0).sum(axis=0)
     whole, again, given = {}, {}, {}
-    for name, (over, under, least) in of.items():
-        given[name] = large[under[:, large].sum(axis=0) >= least]
+    for name, (over, under, support, least) in of.items():
+        given[name] = large[support[:, large].sum(axis=0) >= least]
         whole[name] = ratio(over.sum(axis=0), under.sum(axis=0))
         again[name] = ratio(draws @ over, draws @ under)
     groups = []

@@ -74,7 +74,7 @@ def roc_pr(y: np.ndarray, sides: Mapping[str, np.ndarray], rows_of: str) -> byte
             precision, recall, _ = precision_recall_curve(y, p)
             left.plot(fpr, tpr, label=name, color=COLORS[name])
             right.plot(recall, precision, label=name, color=COLORS[name])
-    _png(figure, left, f"ROC on {rows_of}", "false positive rate", "true positive rate")
+    _dress(left, f"ROC on {rows_of}", "false positive rate", "true positive rate")
     return _png(figure, right, f"Precision and recall on {rows_of}", "recall", "precision")
 
 
@@ -126,19 +126,21 @@ def importance(gains: Mapping[str, float]) -> bytes:
 
 def explained(found: Explained) -> dict[str, bytes]:
     """What the model leans on, by contribution and by shuffling, and the mean score along the columns that it leans on most."""
-    top = found.reliance[:MOST_BARS][::-1]
+    top = found.reliance[::-1]
     figure, (left, right) = _figure(2, 10, 5.5)
     left.barh([one.column for one in top], [one.contribution for one in top], color=COLORS["challenger"])
     right.barh([one.column for one in top], [one.permutation for one in top], color=COLORS["champion"])
-    _png(figure, left, "Mean |SHAP|", "part of the margin", "")
+    _dress(left, "Mean |SHAP|", "part of the margin", "")
     pictures = {"reliance": _png(figure, right, "Loss added by shuffling", "per row", "")}
     if not found.along:
         return pictures
     figure, panels = _figure(len(found.along), 3.2 * len(found.along), 3.2)
     for axes, (name, (points, means)) in zip(panels, found.along.items(), strict=True):
         axes.plot(points, means, color=COLORS["challenger"])
-        drawn = _png(figure, axes, f"Along {name}", name, "mean score")
-    return pictures | {"dependence": drawn}
+        axes.locator_params(axis="x", nbins=4)
+        _dress(axes, "", name, "mean score" if axes is panels[0] else "")
+    figure.suptitle("Mean score along the columns that count most")
+    return pictures | {"dependence": _saved(figure)}
 
 
 def search_history(leaderboard: Sequence[Tried]) -> bytes:
@@ -166,12 +168,20 @@ def _figure(panels: int, width: float, height: float) -> tuple[Figure, list[Axes
 
 
 def _png(figure: Figure, axes: Axes, title: str, x: str, y: str, grid: bool = True) -> bytes:
+    _dress(axes, title, x, y, grid)
+    return _saved(figure)
+
+
+def _dress(axes: Axes, title: str, x: str, y: str, grid: bool = True) -> None:
     axes.set(title=title, xlabel=x, ylabel=y)
     if grid:
         axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[1]:
         axes.legend(frameon=False, fontsize=8)
+
+
+def _saved(figure: Figure) -> bytes:
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", metadata={"Software": None})  # equal pictures are equal bytes
     return drawn.getvalue()

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from pillars.config import Project
-from pillars.training.metrics import LEVEL, drawn, interval, losses, pooled, ratio
+from pillars.training.metrics import LEVEL, average, drawn, interval, losses, pooled, ratio
 from pillars.training.rows import Rows
 from pillars.vocabulary import Condition, Decision, Slice
 
@@ -30,11 +30,14 @@ class Cut:
 def sliced(project: Project, judged: Rows, sides: Mapping[str, np.ndarray]) -> tuple[tuple[Slice, ...], int]:
     """The slices in which the challenger does worst, highest increase first, and the number of all that were judged.
 
-    `sides`: scores of the judged rows by model, as `metrics.losses` takes them: the challenger, and the champion or the simple baseline,
-    which it is held against. Intervals are over blocks. `surely` is a lower bound at 95 % over all slices together (Bonferroni: what Holm's
-    method asks of the worst one), from Student's t over the slice's blocks.
+    `sides`: scores of the judged rows by model, as `metrics.losses` takes them: the challenger, and what it is held against, which is the
+    champion or, without one, the first comparator. Rows count by their weights. Intervals are over blocks. `surely` is a lower bound at
+    95 % over all slices together (Bonferroni: what Holm's method asks of the worst one), from Student's t over the slice's blocks.
     """
-    against = "champion" if "champion" in sides else "linear" if project.task == "regression" else "logistic"
+    others = [name for name in sides if name != "challenger"]  # the champion first, then the comparators in the order of the YAML
+    if not others:
+        return (), 0
+    against = others[0]
     loss, other = (losses(project.gate.loss, judged.y, sides[name]) for name in ("challenger", against))
     cuts = [
         cut for cut in (*_declared(project, judged), *_discovered(project, judged, loss, loss - other)) if _supported(project, judged, cut)
@@ -71,14 +74,18 @@ def _slice(
     from scipy.special import stdtrit
 
     inside, groups = group[cut.rows], draws.shape[1]
-    rows = np.bincount(inside, minlength=groups)
-    held = int((rows > 0).sum())
+    weights = None if judged.weights is None else judged.weights[cut.rows]
+    counted = draws @ np.bincount(inside, weights=weights, minlength=groups)
+    held = len(np.unique(inside))
 
     def resampled(values: np.ndarray) -> np.ndarray:
-        return ratio(draws @ np.bincount(inside, weights=values[cut.rows], minlength=groups), draws @ rows)
+        sums = np.bincount(inside, weights=values[cut.rows] * (1.0 if weights is None else weights), minlength=groups)
+        return ratio(draws @ sums, counted)
 
-    its, others, increase = (interval(float(v[cut.rows].mean()), resampled(v), held) for v in (loss, other, loss - other))
-    error = float(np.nanstd(resampled(loss - other))) * np.sqrt(held / (held - 1)) if held > 1 else np.inf
+    again = resampled(loss - other)
+    its, others = (interval(average(v[cut.rows], weights), resampled(v), held) for v in (loss, other))
+    increase = interval(average((loss - other)[cut.rows], weights), again, held)
+    error = float(np.nanstd(again)) * np.sqrt(held / (held - 1)) if held > 1 else np.inf
     quantile = float(stdtrit(max(held - 1, 1), 1 - (1 - LEVEL) / 2 / tests))
     surely = increase.value - quantile * error
     blocks = len(np.unique(judged.blocks[cut.rows]))
@@ -91,15 +98,28 @@ def _supported(project: Project, judged: Rows, cut: Cut) -> bool:
 
 
 def _declared(project: Project, judged: Rows) -> Iterator[Cut]:
-    coded = {name: np.unique(judged.aside[name].astype(str), return_inverse=True) for name in project.slices.columns}
+    coded = {name: _coded(judged.aside[name]) for name in project.slices.columns}
     for name, (values, place) in coded.items():
-        for code, value in enumerate(values):
-            yield Cut(f"{name} = {value}", "declared", place == code)
+        for code in _large(project, place):
+            yield Cut(f"{name} {values[code]}", "declared", place == code)
     for first, second in project.slices.pairs:
         (ones, at), (others, also) = coded[first], coded[second]
-        for pair in np.unique(at * len(others) + also):
-            one, other = divmod(int(pair), len(others))
-            yield Cut(f"{first} = {ones[one]}, {second} = {others[other]}", "declared", (at == one) & (also == other))
+        place = at * len(others) + also
+        for code in _large(project, place):
+            one, other = divmod(int(code), len(others))
+            yield Cut(f"{first} {ones[one]}, {second} {others[other]}", "declared", place == code)
+
+
+def _coded(column: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """The values in words ("= JFK", "is null"), and each row's place among them."""
+    values, place = np.unique(np.array(["" if value is None else f"= {value}" for value in column.tolist()]), return_inverse=True)
+    return [value or "is null" for value in values.tolist()], place
+
+
+def _large(project: Project, place: np.ndarray) -> np.ndarray:
+    """Codes with rows enough: of a column of many values the others are not even looked at."""
+    codes, counts = np.unique(place, return_counts=True)
+    return codes[counts >= project.slices.min_rows]
 
 
 def _discovered(project: Project, judged: Rows, loss: np.ndarray, increase: np.ndarray) -> Iterator[Cut]:
