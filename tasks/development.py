@@ -13,6 +13,7 @@ from pillars.monitoring import lineage
 from pillars.training import explaining, plots, rows
 from pillars.training.splits import Part
 from pillars.vocabulary import Candidate, DataVersion, Decision, Judged, Tuned
+from tasks import show
 from tasks.opened import Opened
 from tasks.policy import step
 from tasks.training import Fitted, labelled
@@ -29,9 +30,10 @@ def log_training(opened: Opened, version: DataVersion, tuned: Tuned, judged: Jud
     with sealing.open_file(opened.stores, judged.path) as predictions:
         pictures = plots.draw(predictions, tuned, judged, loaded)
     explained = explaining.explain(opened.config, loaded, rows.gather(labelled(opened, version), Part((judged.period,))))
-    pictures |= plots.explained(explained)
+    pictures |= plots.explained(explained) | plots.parts(judged.slices, judged.fairness)
     tags = {"prefect.flow_run_id": flow_run.get_id() or "", "threads": str(opened.stores.threads), **lineage.code_state(opened.stores.root)}
     run_id = experiments.log_training(opened.stores, opened.config, version, tuned, judged, pictures, bundle, tags)
+    show.pictures(opened.name, judged.period, pictures)
     return Candidate(
         project=opened.name,
         period=judged.period,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -26,6 +27,7 @@ from pillars.vocabulary import (
 if TYPE_CHECKING:
     from tasks.retention import Retained
 
+PICTURES = ("reliability", "confusion", "realized", "slices", "groups", "reliance", "dependence")  # of all that MLflow has
 SAID = {"accept": "accepted", "refuse": "refused", "inconclusive": "inconclusive"}
 
 
@@ -130,6 +132,14 @@ def candidate(made: Candidate) -> None:
     create_markdown_artifact("\n".join(lines), key=_key("candidate", made.project))
 
 
+def pictures(project: str, period: str, drawn: Mapping[str, bytes]) -> None:
+    """The pictures of a retraining on one page, in it: the UI asks no other server for them."""
+    lines = [f"# Pictures of {period}"]
+    for name in (each for each in PICTURES if each in drawn):
+        lines += ["", f"![{name}](data:image/png;base64,{base64.b64encode(drawn[name]).decode()})"]
+    create_markdown_artifact("\n".join(lines), key=_key("pictures", project))
+
+
 def experiment(found: Experiment) -> None:
     """What was changed, and what it gained."""
     lines = [
@@ -220,8 +230,8 @@ def _slices(made: Candidate) -> list[str]:
         return []
     against = made.slices[0].against
     lines = ["", "## Slices", f"Loss per row; the increase is over the {against} on the same rows.", ""]
-    lines += [f"| slice | | rows | challenger | {against} | increase |", "|---|---|---|---|---|---|"]
-    return lines + [f"| {_cell(s.name)} | {s.found} | {s.rows} | {s.loss} | {s.other} | {s.increase} |" for s in made.slices]
+    lines += [f"| slice | rows | increase | challenger | {against} | |", "|---|---|---|---|---|---|"]
+    return lines + [f"| {_cell(s.name)} | {s.rows} | {s.increase} | {s.loss} | {s.other} | {s.found} |" for s in made.slices]
 
 
 def _groups(made: Candidate) -> list[str]:

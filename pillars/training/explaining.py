@@ -21,7 +21,7 @@ DRAWN, POINTS, ALONG = 4, 20, 300  # columns, points and rows of the partial dep
 
 @dataclass(frozen=True)
 class Explained:
-    """reliance: the columns that count most, largest contribution first. along: column to its points and the mean score there, each (points,)."""
+    """reliance: the columns that count most, largest first. along: column to its points and the mean score there, (points,)."""
 
     reliance: tuple[Reliance, ...]
     along: dict[str, tuple[np.ndarray, np.ndarray]]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from pillars.bundle.bundle import Bundle
-from pillars.vocabulary import Judged, Tried, Tuned
+from pillars.vocabulary import Fairness, Judged, Measure, Slice, Tried, Tuned
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +22,7 @@ COLORS = {"challenger": "#1f6feb", "champion": "#d97706"}
 COLORS |= {"logistic": "#6b7280", "linear": "#6b7280", "majority": "#d1d5db", "mean": "#d1d5db", "histgb": "#059669", "lightgbm": "#7c3aed"}
 RELIABILITY_BINS = 10
 MOST_BARS = 20
+MOST_LETTERS = 80
 
 
 def draw(predictions: BinaryIO | Path, tuned: Tuned, judged: Judged, bundle: Bundle) -> dict[str, bytes]:
@@ -141,6 +142,53 @@ def explained(found: Explained) -> dict[str, bytes]:
         _dress(axes, "", name, "mean score" if axes is panels[0] else "")
     figure.suptitle("Mean score along the columns that count most")
     return pictures | {"dependence": _saved(figure)}
+
+
+def parts(slices: Sequence[Slice], fairness: Sequence[Fairness]) -> dict[str, bytes]:
+    """How the challenger does in slices, and the rates of the groups by each single column; nothing of what there is none of."""
+    pictures = {}
+    if slices:
+        pictures["slices"] = increases(slices)
+    if single := [one for one in fairness if one.groups and " x " not in one.by]:
+        pictures["groups"] = rates(single)
+    return pictures
+
+
+def increases(slices: Sequence[Slice]) -> bytes:
+    """Loss of the slices less what the challenger is held against loses there, highest first, with intervals."""
+    shown = slices[:MOST_BARS][::-1]
+    figure, (axes,) = _figure(1, 10, 1.2 + 0.3 * len(shown))
+    for place, one in enumerate(shown):
+        _bar(axes, place, one.increase, COLORS["challenger" if one.found == "declared" else "champion"])
+    axes.axvline(0, color="#9ca3af", linewidth=1, linestyle=":")
+    axes.set_yticks(range(len(shown)), [f"{_short(one.name)} ({one.rows})" for one in shown], fontsize=8)
+    return _png(figure, axes, f"Increase in loss over the {slices[0].against}, by slice", "per row; orange: discovered", "")
+
+
+def rates(fairness: Sequence[Fairness]) -> bytes:
+    """Rates at the threshold by group, with intervals: a panel per rate."""
+    groups = [group for one in fairness for group in one.groups][:MOST_BARS][::-1]
+    figure, panels = _figure(3, 10, 1.3 + 0.35 * len(groups))
+    for axes, name in zip(panels, ("selection_rate", "tpr", "fpr"), strict=True):
+        for place, group in enumerate(groups):
+            if name in group.rates:
+                _bar(axes, place, group.rates[name], COLORS["challenger"])
+        axes.set_yticks(
+            range(len(groups)), [_short(group.name) for group in groups] if axes is panels[0] else [""] * len(groups), fontsize=8
+        )
+        axes.set_ylim(-0.5, len(groups) - 0.5)
+        _dress(axes, name.replace("_", " "), "share", "")
+    return _saved(figure)
+
+
+def _bar(axes: Axes, place: int, measure: Measure, color: str) -> None:
+    away = [[measure.value - measure.low], [measure.high - measure.value]]
+    axes.errorbar([measure.value], [place], xerr=away, color=color, marker="o", markersize=4, linewidth=1, capsize=2)
+
+
+def _short(name: str) -> str:
+    kept = name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…"
+    return kept.replace("$", r"\$")  # no mathematics
 
 
 def search_history(leaderboard: Sequence[Tried]) -> bytes:
