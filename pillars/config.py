@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import re
@@ -280,6 +281,12 @@ class FairnessWaiver(Section):
     until: str = Field(min_length=1, description="the last period that it holds for, such as 2013-06")
     reason: str = Field(min_length=10, description="why it may be so")
     by: str = Field(min_length=1, description="who answers for it")
+
+    @field_validator("until", mode="before")
+    @classmethod
+    def as_written(cls, until: object) -> object:
+        """A day or a year is a date or a number to YAML, and a period's name to us."""
+        return str(until) if isinstance(until, dt.date | int) else until
 
 
 class FairnessRules(Section):
