@@ -95,5 +95,5 @@ def refit(opened: Opened, version: DataVersion, until: str, judged: Judged) -> F
     read = labelled(opened, version)
     fitted = Fitted(*refitting.refit(opened.stores, opened.config, read, periods, until, judged, made_by))
     bundle = Bundle.load(opened.stores.var / fitted.path, opened.stores.threads)
-    behaved = behaving.behaved(opened.config, bundle, rows.gather(read, Part((until,))))
+    behaved = behaving.behaved(opened.config, bundle, rows.gather(read, Part((until,)))) if opened.config.behaviour else ()
     return replace(fitted, conditions=(*conditions.of_bundle(opened.config, bundle), *behaved))

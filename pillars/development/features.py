@@ -124,9 +124,14 @@ def _labelled(project: Project, rows: pa.Table, outcomes: pa.Table) -> Labelled:
     its_weights = weights(project, kept)
     for array in (y, its_blocks, *(() if its_weights is None else (its_weights,))):
         content.update(array.tobytes())
-    aside = {name: _categories(kept.column(name)) for name in project.aside}
+    aside = {name: _aside(kept, name) for name in project.aside}
     keys = kept.select(list(project.key)).combine_chunks()
     return Labelled(keys, columns, y, its_blocks, content.hexdigest(), its_weights, aside)
+
+
+def _aside(rows: pa.Table, name: str) -> np.ndarray:
+    """Nobody fits on it, so periods from before the column was declared are no fault."""
+    return _categories(rows.column(name)) if name in rows.column_names else np.full(rows.num_rows, None, dtype=object)
 
 
 def _joined(project: Project, parts: Sequence[Labelled]) -> Labelled:

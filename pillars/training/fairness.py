@@ -13,6 +13,7 @@ from pillars.training.metrics import drawn, interval, pooled, ratio
 from pillars.training.rows import Rows
 from pillars.vocabulary import Condition, Decision, Fairness, Group
 
+MOST_LETTERS = 80  # of a value in a group's name
 SELECTION, TPR, FPR = "selection_rate", "tpr", "fpr"
 OF = {"demographic_parity_difference": SELECTION, "equal_opportunity_difference": TPR, "fpr_difference": FPR}
 
@@ -81,7 +82,7 @@ def _coded(project: Project, name: str, column: np.ndarray) -> tuple[list[str], 
     values, place = np.unique(np.array(["" if value is None else str(value) for value in column.tolist()]), return_inverse=True)
     if name in project.confidential:
         return [f"{name} #{number}" for number in range(1, len(values) + 1)], place
-    return [f"{name} = {value or 'null'}" for value in values], place
+    return [f"{name} = {' '.join(value.split())[:MOST_LETTERS] or 'null'}" for value in values.tolist()], place
 
 
 def _compared(

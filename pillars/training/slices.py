@@ -15,6 +15,7 @@ from pillars.vocabulary import Condition, Decision, Slice
 
 DEPTH = 3  # of the trees
 MOST_CATEGORIES = 20  # of a feature, the most frequent ones: what a tree may split by
+MOST_LETTERS = 80  # of a value in a slice's name
 SHOWN = 12  # slices of the highest increase, and as many of the highest loss
 
 
@@ -113,7 +114,7 @@ def _declared(project: Project, judged: Rows) -> Iterator[Cut]:
 def _coded(column: np.ndarray) -> tuple[list[str], np.ndarray]:
     """The values in words ("= JFK", "is null"), and each row's place among them."""
     values, place = np.unique(np.array(["" if value is None else f"= {value}" for value in column.tolist()]), return_inverse=True)
-    return [value or "is null" for value in values.tolist()], place
+    return [" ".join(value.split())[:MOST_LETTERS] or "is null" for value in values.tolist()], place
 
 
 def _large(project: Project, place: np.ndarray) -> np.ndarray:

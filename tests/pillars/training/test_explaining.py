@@ -16,6 +16,7 @@ from pillars.config import Project
 from pillars.stores import Stores
 from pillars.training import explaining, plots
 from pillars.training.rows import subset
+from pillars.vocabulary import Member, Recipe
 from tests.factories import binary_project, classes_project, numbers_project
 from tests.pillars.training.worlds import RECIPE, gathered, readable, released
 
@@ -64,10 +65,20 @@ def test_contributions_are_shapley_values_by_their_definition(project: Project) 
         assert found[place, :-1] == pytest.approx(shapley(bundle, encoded[place]), abs=2e-5)
 
 
-@pytest.mark.parametrize("bags", [1, 3])
-def test_the_sum_of_the_contributions_is_the_margin(bags: int) -> None:
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        pytest.param(RECIPE, id="codes"),
+        pytest.param(replace(RECIPE, bags=3), id="bags"),
+        pytest.param(replace(RECIPE, encoding="native"), id="native"),
+        pytest.param(replace(RECIPE, encoding="onehot"), id="onehot"),
+        pytest.param(replace(RECIPE, columns=("load", "line")), id="a set of columns"),
+        pytest.param(replace(RECIPE, members=(Member(dict(RECIPE.params), 5, 3, "native"),)), id="an average"),
+    ],
+)
+def test_the_sum_of_the_contributions_is_the_margin(recipe: Recipe) -> None:
     project = numbers_project()
-    bundle = released(Stores(), project, readable(project), "2013-04", replace(RECIPE, bags=bags), threshold=0.5)
+    bundle = released(Stores(), project, readable(project), "2013-04", recipe, threshold=0.5)
     rows = gathered(project, "2013-04").columns
     assert bundle.contributions(rows).sum(axis=1) == pytest.approx(bundle.raw(rows), abs=1e-4)
 

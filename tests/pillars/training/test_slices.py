@@ -81,6 +81,19 @@ def test_rows_without_a_value_are_a_slice_and_one_that_holds_all_rows_is_none(ju
     assert sliced(DECLARED, whole, scores(judged), scores(judged, 1)) == ()
 
 
+def test_a_value_of_several_lines_makes_a_name_of_one_line(judged: Rows) -> None:
+    odd = replace(judged, aside={"line": np.where(judged.aside["line"] == "A", "a\n| b |  `c`" + "x" * 500, "y")})
+    names = [one.name for one in sliced(DECLARED, odd, scores(judged), scores(judged, 1))]
+    assert [name for name in names if name.startswith("line = a | b | `c`xx")]
+    assert max(map(len, names)) < 100
+
+
+def test_a_column_that_earlier_periods_did_not_have_is_null_there() -> None:
+    columns = {n: c.model_dump(by_alias=True) for n, c in DECLARED.columns.items()}
+    project = binary_project(columns=columns | {"depot": {"type": "category", "role": ["info"]}}, slices={"columns": ["depot"]})
+    assert set(gathered(project, "2013-04").aside["depot"]) == {None}
+
+
 def test_pairs_are_crossed(judged: Rows) -> None:
     project = binary_project(slices={"columns": ["line", "hour"], "pairs": [["line", "hour"]], "min_rows": 8, "discover": False})
     rows = gathered(project, "2013-04")
