@@ -10,10 +10,9 @@ import numpy as np
 
 from pillars.config import FairnessRules, Limit, Project
 from pillars.training.metrics import drawn, interval, pooled, ratio
-from pillars.training.rows import Rows
+from pillars.training.rows import Rows, coded
 from pillars.vocabulary import Condition, Decision, Fairness, Group
 
-MOST_LETTERS = 80  # of a value in a group's name
 SELECTION, TPR, FPR = "selection_rate", "tpr", "fpr"
 OF = {"demographic_parity_difference": SELECTION, "equal_opportunity_difference": TPR, "fpr_difference": FPR}
 
@@ -30,10 +29,10 @@ def compared(project: Project, judged: Rows, p: np.ndarray, threshold: float) ->
     sums = np.concatenate([sums[:2], sums if judged.weights is None else sums * judged.weights])
     group, groups = pooled(judged.blocks, project.search.seed)
     draws = drawn(groups, project.search.seed, project.gate.resamples)
-    coded = {name: _coded(project, name, judged.aside[name]) for name in rules.groups}
-    found = [_compared(rules, name, names, place, sums, group, draws) for name, (names, place) in coded.items()]
-    for one, other in combinations(coded, 2):
-        (ones, at), (others, also) = coded[one], coded[other]
+    known = {name: _coded(project, name, judged.aside[name]) for name in rules.groups}
+    found = [_compared(rules, name, names, place, sums, group, draws) for name, (names, place) in known.items()]
+    for one, other in combinations(known, 2):
+        (ones, at), (others, also) = known[one], known[other]
         names = [f"{first}, {second}" for first in ones for second in others]
         found.append(_compared(rules, f"{one} x {other}", names, at * len(others) + also, sums, group, draws))
     return tuple(found)
@@ -79,10 +78,10 @@ def _form(period: str) -> str:
 
 def _coded(project: Project, name: str, column: np.ndarray) -> tuple[list[str], np.ndarray]:
     """Names of the groups, and each row's group. A confidential column's values are numbered in their order, and not named."""
-    values, place = np.unique(np.array(["" if value is None else str(value) for value in column.tolist()]), return_inverse=True)
+    values, place = coded(column)
     if name in project.confidential:
         return [f"{name} #{number}" for number in range(1, len(values) + 1)], place
-    return [f"{name} = {' '.join(value.split())[:MOST_LETTERS] or 'null'}" for value in values.tolist()], place
+    return [f"{name} = {value}" for value in values], place
 
 
 def _compared(

@@ -62,6 +62,21 @@ class Rows:
     aside: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
+def coded(column: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """The values of a column aside in order, None last, each as a name says it; and each row's place among them, int64, (n,)."""
+    given = column.tolist()
+    values = sorted({*given}, key=lambda value: (value is None, value))
+    place = {value: code for code, value in enumerate(values)}
+    return [_worded(value) for value in values], np.array([place[value] for value in given], dtype=np.int64)
+
+
+def _worded(value: str | None) -> str:
+    """Printable, in one line of 80 letters at most; "null" where there is none."""
+    if value is None:
+        return "null"
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in value).split())[:80] or "blank"
+
+
 def gather(read: Read, part: Part) -> Rows:
     """The rows of a part.
 

@@ -10,12 +10,11 @@ import numpy as np
 
 from pillars.config import Project
 from pillars.training.metrics import LEVEL, average, drawn, interval, losses, pooled, ratio
-from pillars.training.rows import Rows
+from pillars.training.rows import Rows, coded
 from pillars.vocabulary import Condition, Decision, Slice
 
 DEPTH = 3  # of the trees
 MOST_CATEGORIES = 20  # of a feature, the most frequent ones: what a tree may split by
-MOST_LETTERS = 80  # of a value in a slice's name
 SHOWN = 12  # slices of the highest increase, and as many of the highest loss
 
 
@@ -99,22 +98,16 @@ def _supported(project: Project, judged: Rows, cut: Cut) -> bool:
 
 
 def _declared(project: Project, judged: Rows) -> Iterator[Cut]:
-    coded = {name: _coded(judged.aside[name]) for name in project.slices.columns}
-    for name, (values, place) in coded.items():
+    known = {name: coded(judged.aside[name]) for name in project.slices.columns}
+    for name, (values, place) in known.items():
         for code in _large(project, place):
-            yield Cut(f"{name} {values[code]}", "declared", place == code)
+            yield Cut(f"{name} = {values[code]}", "declared", place == code)
     for first, second in project.slices.pairs:
-        (ones, at), (others, also) = coded[first], coded[second]
+        (ones, at), (others, also) = known[first], known[second]
         place = at * len(others) + also
         for code in _large(project, place):
             one, other = divmod(int(code), len(others))
-            yield Cut(f"{first} {ones[one]}, {second} {others[other]}", "declared", place == code)
-
-
-def _coded(column: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """The values in words ("= JFK", "is null"), and each row's place among them."""
-    values, place = np.unique(np.array(["" if value is None else f"= {value}" for value in column.tolist()]), return_inverse=True)
-    return [" ".join(value.split())[:MOST_LETTERS] or "is null" for value in values.tolist()], place
+            yield Cut(f"{first} = {ones[one]}, {second} = {others[other]}", "declared", place == code)
 
 
 def _large(project: Project, place: np.ndarray) -> np.ndarray:

@@ -76,16 +76,18 @@ def test_support_is_asked_for_in_rows_and_in_blocks(judged: Rows) -> None:
 
 def test_rows_without_a_value_are_a_slice_and_one_that_holds_all_rows_is_none(judged: Rows) -> None:
     missing = replace(judged, aside={"line": np.where(judged.aside["line"] == "A", None, "x")})
-    assert {one.name for one in sliced(DECLARED, missing, scores(judged), scores(judged, 1))} == {"line is null", "line = x"}
+    assert {one.name for one in sliced(DECLARED, missing, scores(judged), scores(judged, 1))} == {"line = null", "line = x"}
     whole = replace(judged, aside={"line": np.full(len(judged.y), "x", dtype=object)})
     assert sliced(DECLARED, whole, scores(judged), scores(judged, 1)) == ()
 
 
 def test_a_value_of_several_lines_makes_a_name_of_one_line(judged: Rows) -> None:
-    odd = replace(judged, aside={"line": np.where(judged.aside["line"] == "A", "a\n| b |  `c`" + "x" * 500, "y")})
+    odd = replace(judged, aside={"line": np.where(judged.aside["line"] == "A", "a\n| b |\x00 `c`" + "x" * 500, "\ud800")})
     names = [one.name for one in sliced(DECLARED, odd, scores(judged), scores(judged, 1))]
     assert [name for name in names if name.startswith("line = a | b | `c`xx")]
+    assert "line = blank" in names
     assert max(map(len, names)) < 100
+    assert "".join(names).isprintable()
 
 
 def test_a_column_that_earlier_periods_did_not_have_is_null_there() -> None:
