@@ -27,7 +27,7 @@ def train(project: str, period: str | None = None, settings: tuple[str, ...] = (
     version, until = opened.past.ingested(newest), opened.learnable(newest)
     if settings:
         return _tried(opened, experiment.opened_with(opened, settings), version, until)
-    sections = (*SECTIONS, *(("classes",) if opened.config.classes else ()), *opened.config.choices)
+    sections = (*SECTIONS, *(("classes",) if opened.config.classes else ()), *opened.config.choices, *opened.config.judging)
     inputs: dict[str, Json] = {"period": newest, "data_version": version.id, "settings": opened.config.section_digest(*sections)}
     known = opened.past.trained_on(inputs)
     if known and training.kept(opened, known):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import re
 from collections.abc import Iterable
 from contextlib import suppress
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -17,11 +18,15 @@ from pillars.config_data import MODULE, Column, ColumnType, Expectations, Privac
 from pillars.vocabulary import Encoding
 
 NAME = r"^[a-z][a-z0-9_-]{0,40}$"
+MEASURE = r"^[a-z][a-z0-9_]{0,40}$"
+FUNCTION = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$"
 CRON = r"^(@[a-z]+|\S+(\s+\S+){4})$"
 CRON_NAMES = ("@hourly", "@midnight", "@daily", "@weekly", "@monthly", "@yearly", "@annually")
 SHAPES = {  # what a pattern asks for, in words
     NAME: "small letters, digits, - and _, a letter first, 41 at most",
+    MEASURE: "small letters, digits and _, a letter first, 41 at most",
     MODULE: "the full name of a module, such as projects.flights",
+    FUNCTION: "the full name of a function, such as projects.flights.late_share",
     CRON: "five fields, such as 0 6 1 * *",
 }
 SETTLED = ("description", "schedule")  # sections that may change freely: no result depends on them
@@ -125,6 +130,11 @@ class Search(Section):
     space: dict[str, Range] = Field(default={}, description="XGBoost parameter to range")
     prior: dict[str, float | int | str] = Field(default={}, description="the project's hand-chosen parameters, always a candidate")
     prior_rounds: int = Field(default=120, ge=1, description="boosting rounds of the prior recipe")
+    recipe: str | None = Field(
+        default=None,
+        pattern=FUNCTION,
+        description="a function of your own from the project to a Recipe, always a candidate, e.g. projects.flights.recipe",
+    )
 
     @model_validator(mode="after")
     def styles_fit(self) -> Search:
@@ -217,10 +227,13 @@ LOSSES: dict[Task, tuple[Loss, ...]] = {
 }
 MEASURES: dict[
     Task, tuple[str, ...]
-] = {  # of the scorecard; `cost` of several classes needs a cost.matrix, the last two of numbers intervals
-    "binary": ("log_loss", "brier", "cost", "ece", "auc"),
-    "multiclass": ("log_loss", "brier", "accuracy", "ece", "cost"),
-    "regression": ("squared_error", "absolute_error", "rmse", "r2", "interval_coverage", "interval_width"),
+] = {  # of the scorecard; `cost` of several classes needs a cost.matrix, the last two of numbers intervals, `mape` outcomes away from 0
+    "binary": ("log_loss", "brier", "cost", "ece", "auc", "pr_auc", "accuracy", "precision", "recall", "f1"),
+    "multiclass": ("log_loss", "brier", "accuracy", "ece", "cost", "macro_auc", "macro_f1"),
+    "regression": (
+        *("squared_error", "absolute_error", "rmse", "r2", "median_absolute_error", "mape"),
+        *("interval_coverage", "interval_width"),
+    ),
 }
 TARGETS: dict[Task, tuple[ColumnType, ...]] = {"binary": ("bool",), "multiclass": ("category",), "regression": ("float", "int")}
 
@@ -251,6 +264,90 @@ class Latency(Section):
     thousand_rows: float | None = Field(default=None, gt=0, description="milliseconds for 1,000 rows, at most")
 
 
+class Slices(Section):
+    """Rows told apart by what is in them, each part judged by itself."""
+
+    columns: tuple[str, ...] = Field(default=(), description="columns each of whose values is a slice; they need not be features")
+    pairs: tuple[tuple[str, str], ...] = Field(default=(), description="two of these columns each, whose crossed values are slices, too")
+    discover: bool = Field(default=True, description="look for slices with high losses: found on half of the blocks, judged on the others")
+    min_rows: int = Field(default=200, ge=2, description="a slice with fewer judged rows is not judged")
+    min_blocks: int = Field(default=5, ge=2, description="nor one with fewer blocks")
+
+
+DIFFERENCES = ("demographic_parity_difference", "equal_opportunity_difference", "fpr_difference", "equalised_odds_difference")
+Difference = Literal["demographic_parity_difference", "equal_opportunity_difference", "fpr_difference", "equalised_odds_difference"]
+
+
+class FairnessWaiver(Section):
+    """One limit that a challenger may break for some time."""
+
+    group: str = Field(min_length=1, description="the column whose groups differ, one of fairness.groups")
+    metric: Difference = Field(description="the difference that may be larger than its limit")
+    until: str = Field(min_length=1, description="the last period that it holds for, such as 2013-06")
+    reason: str = Field(min_length=10, description="why it may be so")
+    by: str = Field(min_length=1, description="who answers for it")
+
+    @field_validator("until", mode="before")
+    @classmethod
+    def as_written(cls, until: object) -> object:
+        """A day or a year is a date or a number to YAML, and a period's name to us."""
+        return str(until) if isinstance(until, dt.date | int) else until
+
+
+class FairnessRules(Section):
+    """Groups of people whose rates at the threshold are compared."""
+
+    groups: tuple[str, ...] = Field(default=(), description="columns of the rows that say the group; features or not, of every class")
+    limits: dict[Difference, Share] = Field(
+        default={}, description="largest difference between the groups of one column, surely; without a limit it is reported only"
+    )
+    min_rows: int = Field(default=100, ge=1, description="smaller groups are counted, and not compared")
+    min_outcomes: int = Field(default=10, ge=1, description="a group with fewer positives (negatives) is not compared by tpr (fpr)")
+    waivers: tuple[FairnessWaiver, ...] = Field(default=(), description="limits that may be broken, each until a period")
+
+
+class Behaviour(Section):
+    """One thing that every candidate's scores must do."""
+
+    name: str = Field(min_length=1, max_length=80, description="what is asked, in a few words")
+    kind: Literal["invariance", "direction", "minimum"] = Field(
+        description="invariance: changing a column changes little; direction: raising it moves the score one way; minimum: given rows"
+    )
+    column: str | None = Field(default=None, description="invariance, direction: the feature that is changed")
+    add: float | None = Field(default=None, description="invariance, direction: what is added to a numeric feature")
+    to: tuple[str | float | bool, ...] = Field(default=(), description="invariance: values that the column is set to, one after the other")
+    score: Literal["up", "down"] = Field(default="up", description="direction: where the score may go when the column is raised")
+    most: float = Field(
+        default=0.0, ge=0, description="invariance: largest change of the score; direction: how far it may go the wrong way"
+    )
+    share: Share = Field(default=0.0, description="share of the rows that may fail")
+    rows: tuple[dict[str, str | float | bool | None], ...] = Field(
+        default=(), description="minimum: rows, each feature to value; a feature left out is missing"
+    )
+    above: float | None = Field(default=None, description="minimum: the scores of the rows lie above this")
+    below: float | None = Field(default=None, description="minimum: the scores of the rows lie below this")
+    of: str | None = Field(default=None, description="multiclass: the class whose probability is the score")
+
+    @model_validator(mode="after")
+    def says_enough(self) -> Behaviour:
+        """Refuse what cannot be tried."""
+        if self.kind == "minimum":
+            if not self.rows or (self.above is None and self.below is None):
+                raise ValueError("a minimum needs rows, and above or below")
+            if self.column or self.add is not None or self.to:
+                raise ValueError("a minimum changes no column")
+            return self
+        if not self.column:
+            raise ValueError(f"{self.kind}: name a column")
+        if self.rows or self.above is not None or self.below is not None:
+            raise ValueError(f"{self.kind} has neither rows nor above and below; they are a minimum's")
+        if self.kind == "direction" and (not self.add or self.add < 0 or self.to):
+            raise ValueError("direction: add a number above 0")
+        if self.kind == "invariance" and bool(self.to) == bool(self.add):
+            raise ValueError("invariance: say either to or add")
+        return self
+
+
 class Gate(Section):
     """When a challenger may replace the champion. Differences are in the primary loss, per row."""
 
@@ -267,6 +364,12 @@ class Gate(Section):
     size_mb: float | None = Field(default=None, gt=0, description="megabytes (10^6 bytes) that the refitted bundle may have on disk")
     latency_ms: Latency = Field(default=Latency(), description="how long the refitted bundle may take")
     limits: dict[str, Limit] = Field(default={}, description="measure of the scorecard to what it must hold on the judged rows")
+    worst_slice: float | None = Field(
+        default=None, ge=0, description="in no slice the loss may surely lie above the champion's (the simple baseline's) by more than this"
+    )
+    policy: str | None = Field(
+        default=None, pattern=FUNCTION, description="a function of your own from the scorecards to a Decision, e.g. projects.flights.policy"
+    )
 
 
 class Rollout(Section):
@@ -381,6 +484,12 @@ class Project(Section):
     intervals: Intervals = Field(default=Intervals(), description="between which two numbers a predicted number lies")
     cost: Cost = Field(default=Cost(), description="what errors cost")
     gate: Gate = Field(default=Gate(), description="promotion")
+    metrics: dict[Annotated[str, Field(pattern=MEASURE)], Annotated[str, Field(pattern=FUNCTION)]] = Field(
+        default={}, description="measures of your own: name to a function of outcomes and scores, e.g. late: projects.flights.late_share"
+    )
+    slices: Slices = Field(default=Slices(), description="parts of the judged rows")
+    fairness: FairnessRules = Field(default=FairnessRules(), description="groups of people")
+    behaviour: tuple[Behaviour, ...] = Field(default=(), description="what every candidate's scores must do")
     rollout: Rollout = Field(default=Rollout(), description="deployment")
     monitoring: Monitoring = Field(default=Monitoring(), description="drift, quality, retraining")
     registry: Registry = Field(default=Registry(), description="model registry")
@@ -423,6 +532,7 @@ class Project(Section):
             )
         problems += self._weight_problems() + self._monotone_problems() + self._choice_problems()
         problems += self._name_problems() + self._drift_problems() + self._repair_problems() + self._coverage_problems()
+        problems += self._judging_problems()
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -495,7 +605,7 @@ class Project(Section):
         """Measures that no scorecard of this project has: nothing would ever be released."""
         lacking = {"cost"} if self.task == "multiclass" and not self.cost.matrix else set()
         lacking |= {"interval_coverage", "interval_width"} if self.intervals.method == "none" else set()
-        known = [name for name in MEASURES[self.task] if name not in lacking]
+        known = [name for name in (*MEASURES[self.task], *self.metrics) if name not in lacking]
         return [
             f"gate.limits: {name} is no measure of this scorecard{nearest(name, known)}" for name in self.gate.limits if name not in known
         ]
@@ -571,6 +681,59 @@ class Project(Section):
             elif self.columns[name].type in ("float", "timestamp") or name not in self.row_columns:
                 problems.append(f"{where}: {name} must be a category, text, int or bool of the rows")
         return problems
+
+    def _judging_problems(self) -> list[str]:
+        """Why rows cannot be told apart, or changed, as the sections on judging say."""
+        problems = []
+        for where, names in (("slices.columns", self.slices.columns), ("fairness.groups", self.fairness.groups)):
+            for name in names:
+                if name not in self.columns:
+                    problems.append(f"{where}: {name} is not declared under columns{nearest(name, self.columns)}")
+                elif self.columns[name].type in ("float", "timestamp") or name not in self.row_columns:
+                    problems.append(f"{where}: {name} must be a category, text, int or bool of the rows")
+                elif where == "slices.columns" and name in self.confidential:
+                    problems.append(f"{where}: {name} is personal or sensitive, and slices show its values; name it under fairness.groups")
+                elif self.columns[name].personal and self.privacy.subject is not None:
+                    problems.append(
+                        f"{where}: {name} is personal, and with privacy.subject each person has pseudonyms of its own: no groups"
+                    )
+        if odd := [name for pair in self.slices.pairs for name in pair if name not in self.slices.columns]:
+            problems.append(f"slices.pairs: {odd[0]} is not named under slices.columns")
+        if self.fairness.groups and self.task != "binary":
+            problems.append(f"fairness: rates at a threshold are of binary targets; this one is {self.task} (slices judge its groups)")
+        if self.fairness.limits and not self.fairness.groups:
+            problems.append("fairness.limits: name the groups")
+        for waiver in self.fairness.waivers:
+            if waiver.group not in self.fairness.groups:
+                problems.append(f"fairness.waivers: {waiver.group} is not named under fairness.groups")
+            elif waiver.metric not in self.fairness.limits:
+                problems.append(
+                    f"fairness.waivers: {waiver.metric} has no limit to waive; there are {', '.join(self.fairness.limits) or 'none'}"
+                )
+        problems += [
+            f"metrics: {name} is a measure of every scorecard; take another name" for name in self.metrics if name in MEASURES[self.task]
+        ]
+        if self.gate.worst_slice is not None and not (self.slices.columns or self.slices.discover):
+            problems.append("gate.worst_slice: there are no slices; name slices.columns, or let slices.discover be true")
+        if self.gate.worst_slice is not None and not self.gate.comparators:
+            problems.append("gate.worst_slice: a first challenger has nothing to be held against; let gate.comparators have one")
+        asked = [one.name for one in self.behaviour]
+        problems += [f"behaviour: {name} is named twice" for name in sorted({n for n in asked if asked.count(n) > 1})]
+        return problems + [f"behaviour.{one.name}: {problem}" for one in self.behaviour if (problem := self._untried(one))]
+
+    def _untried(self, one: Behaviour) -> str:
+        """Why a behaviour cannot be tried on this project's features; empty when it can."""
+        features = (*self.features.numeric, *self.features.categorical)
+        if odd := [name for name in (*([one.column] if one.column else []), *(n for row in one.rows for n in row)) if name not in features]:
+            return f"{odd[0]} is no feature{nearest(odd[0], features)}"
+        if one.add is not None and one.column not in self.features.numeric:
+            return f"add: {one.column} is a category; say to"
+        given = [(str(one.column), value) for value in one.to] + [pair for row in one.rows for pair in row.items()]
+        if odd := [name for name, value in given if isinstance(value, str) and name in self.features.numeric]:
+            return f"{odd[0]} is a number"
+        if self.task == "multiclass" and one.of not in self.classes:
+            return f"of: name one of the classes{nearest(one.of or '', self.classes)}"
+        return f"of: a {self.task} target has no classes" if self.task != "multiclass" and one.of else ""
 
     def _repair_problems(self) -> list[str]:
         """Columns that repairs look at beside their own."""
@@ -675,6 +838,17 @@ class Project(Section):
     def rules(self) -> tuple[str, ...]:
         """Sections that a batch is checked and changed by."""
         return ("columns", "expectations", *(("privacy",) if self.privacy != Privacy() else ()))
+
+    @property
+    def aside(self) -> tuple[str, ...]:
+        """Columns by which judged rows are told apart, beside the features: no model sees them."""
+        return tuple(dict.fromkeys((*self.slices.columns, *self.fairness.groups)))
+
+    @property
+    def judging(self) -> tuple[str, ...]:
+        """Sections that say more than the gate of how a challenger is judged; those left at their default are not named."""
+        said = {"metrics": {}, "slices": Slices(), "fairness": FairnessRules(), "behaviour": ()}
+        return tuple(name for name, default in said.items() if getattr(self, name) != default)
 
     @property
     def learning(self) -> tuple[str, ...]:

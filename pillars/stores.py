@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -161,6 +162,11 @@ class Stores(Environment):
         if not project or Path(project).name != project:
             raise UnknownName("project", project, sorted(p.stem for p in self.configs.glob("[!_]*.yaml")))
         return self.configs / f"{project}.yaml"
+
+    def importable(self) -> None:
+        """Let modules be looked for in the project's folder, before any other: its own source, measures, policy, recipe."""
+        if str(self.root) not in sys.path:
+            sys.path.insert(0, str(self.root))
 
     @property
     def tracking_uri(self) -> str:

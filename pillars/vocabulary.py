@@ -353,6 +353,54 @@ class GateNoise:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """Judged rows that have something in common, `name` ("origin = JFK"), and how a challenger does there.
+
+    Losses are per row, in `gate.loss`. `increase` is the challenger's loss less that of `against`, on the same rows; above `surely` it lies
+    in all slices together, at 95 %.
+    """
+
+    name: str
+    found: Literal["declared", "discovered"]
+    rows: int
+    blocks: int
+    loss: Measure
+    against: str
+    other: Measure  # loss of `against`
+    increase: Measure
+    surely: float
+
+
+@dataclass(frozen=True)
+class Group:
+    """One group's rates at the threshold. Of a confidential column the name holds a number instead of the value."""
+
+    name: str
+    rows: int
+    positives: int
+    rates: dict[str, Measure]  # selection_rate, tpr, fpr; one is left out where too few rows give it
+
+
+@dataclass(frozen=True)
+class Fairness:
+    """Groups by one column or by two crossed (`by`: "sex", "sex x race"), and the largest differences between them, in [0, 1]."""
+
+    by: str
+    groups: tuple[Group, ...]
+    differences: dict[str, Measure]
+    small: int = 0  # groups with too few rows to be compared
+
+
+@dataclass(frozen=True)
+class Reliance:
+    """What a model leans on: mean absolute contribution of a column to the margin (SHAP), and the loss that shuffling it adds per row."""
+
+    column: str
+    contribution: float
+    permutation: float
+
+
+@dataclass(frozen=True)
 class Judged:
     """The two decisions of a retraining, and what the release takes over from the judged twin."""
 
@@ -367,6 +415,8 @@ class Judged:
     path: str  # Parquet of the twins' predictions on the judged rows, relative to `var`
     conditions: tuple[Condition, ...] = ()  # what the YAML asks of the challenger beside the two decisions
     interval: Interval = field(default_factory=dict)  # of numbers, learned on the judged rows; empty without one
+    slices: tuple[Slice, ...] = ()  # where the challenger does worst
+    fairness: tuple[Fairness, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -386,6 +436,9 @@ class Candidate:
     scorecards: tuple[Scorecard, ...] = ()
     digest: str = ""  # sha256 over all that the bundle holds: another threshold on the same boosters is another bundle
     conditions: tuple[Condition, ...] = ()
+    slices: tuple[Slice, ...] = ()
+    fairness: tuple[Fairness, ...] = ()
+    reliance: tuple[Reliance, ...] = ()  # the columns that the released boosters lean on most
 
     @property
     def releasable(self) -> Decision:

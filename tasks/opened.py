@@ -172,6 +172,7 @@ def open_as_it_is(name: str) -> Opened:
         LedgerBroken: the record, of all projects, does not hold together; nothing may be decided on it.
     """
     stores = Stores()
+    stores.importable()
     opened = Opened(stores, project_file.load(stores.config_file(name)), Ledger(stores))
     opened.ledger.verify()
     return opened

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -27,6 +28,7 @@ from pillars.vocabulary import (
 if TYPE_CHECKING:
     from tasks.retention import Retained
 
+PICTURES = ("reliability", "confusion", "realized", "slices", "groups", "reliance", "dependence")  # of all that MLflow has
 SAID = {"accept": "accepted", "refuse": "refused", "inconclusive": "inconclusive"}
 
 
@@ -143,10 +145,21 @@ def candidate(made: Candidate) -> None:
         f"- boosters `{made.sha256[:16]}`, MLflow run `{made.run_id}`",
         "",
         *scorecards(made.scorecards),
+        *_slices(made),
+        *_groups(made),
+        *_reliance(made),
         "",
         "The scorecards belong to the twin that did not see these rows; the released boosters are refitted through them.",
     ]
     create_markdown_artifact("\n".join(lines), key=_key("candidate", made.project))
+
+
+def pictures(project: str, period: str, drawn: Mapping[str, bytes]) -> None:
+    """The pictures of a retraining on one page, in it: the UI asks no other server for them."""
+    lines = [f"# Pictures of {period}"]
+    for name in (each for each in PICTURES if each in drawn):
+        lines += ["", f"![{name}](data:image/png;base64,{base64.b64encode(drawn[name]).decode()})"]
+    create_markdown_artifact("\n".join(lines), key=_key("pictures", project))
 
 
 def experiment(found: Experiment) -> None:
@@ -232,6 +245,40 @@ def scorecards(cards: tuple[Scorecard, ...]) -> list[str]:
     lines = [f"Judged on {cards[0].rows} rows of {cards[0].rows_of}{positive}.", ""]
     lines += ["| model | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     return lines + [f"| {card.model} | " + " | ".join(str(card.measures.get(n, "")) for n in names) + " |" for card in cards]
+
+
+def _slices(made: Candidate) -> list[str]:
+    if not made.slices:
+        return []
+    against = made.slices[0].against
+    lines = ["", "## Slices", f"Loss per row; the increase is over the {against} on the same rows.", ""]
+    lines += [f"| slice | rows | increase | challenger | {against} | |", "|---|---|---|---|---|---|"]
+    return lines + [f"| {_cell(s.name)} | {s.rows} | {s.increase} | {s.loss} | {s.other} | {s.found} |" for s in made.slices]
+
+
+def _groups(made: Candidate) -> list[str]:
+    lines = []
+    for one in made.fairness:
+        lines += ["", f"## Groups by {_cell(one.by)}", *(f"- {name}: {measure}" for name, measure in one.differences.items())]
+        lines += [f"- {one.small} smaller groups are not compared"] if one.small else []
+        lines += ["", "| group | rows | positive | selection rate | tpr | fpr |", "|---|---|---|---|---|---|"]
+        for group in one.groups:
+            rates = " | ".join(str(group.rates.get(name, "")) for name in ("selection_rate", "tpr", "fpr"))
+            lines += [f"| {_cell(group.name)} | {group.rows} | {group.positives} | {rates} |"]
+    return lines
+
+
+def _reliance(made: Candidate) -> list[str]:
+    if not made.reliance:
+        return []
+    lines = ["", "## What the released boosters lean on", "", "| column | mean SHAP | loss added by shuffling |", "|---|---|---|"]
+    return lines + [f"| {one.column} | {one.contribution:.4f} | {one.permutation:.5f} |" for one in made.reliance]
+
+
+def _cell(text: str) -> str:
+    """Text of the data in a Markdown table's cell, as it is."""
+    kept = " ".join(text.split()).replace("|", "/").replace("`", "'")
+    return kept.replace("<", "&lt;").replace("[", "&#91;")
 
 
 def _drift_mark(seen: Verdict, column: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pillars.bundle import folder
 from pillars.bundle.bundle import Bundle
@@ -11,7 +11,8 @@ from pillars.deployment import release
 from pillars.development import features, models
 from pillars.errors import BundleRefused
 from pillars.monitoring import lineage, worktree
-from pillars.training import conditions, judging, refitting, rows, tuning
+from pillars.training import behaving, conditions, judging, own, refitting, rows, tuning
+from pillars.training.splits import Part
 from pillars.vocabulary import Candidate, Condition, DataVersion, Decision, Json, Judged, Tuned
 from tasks import progress
 from tasks.opened import Opened
@@ -68,6 +69,8 @@ def tune(opened: Opened, version: DataVersion, until: str) -> Tuned:
     champion, stock, fixed = champion_of(opened), models.stock_recipe(opened.config), [models.prior_recipe(opened.config)]
     if champion:
         fixed.append(judging.recipe_of(champion))
+    if opened.config.search.recipe:
+        fixed.append(own.recipe(opened.config))
     tell = progress.search(f"search {opened.name} {until}")
     return tuning.tune(opened.stores, opened.config, labelled(opened, version), opened.known(version, until), until, stock, fixed, tell)
 
@@ -89,7 +92,8 @@ def refit(opened: Opened, version: DataVersion, until: str, judged: Judged) -> F
     if made_by["dirty"]:
         made_by["patch"] = worktree.keep(opened.stores, opened.name)
     periods = opened.known(version, until)
-    path, sha256, through, passed = refitting.refit(
-        opened.stores, opened.config, labelled(opened, version), periods, until, judged, made_by
-    )
-    return Fitted(path, sha256, through, passed, conditions.of_bundle(opened.config, Bundle.load(opened.stores.var / path)))
+    read = labelled(opened, version)
+    fitted = Fitted(*refitting.refit(opened.stores, opened.config, read, periods, until, judged, made_by))
+    bundle = Bundle.load(opened.stores.var / fitted.path, opened.stores.threads)
+    behaved = behaving.behaved(opened.config, bundle, rows.gather(read, Part((until,)))) if opened.config.behaviour else ()
+    return replace(fitted, conditions=(*conditions.of_bundle(opened.config, bundle), *behaved))

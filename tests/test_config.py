@@ -125,6 +125,36 @@ def test_when_to_reproduce_is_a_cron_line_too_or_nothing(mine: Path, said: str, 
     assert problem.removeprefix("it must be ") in caught.value.problems[0]
 
 
+@pytest.mark.parametrize(
+    ("until", "meant"),
+    [
+        pytest.param("2013-06", "2013-06", id="a month"),
+        pytest.param("2013-06-01", "2013-06-01", id="a day, a date to YAML"),
+        pytest.param("2013", "2013", id="a year, a number to YAML"),
+        pytest.param("00000005", "5", id="a block without quotes, octal to YAML: the judge says that it is no period"),
+        pytest.param("'00000005'", "00000005", id="a block"),
+    ],
+)
+def test_a_waiver_ends_with_a_period_as_it_is_named(mine: Path, until: str, meant: str) -> None:
+    waiver = f"{{group: line, metric: fpr_difference, until: {until}, reason: too few to be sure, by: A. M.}}"
+    said = f"fairness: {{groups: [line], limits: {{fpr_difference: 0.1}}, waivers: [{waiver}]}}\n"
+    mine.write_text(VALID.replace("columns:\n", "columns:\n  line: {type: category, role: [info]}\n") + said)
+    assert project_file.load(mine).fairness.waivers[0].until == meant
+
+
+def test_how_candidates_are_judged_changes_a_digest_only_where_it_is_said(mine: Path) -> None:
+    """A project that declares none of it keeps what is on record: digests, and the inputs of its trainings."""
+    plain = project_file.load(mine)
+    mine.write_text(
+        VALID + "metrics: {}\nslices: {discover: true, min_rows: 200}\nfairness: {groups: []}\nbehaviour: []\ngate: {worst_slice: null}\n"
+    )
+    said = project_file.load(mine)
+    assert (said.digest(), said.judging, said.section_digest("gate")) == (plain.digest(), (), plain.section_digest("gate"))
+    mine.write_text(VALID + "slices: {min_rows: 201}\nbehaviour: [{name: fast, kind: direction, column: speed, add: 1}]\n")
+    assert project_file.load(mine).judging == ("slices", "behaviour")
+    assert project_file.load(mine).digest() != plain.digest()
+
+
 def test_a_small_file_is_enough(mine: Path) -> None:
     project = project_file.load(mine)
     assert (project.key, project.time, project.target) == (("id",), "at", "late")

@@ -43,6 +43,19 @@ def scores(boosters: Sequence[Booster], encoded: np.ndarray, classes: int = 0) -
     return total / len(boosters)
 
 
+def contributions(boosters: Sequence[Booster], encoded: np.ndarray, classes: int = 0) -> np.ndarray:
+    """Mean SHAP values over the boosters (Lundberg 2020, exact for trees): each column's part of a row's margin, float64.
+
+    Shape (n, features + 1), the last column the margin without any; with `classes`, (n, classes, features + 1). A row sums to its margin.
+    """
+    import xgboost
+
+    matrix = xgboost.DMatrix(encoded)
+    found = [np.asarray(booster.predict(matrix, pred_contribs=True, validate_features=False), dtype=np.float64) for booster in boosters]
+    shape = (len(encoded), classes, encoded.shape[1] + 1) if classes else (len(encoded), encoded.shape[1] + 1)
+    return np.mean(found, axis=0).reshape(shape)
+
+
 def objective(booster: Booster) -> str:
     """What it was fitted to minimize, by XGBoost's name: `binary:logistic`."""
     return str(json.loads(booster.save_config())["learner"]["objective"]["name"])

@@ -181,6 +181,10 @@ class Bundle:
                 differ = int((scores != stored).reshape(len(stored), -1).any(axis=1).sum())
                 raise BundleRefused(str(self.path), f"{differ} of {len(stored)} golden rows score differently here")
 
+    def contributions(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Each column's part of the rows' margins, in the order of `encoder.feature_names`, then the margin without any; see `booster`."""
+        return booster.contributions(self.boosters, self.encoder.encode(columns), len(self.classes))
+
     def gains(self) -> dict[str, float]:
         """Share of each column in the boosters' total gain, largest first."""
         shares = booster.gains(self.boosters, len(self.encoder.feature_names))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice, pairwise
 from typing import Literal, Protocol, TypeAlias, cast
@@ -53,8 +52,7 @@ def open_source(stores: Stores, project: Project, reveal: Reveal = of_environmen
         return _declared(stores, project, reveal)
     options = project.source.options
     file = stores.config_file(project.project).name
-    if str(stores.root) not in sys.path:
-        sys.path.insert(0, str(stores.root))
+    stores.importable()
     try:
         opener = getattr(importlib.import_module(name), "source", None)
         if not callable(opener):

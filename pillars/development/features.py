@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 
 import numpy as np
@@ -26,6 +26,7 @@ class Labelled:
 
     keys: the key columns. columns: as `design` gives them. y: (n,), as `truth` gives it. blocks: int64 (n,), rows of one block share their
     luck. digest: sha256 over columns, y, blocks, and the weights where there are any: float64 (n,), above 0, how much each row counts.
+    aside: columns beside the features (str or None), by which rows are told apart when they are judged; no model sees them, and no digest.
     """
 
     keys: pa.Table
@@ -34,6 +35,7 @@ class Labelled:
     blocks: np.ndarray
     digest: str
     weights: np.ndarray | None = None
+    aside: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def design(project: Project, rows: pa.Table) -> dict[str, np.ndarray]:
@@ -98,7 +100,7 @@ def reader(
     `version` is the content address of what `read("rows" | "outcomes", periods)` gives: the steps of one cycle share what they read.
     `contents` are those of single periods, where they are known: then cycles share the periods that did not change, too.
     """
-    settings = project.section_digest(*project.learning)
+    settings = " ".join((project.section_digest(*project.learning), *project.aside))
 
     def one(period: str) -> Labelled:
         if project.fit.engine != "local":  # what was read before would be most of the memory
@@ -122,7 +124,14 @@ def _labelled(project: Project, rows: pa.Table, outcomes: pa.Table) -> Labelled:
     its_weights = weights(project, kept)
     for array in (y, its_blocks, *(() if its_weights is None else (its_weights,))):
         content.update(array.tobytes())
-    return Labelled(kept.select(list(project.key)).combine_chunks(), columns, y, its_blocks, content.hexdigest(), its_weights)
+    aside = {name: _aside(kept, name) for name in project.aside}
+    keys = kept.select(list(project.key)).combine_chunks()
+    return Labelled(keys, columns, y, its_blocks, content.hexdigest(), its_weights, aside)
+
+
+def _aside(rows: pa.Table, name: str) -> np.ndarray:
+    """Nobody fits on it, so periods from before the column was declared are no fault."""
+    return _categories(rows.column(name)) if name in rows.column_names else np.full(rows.num_rows, None, dtype=object)
 
 
 def _joined(project: Project, parts: Sequence[Labelled]) -> Labelled:
@@ -133,7 +142,8 @@ def _joined(project: Project, parts: Sequence[Labelled]) -> Labelled:
     its_blocks = np.arange(len(y)) if project.split.block == "row" else np.concatenate([part.blocks for part in parts])
     digest = hashlib.sha256("".join(part.digest for part in parts).encode()).hexdigest()
     its_weights = np.concatenate([part.weights for part in parts if part.weights is not None]) if project.weight else None
-    return Labelled(pa.concat_tables([part.keys for part in parts]), columns, y, its_blocks, digest, its_weights)
+    aside = {name: np.concatenate([part.aside[name] for part in parts]) for name in project.aside}
+    return Labelled(pa.concat_tables([part.keys for part in parts]), columns, y, its_blocks, digest, its_weights, aside)
 
 
 def _numbers(project: Project, name: str, column: pa.ChunkedArray) -> np.ndarray:
@@ -171,7 +181,7 @@ class _Memory:
 
 
 def _bytes(held: Labelled) -> int:
-    return held.keys.nbytes + sum(column.nbytes for column in held.columns.values())
+    return held.keys.nbytes + sum(column.nbytes for column in (*held.columns.values(), *held.aside.values()))
 
 
 _memory = _Memory(MEMORY_BYTES)

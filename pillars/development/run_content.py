@@ -44,6 +44,15 @@ def measures(judged: Judged) -> Iterator[Point]:
                 if math.isfinite(value):
                     yield _named(f"{card.model}/{name}{suffix}"), value, 0
         yield _named(f"{card.model}/rows"), float(card.rows), 0
+    for one in (each for each in judged.slices if each.found == "declared"):  # the names of the others change from run to run
+        for name, value in (("loss", one.loss.value), ("increase", one.increase.value), ("rows", float(one.rows))):
+            yield _short(f"slice/{one.name}", name), value, 0
+    for fairness in judged.fairness:
+        for name, measure in fairness.differences.items():
+            yield _short(f"fairness/{fairness.by}", name), measure.value, 0
+        for group in fairness.groups:
+            for name, measure in group.rates.items():
+                yield _short(f"fairness/{fairness.by}/{group.name}", name), measure.value, 0
 
 
 def search(tuned: Tuned) -> Iterator[Point]:
@@ -85,6 +94,11 @@ def gains(gains: Sequence[Gain]) -> Iterator[Point]:
         if gain.measure:
             for suffix, value in (("", gain.measure.value), (".low", gain.measure.low), (".high", gain.measure.high)):
                 yield _named(f"gain/{gain.against}{suffix}"), value, 0
+
+
+def _short(of: str, name: str) -> str:
+    """A metric's name within the 250 characters that MLflow allows."""
+    return f"{_named(of)[:200]}/{name}"
 
 
 def _named(name: str) -> str:

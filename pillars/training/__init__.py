@@ -5,7 +5,8 @@ tuning        tuning, trials, budget, study, sealing: the search, its trials, wh
 samplers      spaces, gaussian: a space's points, a Gaussian process over its trials
 fitting       fitting, heldout, refitting: boosters, predictions of rows not fitted on, the bundle that may be released (and its last check)
 engines       engines, streamed: device, external memory and Dask; rows that are read a period at a time
-metrics       metrics, plots: losses, costs and intervals; pictures for the run
+metrics       metrics, own, slices, fairness, behaving: losses with intervals; own functions; parts of the rows, groups; what scores must do
+explanation   explaining, plots: what a model leans on; pictures for the run
 gate          judging, gate, conditions, baselines: both decisions, their rules, what else must hold, what a model has to beat
 noise         noise, power, measuring: pairs that are equal in truth, gains that were planted, the margin that follows
 pairs         pairing: two models on the same rows

@@ -1,4 +1,4 @@
-"""What a challenger must hold beside its gate: limits of its measures on the judged rows, of its bundle's size and of its speed."""
+"""What a challenger must hold beside its gate: limits of its measures, its bundle's size and speed, and what an own policy says."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from pillars.bundle.bundle import Bundle
 from pillars.bundle.golden import from_json
 from pillars.config import Limit, Project
+from pillars.training import own
 from pillars.vocabulary import Condition, Decision, Measure, Scorecard
 
 ROUNDS = 7  # of which the best counts: a machine that is busy for a moment makes nobody slow
@@ -20,6 +21,15 @@ CALLS = {1: 30, 1000: 7}  # in a round, by rows; of these the median
 def conditions(project: Project, challenger: Scorecard) -> tuple[Condition, ...]:
     """Everything that the YAML asks of a challenger, answered from its scorecard."""
     return tuple(_limits(project, challenger))
+
+
+def policy(project: Project, scorecards: tuple[Scorecard, ...]) -> tuple[Condition, ...]:
+    """What the project's own policy says, where it has one.
+
+    Raises:
+        ConfigInvalid: see `own.policy`.
+    """
+    return (Condition("policy", own.policy(project, scorecards)),) if project.gate.policy else ()
 
 
 def of_bundle(project: Project, bundle: Bundle) -> tuple[Condition, ...]:
@@ -66,10 +76,10 @@ def _quick(most: float, taken: tuple[float, float]) -> Decision:
 def _limits(project: Project, challenger: Scorecard) -> Iterator[Condition]:
     for name, limit in project.gate.limits.items():
         measure = challenger.measures.get(name)
-        yield Condition(name, _within(limit, measure) if measure else Decision.inconclusive(f"{challenger.rows_of} gives no {name}"))
+        yield Condition(name, within(limit, measure) if measure else Decision.inconclusive(f"{challenger.rows_of} gives no {name}"))
 
 
-def _within(limit: Limit, measure: Measure) -> Decision:
+def within(limit: Limit, measure: Measure) -> Decision:
     """Accept where the whole interval holds the limit, refuse where none of it does."""
     least, most = limit.least if limit.least is not None else -float("inf"), limit.most if limit.most is not None else float("inf")
     said = " and ".join([f"at least {least:g}"] * (limit.least is not None) + [f"at most {most:g}"] * (limit.most is not None))

@@ -17,12 +17,14 @@ from pillars.errors import BundleRefused
 from pillars.stores import Stores, Write, as_it_is, parquet_bytes
 from pillars.training import baselines, intervals
 from pillars.training.calibrating import Outlook, asked, chosen, theoretical, threshold
-from pillars.training.conditions import conditions
+from pillars.training.conditions import conditions, policy
+from pillars.training.fairness import compared, held
 from pillars.training.fitting import Ground, grounded
 from pillars.training.gate import judge_recipe, judge_refresh
 from pillars.training.heldout import HeldOut, held_out, held_out_ends, keep
 from pillars.training.metrics import card
 from pillars.training.rows import Read, Rows, gather, subset
+from pillars.training.slices import sliced, worst
 from pillars.training.splits import Plan, folds, plan
 from pillars.training.tuning import same
 from pillars.vocabulary import Calibration, Decision, Interval, Judged, Recipe, Scorecard, Tuned
@@ -81,6 +83,9 @@ def judge(
         p = baselines.said(stores, project, one, ground.rows, judged)
         sides[baselines.called(project, one)] = Side(p, theoretical(project.cost))
     scorecards = tuple(_card(project, until, judged, name, side) for name, side in sides.items())
+    slices, many = sliced(project, judged, {name: side.p for name, side in sides.items()})
+    groups = compared(project, judged, challenger.p, acting) if project.fairness.groups else ()
+    further = (*worst(project, slices, many), *held(project, groups, until), *policy(project, scorecards))
     return Judged(
         project=project.project,
         period=until,
@@ -91,8 +96,10 @@ def judge(
         calibration=calibration,
         threshold=acting,
         path=_write_predictions(write or as_it_is(stores), project, until, judged, sides),
-        conditions=conditions(project, scorecards[0]),
+        conditions=(*conditions(project, scorecards[0]), *further),
         interval=interval,
+        slices=slices,
+        fairness=groups,
     )
 
 

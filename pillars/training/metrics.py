@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pillars.bundle.answers import cheapest
 from pillars.config import Cost, Project
+from pillars.training import own
 from pillars.vocabulary import Measure, Scorecard
 
 LEVEL = 0.95
@@ -15,6 +17,8 @@ Z = 1.959964  # of the normal distribution at that level
 AUC_BINS = 1024  # of the resampled AUC: its interval is the exact one's to 3 digits, 40 times faster
 ECE_BINS = 10  # of equal width, see `_ece`
 MOST_GROUPS = 512  # more blocks than this are pooled at random into so many groups: same variance, far fewer draws
+NEAR_ZERO = 0.01  # of the median size: an outcome nearer to 0 makes a share of it mean nothing
+OWN_RESAMPLES = 200  # of a figure of the project's own: each one is another call
 EPSILON = 1e-15  # probabilities are held this far from 0 and 1 in logarithms, as scikit-learn does
 
 
@@ -55,6 +59,14 @@ def auc(y: np.ndarray, p: np.ndarray, weights: np.ndarray | None = None) -> floa
     return float(_auc(positives, np.bincount(place, weights=weights) - positives))
 
 
+def average_precision(y: np.ndarray, p: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Area under the precision-recall curve as steps (scikit-learn's average precision). NaN without positives."""
+    _, place = np.unique(p, return_inverse=True)
+    positive = np.asarray(y) > 0.5
+    positives = np.bincount(place, weights=positive if weights is None else positive * weights)
+    return float(_precision(positives, np.bincount(place, weights=weights) - positives))
+
+
 def card(
     project: Project,
     model: str,
@@ -66,16 +78,38 @@ def card(
     weights: np.ndarray | None = None,
     bounds: np.ndarray | None = None,
 ) -> Scorecard:
-    """The scorecard of the project's kind of target. `bounds`: low and high of each row's interval, shape (n, 2), where there are any."""
+    """The scorecard of the project's kind of target, with the project's own measures.
+
+    `bounds`: low and high of each row's interval, shape (n, 2), where there are any.
+
+    Raises:
+        ConfigInvalid: a measure of the project's own fails.
+    """
     seed, resamples = project.search.seed, project.gate.resamples
     match project.task:
         case "multiclass":
             table = np.array(project.cost.table(project.classes)) if project.cost.matrix else None
-            return scorecard_of_classes(model, rows_of, y, p, blocks, seed, resamples, weights, table)
+            found = scorecard_of_classes(model, rows_of, y, p, blocks, seed, resamples, weights, table)
         case "regression":
-            return scorecard_of_numbers(model, rows_of, y, p, blocks, seed, resamples, weights, bounds)
+            found = scorecard_of_numbers(model, rows_of, y, p, blocks, seed, resamples, weights, bounds)
         case _:
-            return scorecard(model, rows_of, y, p, blocks, threshold, project.cost, seed, resamples, weights)
+            found = scorecard(model, rows_of, y, p, blocks, threshold, project.cost, seed, resamples, weights)
+    if not project.metrics or not found.rows:
+        return found
+    return replace(found, measures={**found.measures, **{name: _own(project, name, y, p, blocks, weights) for name in project.metrics}})
+
+
+def _own(project: Project, name: str, y: np.ndarray, p: np.ndarray, blocks: np.ndarray, weights: np.ndarray | None) -> Measure:
+    """A measure of the project's own with its interval over blocks: of values per row the (weighted) mean, of one figure the figure."""
+    group, groups = pooled(blocks, project.search.seed)
+    draws = drawn(groups, project.search.seed, project.gate.resamples)
+    given = own.measured(project, name, y, p)
+    if isinstance(given, np.ndarray):
+        return _mean(given, group, draws, weights=weights)
+    rows = np.arange(len(y))
+    again = [np.repeat(rows, one[group].astype(np.int64)) for one in draws[:OWN_RESAMPLES]]
+    resampled = np.array([float(own.measured(project, name, y[drawn_rows], p[drawn_rows])) for drawn_rows in again])
+    return _measure(given, resampled, groups)
 
 
 def scorecard(
@@ -90,7 +124,8 @@ def scorecard(
     resamples: int,
     weights: np.ndarray | None = None,
 ) -> Scorecard:
-    """All measures of one model on rows it has not seen: log_loss, brier, auc, cost per row at the threshold, ece.
+    """All measures of one model on rows it has not seen: log_loss, brier, ece, auc, pr_auc (average precision); and at the threshold cost
+    per row, accuracy, precision, recall, f1. One is left out where no row gives it.
 
     y: 0 or 1, p: probabilities in [0, 1], blocks: int, weights: how much a row counts (None: all alike), each of shape (n,). The draws
     depend on the blocks and the seed only, so models
@@ -109,7 +144,12 @@ def scorecard(
     }
     measures["ece"] = _ece(y, p, group, draws, weights)
     if 0 < positives < len(y):
-        measures["auc"] = _resampled_auc(y, p, group, draws, weights)
+        measures |= _ranking(y, p, group, draws, weights)
+    acted, positive = p >= threshold, y > 0.5
+    hits, errors = acted & positive, acted != positive
+    measures["accuracy"] = _mean((~errors).astype(np.float64), group, draws, least=0, most=1, weights=weights)
+    ratios = {"precision": (hits, acted), "recall": (hits, positive), "f1": (2.0 * hits, 2.0 * hits + errors)}
+    measures |= {name: _share(over, under, group, draws, weights) for name, (over, under) in ratios.items() if under.any()}
     return Scorecard(model, rows_of, len(y), positives, measures)
 
 
@@ -124,7 +164,8 @@ def scorecard_of_classes(
     weights: np.ndarray | None = None,
     table: np.ndarray | None = None,
 ) -> Scorecard:
-    """All measures of one model of several classes: log_loss, brier, accuracy, ece of the most probable class.
+    """All measures of one model of several classes: log_loss, brier, accuracy, ece of the most probable class; macro_auc and macro_f1, the
+    means over the classes of each against the rest.
 
     y: places of the classes (n,), p: probabilities (n, classes), blocks: int (n,); see `scorecard`. `table`: costs of what came true
     and what was said, (classes, classes): then the cost per row, too, of saying what is expected to cost least.
@@ -140,7 +181,7 @@ def scorecard_of_classes(
     if table is not None:
         paid = table[np.asarray(y, dtype=np.int64), cheapest(table, p)]
         measures["cost"] = _mean(paid, group, draws, least=float(table.min()), weights=weights)
-    return Scorecard(model, rows_of, len(y), 0, measures)
+    return Scorecard(model, rows_of, len(y), 0, measures | _macro(np.asarray(y, dtype=np.int64), p, group, draws, weights))
 
 
 def scorecard_of_numbers(
@@ -154,10 +195,11 @@ def scorecard_of_numbers(
     weights: np.ndarray | None = None,
     bounds: np.ndarray | None = None,
 ) -> Scorecard:
-    """All measures of one model of a number: squared_error and absolute_error (means), rmse, and r2 (against the mean of these rows).
+    """All measures of one model of a number: squared_error and absolute_error (means), rmse, median_absolute_error, r2 (against the mean of
+    these rows), mape (mean of the error as a share of the outcome).
 
-    y and p: numbers, blocks: int, each (n,); see `scorecard`. r2 is left out where all outcomes are alike. `bounds`: low and high (n, 2):
-    then interval_coverage, the share of rows between them, and interval_width, their mean distance.
+    y and p: numbers, blocks: int, each (n,); see `scorecard`. r2 is left out where all outcomes are alike, mape where one is near 0.
+    `bounds`: low and high (n, 2): then interval_coverage, the share of rows between them, and interval_width, their mean distance.
     """
     if len(y) == 0:
         return Scorecard(model, rows_of, 0, 0, {})
@@ -177,6 +219,10 @@ def scorecard_of_numbers(
         with np.errstate(divide="ignore", invalid="ignore"):
             resampled = np.where(spread > 0, 1 - (draws @ errors) / drawn_rows / spread, np.nan)
         measures["r2"] = _measure(float(1 - error / variance), resampled, groups, most=1)
+    off, size = losses("absolute_error", y, p), np.abs(y)
+    measures["median_absolute_error"] = _median(off, group, draws, weights)
+    if size.min() > NEAR_ZERO * np.median(size):
+        measures["mape"] = _mean(off / size, group, draws, least=0, weights=weights)
     if bounds is not None:
         inside = ((bounds[:, 0] <= y) & (y <= bounds[:, 1])).astype(np.float64)
         measures["interval_coverage"] = _mean(inside, group, draws, least=0, most=1, weights=weights)
@@ -260,16 +306,75 @@ def _ece(y: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray, wei
     return _measure(float(np.abs(gaps.sum(axis=0)).sum() / rows.sum()), np.abs(draws @ gaps).sum(axis=1) / (draws @ rows), shape[0], 0, 1)
 
 
-def _resampled_auc(y: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray, weights: np.ndarray | None = None) -> Measure:
+def _share(over: np.ndarray, under: np.ndarray, group: np.ndarray, draws: np.ndarray, weights: np.ndarray | None) -> Measure:
+    """Sum of `over` by the sum of `under`, per-row values (n,), in [0, 1]; `under` has a value above 0."""
+    above, below = (_sums(values, group, draws, weights) for values in (over, under))
+    return _measure(float(above.sum() / below.sum()), ratio(draws @ above, draws @ below), draws.shape[1], 0, 1)
+
+
+def _sums(values: np.ndarray, group: np.ndarray, draws: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """Weighted sum of per-row values of each group, float64, shape (groups,)."""
+    counted = np.asarray(values, dtype=np.float64) if weights is None else values * weights
+    return np.bincount(group, weights=counted, minlength=draws.shape[1])
+
+
+def ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
+    """Quotients, NaN where there is nothing to divide by."""
+    return np.divide(over, under, out=np.full(np.broadcast_shapes(np.shape(over), np.shape(under)), np.nan), where=np.asarray(under) > 0)
+
+
+def _median(values: np.ndarray, group: np.ndarray, draws: np.ndarray, weights: np.ndarray | None) -> Measure:
+    """Median of values (n,) at least 0; those of the resamples are taken from `AUC_BINS` quantiles of all values."""
+    edges = np.quantile(values, np.linspace(0, 1, AUC_BINS + 1))
+    place = group * AUC_BINS + np.clip(np.searchsorted(edges, values, side="left") - 1, 0, AUC_BINS - 1)
+    counts = np.bincount(place, weights=weights, minlength=draws.shape[1] * AUC_BINS).reshape(draws.shape[1], AUC_BINS)
+    below = np.cumsum(draws @ counts, axis=1)
+    centres = (edges[:-1] + edges[1:]) / 2
+    return _measure(middle(values, weights), centres[(below >= below[:, -1:] / 2).argmax(axis=1)], draws.shape[1], least=0)
+
+
+def _macro(y: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray, weights: np.ndarray | None) -> dict[str, Measure]:
+    """Means over the classes, each against the rest; `macro_auc` over those that some rows have and some have not."""
+    said, areas, scores = p.argmax(axis=1), [], []
+    for one in range(p.shape[1]):
+        true, hit, miss = y == one, (y == one) & (said == one), (y == one) != (said == one)
+        if 0 < true.sum() < len(y):
+            areas.append(_ranks(true.astype(np.float64), p[:, one], group, draws, weights)[0])
+        if true.any() or (said == one).any():
+            over, under = (_sums(values, group, draws, weights) for values in (2.0 * hit, 2.0 * hit + miss))
+            scores.append((float(over.sum() / under.sum()), ratio(draws @ over, draws @ under)))
+    found = {"macro_auc": areas, "macro_f1": scores}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a resample that gives no class anything
+        return {
+            name: _measure(float(np.mean([v for v, _ in each])), np.nanmean([r for _, r in each], axis=0), draws.shape[1], 0, 1)
+            for name, each in found.items()
+            if each
+        }
+
+
+def _ranking(y: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray, weights: np.ndarray | None) -> dict[str, Measure]:
+    """`auc` and `pr_auc`. y: 0 or 1, both there."""
+    found = zip(("auc", "pr_auc"), _ranks(y, p, group, draws, weights), strict=True)
+    return {name: _measure(value, resampled, draws.shape[1], 0, 1) for name, (value, resampled) in found}
+
+
+def _ranks(
+    y: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray, weights: np.ndarray | None
+) -> list[tuple[float, np.ndarray]]:
+    """AUC and average precision, each exact and of the resamples, which see `AUC_BINS` quantiles of the scores."""
     edges = np.unique(np.quantile(p, np.linspace(0, 1, AUC_BINS + 1)[1:-1]))
     place = group * AUC_BINS + np.searchsorted(edges, p, side="right")
     shape = (draws.shape[1], AUC_BINS)
-    w = 1.0 if weights is None else weights
-    positives = np.bincount(place, weights=y * w, minlength=shape[0] * shape[1]).reshape(shape)
-    negatives = np.bincount(place, weights=(1 - y) * w, minlength=shape[0] * shape[1]).reshape(shape)
-    exact, binned = auc(y, p, weights), _auc(positives.sum(axis=0), negatives.sum(axis=0))
-    resampled = [_auc(part @ positives, part @ negatives) for part in np.array_split(draws, max(1, len(draws) // 100))]
-    return _measure(exact, np.concatenate(resampled) + exact - binned, shape[0], 0, 1)
+    counted = np.ones(len(y)) if weights is None else weights
+    positives = np.bincount(place, weights=y * counted, minlength=shape[0] * shape[1]).reshape(shape)
+    negatives = np.bincount(place, weights=(1 - y) * counted, minlength=shape[0] * shape[1]).reshape(shape)
+    parts = [(part @ positives, part @ negatives) for part in np.array_split(draws, max(1, len(draws) // 100))]
+    found = []
+    for exact, of in ((auc(y, p, weights), _auc), (average_precision(y, p, weights), _precision)):
+        binned = of(positives.sum(axis=0), negatives.sum(axis=0))
+        found.append((exact, np.concatenate([of(*part) for part in parts]) + exact - binned))
+    return found
 
 
 def _auc(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
@@ -277,6 +382,20 @@ def _auc(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
     below = np.cumsum(negatives, axis=-1) - negatives / 2
     pairs = positives.sum(axis=-1) * negatives.sum(axis=-1)
     return np.divide((positives * below).sum(axis=-1), pairs, out=np.full(np.shape(pairs), np.nan), where=pairs > 0)
+
+
+def _precision(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
+    """From counts per score, ascending along the last axis: mean over the positives of the precision at their score."""
+    hits = np.cumsum(positives[..., ::-1], axis=-1)
+    acted = hits + np.cumsum(negatives[..., ::-1], axis=-1)
+    return ratio((positives[..., ::-1] * ratio(hits, np.maximum(acted, 1e-12))).sum(axis=-1), hits[..., -1])
+
+
+def interval(value: float, resampled: np.ndarray, groups: int, least: float = -np.inf, most: float = np.inf) -> Measure:
+    """A value with the interval of its resamples, (resamples,), over so many groups; without any finite one it has no ends."""
+    if not np.isfinite(resampled).any():
+        return Measure(value, least, most, LEVEL)
+    return _measure(value, resampled, groups, least, most)
 
 
 def _measure(value: float, resampled: np.ndarray, groups: int, least: float = -np.inf, most: float = np.inf) -> Measure:

@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from pillars.bundle.bundle import Bundle
-from pillars.vocabulary import Judged, Tried, Tuned
+from pillars.vocabulary import Fairness, Judged, Measure, Slice, Tried, Tuned
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from pillars.training.explaining import Explained
+
 COLORS = {"challenger": "#1f6feb", "champion": "#d97706"}
 COLORS |= {"logistic": "#6b7280", "linear": "#6b7280", "majority": "#d1d5db", "mean": "#d1d5db", "histgb": "#059669", "lightgbm": "#7c3aed"}
 RELIABILITY_BINS = 10
 MOST_BARS = 20
+MOST_LETTERS = 80
 
 
 def draw(predictions: BinaryIO | Path, tuned: Tuned, judged: Judged, bundle: Bundle) -> dict[str, bytes]:
@@ -72,7 +75,7 @@ def roc_pr(y: np.ndarray, sides: Mapping[str, np.ndarray], rows_of: str) -> byte
             precision, recall, _ = precision_recall_curve(y, p)
             left.plot(fpr, tpr, label=name, color=COLORS[name])
             right.plot(recall, precision, label=name, color=COLORS[name])
-    _png(figure, left, f"ROC on {rows_of}", "false positive rate", "true positive rate")
+    _dress(left, f"ROC on {rows_of}", "false positive rate", "true positive rate")
     return _png(figure, right, f"Precision and recall on {rows_of}", "recall", "precision")
 
 
@@ -122,6 +125,73 @@ def importance(gains: Mapping[str, float]) -> bytes:
     return _png(figure, axes, "Share of total gain", "share", "")
 
 
+def explained(found: Explained) -> dict[str, bytes]:
+    """What the model leans on, by contribution and by shuffling, and the mean score along the columns that it leans on most."""
+    top = found.reliance[::-1]
+    figure, (left, right) = _figure(2, 10, 5.5)
+    left.barh([one.column for one in top], [one.contribution for one in top], color=COLORS["challenger"])
+    right.barh([one.column for one in top], [one.permutation for one in top], color=COLORS["champion"])
+    right.tick_params(labelleft=False)
+    _dress(left, "Mean |SHAP|", "part of the margin", "")
+    pictures = {"reliance": _png(figure, right, "Loss added by shuffling", "per row", "")}
+    if not found.along:
+        return pictures
+    figure, panels = _figure(len(found.along), 3.2 * len(found.along), 3.2)
+    for axes, (name, (points, means)) in zip(panels, found.along.items(), strict=True):
+        axes.plot(points, means, color=COLORS["challenger"])
+        axes.locator_params(axis="x", nbins=4)
+        _dress(axes, "", name, "mean score" if axes is panels[0] else "")
+    figure.suptitle("Mean score along the columns that count most")
+    return pictures | {"dependence": _saved(figure)}
+
+
+def parts(slices: Sequence[Slice], fairness: Sequence[Fairness]) -> dict[str, bytes]:
+    """How the challenger does in slices, where any was asked for, and the rates of the groups by each single column."""
+    pictures = {}
+    if any(one.found == "declared" for one in slices):  # a picture costs a third of a second of every training
+        pictures["slices"] = increases(slices)
+    if single := [one for one in fairness if one.groups and " x " not in one.by]:
+        pictures["groups"] = rates(single)
+    return pictures
+
+
+def increases(slices: Sequence[Slice]) -> bytes:
+    """Loss of the slices less what the challenger is held against loses there, highest first, with intervals."""
+    shown = slices[:MOST_BARS][::-1]
+    figure, (axes,) = _figure(1, 10, 1.2 + 0.3 * len(shown))
+    for place, one in enumerate(shown):
+        _bar(axes, place, one.increase, COLORS["challenger" if one.found == "declared" else "champion"])
+    axes.axvline(0, color="#9ca3af", linewidth=1, linestyle=":")
+    axes.set_yticks(range(len(shown)), [f"{_short(one.name)} ({one.rows})" for one in shown], fontsize=8)
+    return _png(figure, axes, f"Increase in loss over the {slices[0].against}, by slice", "per row; orange: discovered", "")
+
+
+def rates(fairness: Sequence[Fairness]) -> bytes:
+    """Rates at the threshold by group, with intervals: a panel per rate."""
+    groups = [group for one in fairness for group in one.groups][:MOST_BARS][::-1]
+    figure, panels = _figure(3, 10, 1.3 + 0.35 * len(groups))
+    for axes, name in zip(panels, ("selection_rate", "tpr", "fpr"), strict=True):
+        for place, group in enumerate(groups):
+            if name in group.rates:
+                _bar(axes, place, group.rates[name], COLORS["challenger"])
+        axes.set_yticks(
+            range(len(groups)), [_short(group.name) for group in groups] if axes is panels[0] else [""] * len(groups), fontsize=8
+        )
+        axes.set_ylim(-0.5, len(groups) - 0.5)
+        _dress(axes, name.replace("_", " "), "share", "")
+    return _saved(figure)
+
+
+def _bar(axes: Axes, place: int, measure: Measure, color: str) -> None:
+    away = [[measure.value - measure.low], [measure.high - measure.value]]
+    axes.errorbar([measure.value], [place], xerr=away, color=color, marker="o", markersize=4, linewidth=1, capsize=2)
+
+
+def _short(name: str) -> str:
+    kept = name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…"
+    return kept.replace("$", r"\$")  # no mathematics
+
+
 def search_history(leaderboard: Sequence[Tried]) -> bytes:
     """Losses of the trials in their order, and of the candidates at full fidelity as lines."""
     trials = sorted((tried for tried in leaderboard if not tried.full), key=lambda tried: int(tried.recipe.name.split()[-1]))
@@ -147,12 +217,20 @@ def _figure(panels: int, width: float, height: float) -> tuple[Figure, list[Axes
 
 
 def _png(figure: Figure, axes: Axes, title: str, x: str, y: str, grid: bool = True) -> bytes:
+    _dress(axes, title, x, y, grid)
+    return _saved(figure)
+
+
+def _dress(axes: Axes, title: str, x: str, y: str, grid: bool = True) -> None:
     axes.set(title=title, xlabel=x, ylabel=y)
     if grid:
         axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[1]:
         axes.legend(frameon=False, fontsize=8)
+
+
+def _saved(figure: Figure) -> bytes:
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", metadata={"Software": None})  # equal pictures are equal bytes
     return drawn.getvalue()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -41,6 +41,10 @@ class Labelled(Protocol):
     def weights(self) -> np.ndarray | None:
         """float64, shape (n,), above 0: how much each row counts; None where all count alike."""
 
+    @property
+    def aside(self) -> Mapping[str, np.ndarray]:
+        """Columns by which rows are told apart when they are judged, each (n,), str or None; no model sees them."""
+
 
 Read = Callable[[Sequence[str]], Labelled]
 
@@ -55,6 +59,22 @@ class Rows:
     blocks: np.ndarray
     digest: str
     weights: np.ndarray | None = None
+    aside: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+def coded(column: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """The values of a column aside in order, None last, each as a name says it; and each row's place among them, int64, (n,)."""
+    given = column.tolist()
+    values = sorted({*given}, key=lambda value: (value is None, value))
+    place = {value: code for code, value in enumerate(values)}
+    return [_worded(value) for value in values], np.array([place[value] for value in given], dtype=np.int64)
+
+
+def _worded(value: str | None) -> str:
+    """Printable, in one line of 80 letters at most; "null" where there is none."""
+    if value is None:
+        return "null"
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in value).split())[:80] or "blank"
 
 
 def gather(read: Read, part: Part) -> Rows:
@@ -67,7 +87,7 @@ def gather(read: Read, part: Part) -> Rows:
     if len(found.y) == 0:
         raise TooFewRows(part.periods[-1], "no row with a known outcome")
     if not part.cuts:
-        return Rows(found.keys, found.columns, found.y, found.blocks, found.digest, found.weights)
+        return Rows(found.keys, found.columns, found.y, found.blocks, found.digest, found.weights, found.aside)
     return subset(found, np.flatnonzero(taken(part, found.blocks)))
 
 
@@ -81,7 +101,8 @@ def subset(rows: Labelled, places: np.ndarray) -> Rows:
     digest = hashlib.sha256(rows.digest.encode() + places.astype(np.int64).tobytes()).hexdigest()
     columns = {name: column[places] for name, column in rows.columns.items()}
     weights = None if rows.weights is None else rows.weights[places]
-    return Rows(rows.keys.take(pa.array(places)), columns, rows.y[places], rows.blocks[places], digest, weights)
+    aside = {name: column[places] for name, column in rows.aside.items()}
+    return Rows(rows.keys.take(pa.array(places)), columns, rows.y[places], rows.blocks[places], digest, weights, aside)
 
 
 def lacking(plan: Plan, read: Read) -> str:

@@ -103,4 +103,4 @@ def test_a_limit_that_would_keep_every_candidate_or_none_is_refused(limits: dict
 def test_every_measure_that_may_be_limited_is_on_the_scorecard(project: Project) -> None:
     read = readable(project)
     judged = judged_at(Stores(), project, read, "2013-03", found(RECIPE))
-    assert set(judged.scorecards[0].measures) == set(MEASURES[project.task])
+    assert set(judged.scorecards[0].measures) == set(MEASURES[project.task]) - {"mape"}, "trams may take no minute at all"

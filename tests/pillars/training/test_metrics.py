@@ -125,7 +125,18 @@ def test_certain_probabilities_keep_the_log_loss_finite() -> None:
 
 def test_a_card_survives_json() -> None:
     text = json.dumps(asdict(card(*rows())), allow_nan=False)
-    assert json.loads(text)["measures"].keys() == {"log_loss", "brier", "auc", "cost", "ece"}
+    assert json.loads(text)["measures"].keys() == {
+        "log_loss",
+        "brier",
+        "auc",
+        "pr_auc",
+        "cost",
+        "ece",
+        "accuracy",
+        "precision",
+        "recall",
+        "f1",
+    }
 
 
 def classified(count: int = 2000, days: int = 20, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -141,7 +152,7 @@ def test_values_of_several_classes_are_those_of_scikit_learn() -> None:
 
     y, p, blocks = classified()
     found = metrics.scorecard_of_classes("challenger", "2013-04", y, p, blocks, 0, 300).measures
-    assert list(found) == ["log_loss", "brier", "accuracy", "ece"]
+    assert list(found) == ["log_loss", "brier", "accuracy", "ece", "macro_auc", "macro_f1"]
     assert found["log_loss"].value == pytest.approx(log_loss(y, p))
     assert found["brier"].value == pytest.approx(np.square(p - np.eye(3)[y.astype(int)]).sum(axis=1).mean())
     assert found["accuracy"].value == pytest.approx(accuracy_score(y, p.argmax(axis=1)))
