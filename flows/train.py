@@ -14,8 +14,8 @@ SECTIONS = ("columns", "features", "target", "task", "split", "search", "cost", 
 
 @flow(name="train", flow_run_name="{project} {period}")
 @discreet
-def train(project: str, period: str | None = None) -> Candidate:
-    """Train and judge a challenger; once for each state of data and settings.
+def train(project: str, period: str | None = None) -> Candidate | None:
+    """Train and judge a challenger; once for each state of data and settings. None when a column tells the outcome: nothing is searched.
 
     Args:
         project: name of the YAML in configs/
@@ -29,6 +29,8 @@ def train(project: str, period: str | None = None) -> Candidate:
     known = opened.past.trained_on(inputs)
     if known and training.kept(opened, known):
         return known
+    if not training.leakage(opened, version, until).decision:
+        return None  # on record, by column; the champion stays
     tuned = training.tune(opened, version, until)
     show.leaderboard(tuned)
     judged = training.judge(opened, version, until, tuned)

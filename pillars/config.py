@@ -42,6 +42,18 @@ class Split(Section):
     block: Literal["day", "hour", "row"] = Field(default="day", description="rows of one block stay together and are resampled together")
 
 
+class Leakage(Section):
+    """When one column tells the outcome so well that it is likely known only with it; then nothing is trained."""
+
+    limit: float | None = Field(
+        default=None,
+        gt=0.5,
+        le=1,
+        description="AUC, share of errors spared, or R squared of one column alone that is a leak; null: 0.99, 0.97, 0.99",
+    )
+    allow: tuple[str, ...] = Field(default=(), description="features that somebody has looked at: known in time, however well they tell")
+
+
 class Range(Section):
     """A search dimension. Integers stay integers when both ends are."""
 
@@ -221,6 +233,7 @@ class Project(Section):
     privacy: Privacy = Field(default=Privacy(), description="whose data these are, and how small a group may be told apart")
     retention: Retention = Field(default=Retention(), description="how long what is kept is kept")
     split: Split = Field(default=Split(), description="time and blocks")
+    leakage: Leakage = Field(default=Leakage(), description="columns that tell the outcome")
     search: Search = Field(default=Search(), description="tuning")
     cost: Cost = Field(default=Cost(), description="what errors cost")
     gate: Gate = Field(default=Gate(), description="promotion")
@@ -246,6 +259,9 @@ class Project(Section):
                 problems.append(f"features: {name} is known only after the prediction moment")
             elif column.personal:
                 problems.append(f"features: {name} is personal, and only its pseudonyms are kept")
+        for name in self.leakage.allow:
+            if name not in named:
+                problems.append(f"leakage.allow: {name} is no feature{nearest(name, named)}")
         if "outcome" not in self.columns.get(self.target, Column(type="bool")).role:
             problems.append(f"target: {self.target} must be a column with role outcome{nearest(self.target, self.of('outcome'))}")
         else:

@@ -238,6 +238,25 @@ class Condition:
 
 
 @dataclass(frozen=True)
+class Leak:
+    """A feature that is likely known only with the outcome, and what gave it away."""
+
+    column: str
+    said: str
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """What a look for leaks found on `rows` rows with outcomes, before anything was searched; a refusal names column and figure."""
+
+    project: str
+    period: str
+    rows: int
+    decision: Decision
+    leaks: tuple[Leak, ...] = ()
+
+
+@dataclass(frozen=True)
 class Judged:
     """The two decisions of a retraining, and what the release takes over from the judged twin."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from pillars.data.auditing import Audit
-from pillars.vocabulary import Candidate, Decision, Reproduction, Rollout, Scorecard, Scored, Tuned, Validation, Verdict
+from pillars.vocabulary import Candidate, Decision, Leakage, Reproduction, Rollout, Scorecard, Scored, Tuned, Validation, Verdict
 
 if TYPE_CHECKING:
     from tasks.retention import Retained
@@ -79,6 +79,12 @@ def reproductions(project: str, found: Sequence[Reproduction]) -> None:
     ]
     same = sum(one.verdict == "IDENTICAL" for one in found)
     create_table_artifact(rows, key=_key("reproduction", project), description=f"{same} of {len(rows)} versions are the same bytes again.")
+
+
+def leakage(found: Leakage) -> None:
+    """Columns that tell the outcome: nothing was trained."""
+    lines = [f"# Nothing trained in {found.period}: {found.decision.reason}", *(f"- `{one.column}`: {one.said}" for one in found.leaks)]
+    create_markdown_artifact("\n".join(lines), key=_key("leakage", found.project))
 
 
 def leaderboard(tuned: Tuned) -> None:

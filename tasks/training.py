@@ -12,8 +12,9 @@ from pillars.development import features, models
 from pillars.errors import BundleRefused
 from pillars.monitoring import lineage, worktree
 from pillars.training import judging, refitting, rows, tuning
-from pillars.vocabulary import Candidate, DataVersion, Decision, Json, Judged, Tuned
-from tasks import progress
+from pillars.training import leakage as leaks
+from pillars.vocabulary import Candidate, DataVersion, Decision, Json, Judged, Leakage, Tuned
+from tasks import progress, show
 from tasks.opened import Opened
 from tasks.policy import step
 
@@ -59,6 +60,22 @@ def replacing(lost: Candidate | None, made: Candidate) -> dict[str, Json]:
 def labelled(opened: Opened, version: DataVersion) -> rows.Read:
     """Rows with known outcomes of one data version."""
     return features.reader(opened.config, version.id, opened.read(version), versions.contents(opened.stores, version))
+
+
+@step("look for leaks")
+def _leaks(opened: Opened, version: DataVersion, until: str) -> Leakage:
+    return leaks.look(opened.config, opened.read(version), opened.known(version, until), until)
+
+
+def leakage(opened: Opened, version: DataVersion, until: str) -> Leakage:
+    """Whether a feature tells the outcome too well; a refusal is put on record, once for each state of data and settings."""
+    settings = opened.config.section_digest(*opened.config.learning, "leakage")
+    inputs: dict[str, Json] = {"period": until, "data_version": version.id, "settings": settings}
+    found = opened.recall("leakage", inputs, Leakage) or _leaks(opened, version, until)
+    if not found.decision:
+        opened.record("leakage", inputs, found.decision, found)
+        show.leakage(found)
+    return found
 
 
 @step("search")
