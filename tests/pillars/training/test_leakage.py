@@ -55,10 +55,23 @@ def looked(project: Project, plant: Plant | None = None, rows: int = 600, seed: 
     ],
 )
 def test_a_column_computed_from_the_outcome_is_caught_by_name(make: Make, kind: str, plant: Plant) -> None:
+    if make is numbers_project and kind == "category":
+        pytest.skip("see the next test")
     found = looked(with_planted(make, kind), plant, rows=2000)
     assert found.decision.outcome == "refuse"
     assert [leak.column for leak in found.leaks] == ["planted"]
     assert "planted: alone it tells" in found.decision.reason
+
+
+def test_a_number_told_in_rough_categories_is_caught_only_under_a_lower_limit() -> None:
+    """Categories lose part of a number, and rare ones are drawn to the mean: R squared is .95 here, not .99."""
+
+    def rough(y: np.ndarray, draw: np.random.Generator) -> pa.Array:
+        return pa.array([f"c{round(v * 2)}" for v in y])
+
+    assert looked(with_planted(numbers_project, "category"), rough, rows=2000).decision
+    found = looked(with_planted(numbers_project, "category", leakage={"limit": 0.9}), rough, rows=2000)
+    assert [leak.column for leak in found.leaks] == ["planted"]
 
 
 @pytest.mark.parametrize("make", TASKS[:2])
