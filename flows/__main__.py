@@ -194,7 +194,27 @@ def monitor(project: str, period: str, page: bool, as_json: bool) -> None:
         _show(_flow("monitor", project=project, period=period), as_json)
 
 
-_of_a_period("train", False, "Search, judge and refit a candidate (newest period if not named).")
+@main.command()
+@PROJECT
+@click.argument("period", required=False)
+@click.option(
+    "--set",
+    "settings",
+    metavar="SECTION.KEY=VALUE",
+    multiple=True,
+    help="An experiment: another setting than the YAML's, compared and never released.",
+)
+@JSON
+def train(project: str, period: str | None, settings: tuple[str, ...], as_json: bool) -> None:
+    """Search, judge and refit a candidate (newest period if not named)."""
+    if settings:
+        from flows import experiment_commands
+
+        experiment_commands.experiment(project, period, settings, as_json=as_json)
+    else:
+        _show(_flow("train", project=project, period=period), as_json)
+
+
 _of_a_period("promote", False, "Hold the newest candidate against its gate.")
 
 
@@ -250,6 +270,41 @@ def reproduce(words: tuple[str, ...], every: bool, epsilon: float | None, as_jso
     from flows import reproduction_commands
 
     sys.exit(reproduction_commands.reproduce(words, every=every, epsilon=epsilon, as_json=as_json))
+
+
+@main.group()
+def gate() -> None:
+    """What decides on a challenger, and how far its own noise reaches."""
+
+
+@gate.command("calibrate")
+@PROJECT
+@click.option("--models", type=click.IntRange(min=4), default=40, show_default=True, help="Models that differ in seed and luck only.")
+@click.option("--pairs", type=click.IntRange(min=0), default=0, show_default=True, help="Distinct pairs of them; 0: all.")
+@click.option("--rate", type=click.FloatRange(0.001, 0.5), default=0.05, show_default=True, help="False promotions that are put up with.")
+@click.option(
+    "--period", "periods", multiple=True, help="A judged period; several times for several. The newest with outcomes if not named."
+)
+@click.option("--rows", type=click.IntRange(min=100), help="Newest rows that are fitted on; all if not given.")
+@click.option("--write", is_flag=True, help="Put the margin into the YAML, where it is higher; comments stay.")
+@JSON
+def gate_calibrate(
+    project: str, models: int, pairs: int, rate: float, periods: tuple[str, ...], rows: int | None, write: bool, as_json: bool
+) -> None:
+    """Ask the gate about models that are equal in truth: how often it promotes one, which margin keeps that rare, what it finds then."""
+    from flows import gate_commands
+
+    gate_commands.calibrate(project, list(periods), models, pairs, rate, rows, write=write, as_json=as_json)
+
+
+@gate.command("show")
+@PROJECT
+@JSON
+def gate_show(project: str, as_json: bool) -> None:
+    """The newest calibration; exit 1 when the margin does not stand on one, or on one of other settings."""
+    from flows import gate_commands
+
+    sys.exit(gate_commands.show(project, as_json=as_json))
 
 
 @main.group()

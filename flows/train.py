@@ -1,30 +1,33 @@
-"""Search, judge, refit: one candidate, fitted through the newest period with outcomes."""
+"""Search, judge, refit: one candidate, fitted through the newest period with outcomes. With other settings: an experiment."""
 
 from __future__ import annotations
 
 from prefect import flow
 
-from pillars.vocabulary import Candidate, Json
-from tasks import development, show, training
-from tasks.opened import open_project
+from pillars.vocabulary import Candidate, DataVersion, Experiment, Json
+from tasks import development, experiment, show, training
+from tasks.opened import Opened, open_project
 from tasks.policy import discreet
 
-SECTIONS = ("columns", "features", "target", "task", "split", "search", "cost", "gate")  # what a candidate depends on, with `classes`
+SECTIONS = ("columns", "features", "target", "task", "split", "search", "cost", "gate")  # and `classes`, and what `choices` adds
 
 
 @flow(name="train", flow_run_name="{project} {period}")
 @discreet
-def train(project: str, period: str | None = None) -> Candidate | None:
+def train(project: str, period: str | None = None, settings: tuple[str, ...] = ()) -> Candidate | Experiment | None:
     """Train and judge a challenger; once for each state of data and settings. None when a column tells the outcome: nothing is searched.
 
     Args:
         project: name of the YAML in configs/
         period: newest period to learn from; it judges both sides first (the newest ingested one if not named)
+        settings: section.key=value, each set for this training alone: an experiment, which is compared and never released
     """
     opened = open_project(project)
     newest = period or opened.past.newest()
     version, until = opened.past.ingested(newest), opened.learnable(newest)
-    sections = (*SECTIONS, *(("classes",) if opened.config.classes else ()))
+    if settings:
+        return _tried(opened, experiment.opened_with(opened, settings), version, until)
+    sections = (*SECTIONS, *(("classes",) if opened.config.classes else ()), *opened.config.choices)
     inputs: dict[str, Json] = {"period": newest, "data_version": version.id, "settings": opened.config.section_digest(*sections)}
     known = opened.past.trained_on(inputs)
     if known and training.kept(opened, known):
@@ -39,3 +42,13 @@ def train(project: str, period: str | None = None) -> Candidate | None:
     opened.record("train", inputs | training.replacing(known, candidate), ("accept", tuned.verdict), candidate)
     show.candidate(candidate)
     return candidate
+
+
+def _tried(opened: Opened, trial: Opened, version: DataVersion, until: str) -> Experiment:
+    """Both settings searched and judged alike, the project's own first; nothing is refitted, and nothing goes to the ledger."""
+    own = training.judge(opened, version, until, training.tune(opened, version, until))
+    tuned = training.tune(trial, version, until)
+    judged = training.judge(trial, version, until, tuned, against_champion=False)  # which may need other features
+    found = experiment.log(opened, trial, version, tuned, own, judged, experiment.gains(opened, version, until, own, judged))
+    show.experiment(found)
+    return found

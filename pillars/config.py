@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pillars.config_data import MODULE, Column, ColumnType, Expectations, Privacy, Retention, Role, Section, Share, Source
+from pillars.vocabulary import Encoding
 
 NAME = r"^[a-z][a-z0-9_-]{0,40}$"
 CRON = r"^(@[a-z]+|\S+(\s+\S+){4})$"
@@ -32,6 +33,21 @@ class Features(Section):
     numeric: tuple[str, ...] = Field(description="columns used as numbers")
     categorical: tuple[str, ...] = Field(default=(), description="columns used as categories")
     min_category_rows: int = Field(default=50, ge=1, description="rarer categories share one code with unseen ones")
+    monotone: dict[str, Literal["increasing", "decreasing"]] = Field(
+        default={}, description="numeric feature to the direction the score may go as it grows; a null counts as below every value"
+    )
+    sets: dict[str, tuple[str, ...]] = Field(default={}, description="name to some of these columns, for `search.sets`")
+
+    @model_validator(mode="after")
+    def sets_fit(self) -> Features:
+        """Refuse a set that is empty or holds a column that is no feature."""
+        named = (*self.numeric, *self.categorical)
+        for name, columns in self.sets.items():
+            if not columns:
+                raise ValueError(f"sets.{name} is empty")
+            if lost := [column for column in columns if column not in named]:
+                raise ValueError(f"sets.{name}: {lost[0]} is no feature{nearest(lost[0], named)}")
+        return self
 
 
 class Split(Section):
@@ -60,6 +76,7 @@ class Range(Section):
     low: float | int = Field(description="smallest value")
     high: float | int = Field(description="largest value")
     log: bool = Field(default=False, description="sample on a logarithmic scale")
+    points: int = Field(default=3, ge=1, description="values of it in a grid (`sampler: grid`)")
 
     @model_validator(mode="after")
     def ends_fit(self) -> Range:
@@ -71,10 +88,39 @@ class Range(Section):
         return self
 
 
+STYLES = ("encoding", "growth", "set")  # dimensions of a search that are no parameter of XGBoost
+Growth = Literal["depth", "leaves"]
+Sampler = Literal["auto", "tpe", "gp", "random", "grid"]
+
+
 class Search(Section):
     """The Optuna study of one retraining."""
 
     trials: int = Field(default=8, ge=0, description="budget: fits with sampled parameters")
+    seconds: float | None = Field(
+        default=None, gt=0, description="budget: no batch of trials is begun that would not end in so many seconds of fitting; the first is"
+    )
+    memory_mb: int | None = Field(
+        default=None, ge=64, description="budget: trials take fewer rows to stay below, and end when the process grew by more"
+    )
+    sampler: Sampler = Field(
+        default="auto", description="who chooses parameters; auto: each style once at the middle of the space, then TPE around all of them"
+    )
+    encodings: tuple[Encoding, ...] = Field(
+        default=("codes",),
+        min_length=1,
+        description="styles tried: categories as numbers (codes), one against the others (onehot), as sets of them (native)",
+    )
+    growth: tuple[Growth, ...] = Field(
+        default=("depth",),
+        min_length=1,
+        description="styles tried: trees grown level by level (depth), or leaf by leaf with 2^(max_depth - 1) leaves (leaves)",
+    )
+    sets: tuple[str, ...] = Field(default=(), description="styles tried beside all columns: names of `features.sets`")
+    average: int = Field(
+        default=1, ge=1, le=10, description="the best so many trials are fitted on all rows, and averages of the best of all tried; 1: none"
+    )
+    bags: int = Field(default=1, ge=1, le=20, description="an average of so many seeds of the best recipe is tried; 1: none")
     batch: int = Field(default=2, ge=1, description="trials asked for together; with the seed it decides the history")
     workers: int = Field(default=2, ge=1, description="threads that fit, one core each; changes speed only")
     seed: int = Field(default=0, ge=0, le=2_000_000_000, description="seed of sampler and boosters")
@@ -87,13 +133,85 @@ class Search(Section):
     prior: dict[str, float | int | str] = Field(default={}, description="the project's hand-chosen parameters, always a candidate")
     prior_rounds: int = Field(default=120, ge=1, description="boosting rounds of the prior recipe")
 
+    @model_validator(mode="after")
+    def styles_fit(self) -> Search:
+        """Refuse a style that is named twice, and one in the space of parameters."""
+        for name, values in (("encodings", self.encodings), ("growth", self.growth), ("sets", self.sets)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name}: one is named twice")
+        if wrong := [name for name in STYLES if name in self.space]:
+            raise ValueError(f"space: {wrong[0]} is no parameter of XGBoost; styles have keys of their own (encodings, growth, sets)")
+        return self
+
+
+class Fit(Section):
+    """Where the final fits run, and how rows count in them. The trials of a search stay on the newest rows, in memory.
+
+    Equal bytes: on the CPU, not by Dask.
+    """
+
+    device: Literal["cpu", "auto", "cuda"] = Field(default="cpu", description="auto: a GPU where XGBoost finds one; cuda: that or nothing")
+    engine: Literal["local", "external-memory", "dask"] = Field(
+        default="local",
+        description="local: all rows in memory; external-memory: a period at a time, from the disk; dask: workers at PILLARS_DASK_ADDRESS",
+    )
+    imbalance: Literal["none", "balanced"] = Field(
+        default="none", description="balanced: each class counts alike in fitting; its probabilities need calibration.method"
+    )
+
+    @model_validator(mode="after")
+    def tried_together(self) -> Fit:
+        """Refuse what nobody has tried."""
+        if self.device == "cuda" and self.engine != "local":
+            raise ValueError(f"engine {self.engine} fits on the CPU; device cuda goes with engine local")
+        if self.imbalance != "none" and self.engine != "local":
+            raise ValueError(f"engine {self.engine} counts rows as they are; imbalance goes with engine local")
+        return self
+
+
+class Calibration(Section):
+    """From what boosters say to probabilities that hold."""
+
+    method: Literal["auto", "none", "sigmoid", "isotonic"] = Field(
+        default="auto",
+        description="auto: of binary targets what won in three periods in a row; sigmoid, isotonic: always, from rows not fitted on",
+    )
+
+
+class Intervals(Section):
+    """Beside a number, between which two numbers it will lie. How often that held is measured, and not promised: data drift."""
+
+    method: Literal["none", "conformal", "cqr"] = Field(
+        default="none",
+        description="conformal: as wide as errors on rows not fitted on; cqr: boosters of two quantiles, corrected by such rows",
+    )
+    coverage: float = Field(default=0.9, gt=0, lt=1, description="share of rows whose number is to lie between the two")
+    by: str | None = Field(default=None, description="categorical feature whose values each get a width of their own (Mondrian)")
+
 
 class Cost(Section):
-    """Business cost per row, in one unit of the user's choice."""
+    """Business cost per row, in one unit of the user's choice. Of rows that are right it may be negative: a gain."""
 
     false_positive: float = Field(default=1.0, ge=0, description="cost of acting on a row that did not need it")
     false_negative: float = Field(default=1.0, ge=0, description="cost of missing a row that did")
+    true_positive: float = Field(default=0.0, description="cost of acting on a row that needed it; negative: a gain")
+    true_negative: float = Field(default=0.0, description="cost of leaving a row alone that needed nothing; negative: a gain")
+    matrix: dict[str, dict[str, float]] = Field(
+        default={}, description="multiclass: class that came true to class that was said to cost; right ones cost 0 where not named"
+    )
     unit: str = Field(default="units", description="name of the unit, for tables")
+
+    @model_validator(mode="after")
+    def errors_cost_more(self) -> Cost:
+        """Refuse costs by which one answer is best for every row, whatever is predicted (Elkan 2001, 1.1)."""
+        for wrong, right in (("false_positive", "true_negative"), ("false_negative", "true_positive")):
+            if (error := getattr(self, wrong)) < (held := getattr(self, right)):
+                raise ValueError(f"{wrong} ({error:g}) costs less than {right} ({held:g}): one answer would be best for every row")
+        return self
+
+    def table(self, classes: tuple[str, ...]) -> list[list[float]]:
+        """The matrix as rows of what came true and columns of what was said, in the order of `classes`."""
+        return [[self.matrix.get(actual, {}).get(said, 0.0) for said in classes] for actual in classes]
 
 
 MOST_COMPARED = 20  # columns; each costs Evidently about 0.1 s a period, most of it for its chart
@@ -104,7 +222,17 @@ LOSSES: dict[Task, tuple[Loss, ...]] = {
     "multiclass": ("log_loss", "brier"),
     "regression": ("squared_error", "absolute_error"),
 }
+MEASURES: dict[
+    Task, tuple[str, ...]
+] = {  # of the scorecard; `cost` of several classes needs a cost.matrix, the last two of numbers intervals
+    "binary": ("log_loss", "brier", "cost", "ece", "auc"),
+    "multiclass": ("log_loss", "brier", "accuracy", "ece", "cost"),
+    "regression": ("squared_error", "absolute_error", "rmse", "r2", "interval_coverage", "interval_width"),
+}
 TARGETS: dict[Task, tuple[ColumnType, ...]] = {"binary": ("bool",), "multiclass": ("category",), "regression": ("float", "int")}
+
+
+Comparator = Literal["linear", "constant", "histgb", "lightgbm"]
 
 
 class Limit(Section):
@@ -112,6 +240,22 @@ class Limit(Section):
 
     least: float | None = Field(default=None, description="the interval lies above this")
     most: float | None = Field(default=None, description="the interval lies below this")
+
+    @model_validator(mode="after")
+    def says_enough(self) -> Limit:
+        """Refuse a limit that nothing breaks, and one that nothing holds."""
+        if self.least is None and self.most is None:
+            raise ValueError("say least or most")
+        if self.least is not None and self.most is not None and self.least > self.most:
+            raise ValueError(f"nothing is at least {self.least:g} and at most {self.most:g}")
+        return self
+
+
+class Latency(Section):
+    """How long the refitted bundle may take, on the machine that trains: the median of repeated calls, in the best of some rounds."""
+
+    one_row: float | None = Field(default=None, gt=0, description="milliseconds for one row, at most")
+    thousand_rows: float | None = Field(default=None, gt=0, description="milliseconds for 1,000 rows, at most")
 
 
 class Gate(Section):
@@ -124,6 +268,11 @@ class Gate(Section):
     refresh_margin: float = Field(default=0.005, ge=0, description="refresh decision: the refitted twin may be this much worse")
     min_rows: int = Field(default=1000, ge=1, description="fewer judged rows are inconclusive")
     resamples: int = Field(default=1000, ge=100, description="bootstrap resamples of blocks")
+    comparators: tuple[Comparator, ...] = Field(
+        default=("linear", "constant"), description="models beside challenger and champion on the scorecard; they decide nothing"
+    )
+    size_mb: float | None = Field(default=None, gt=0, description="megabytes (10^6 bytes) that the refitted bundle may have on disk")
+    latency_ms: Latency = Field(default=Latency(), description="how long the refitted bundle may take")
     limits: dict[str, Limit] = Field(default={}, description="measure of the scorecard to what it must hold on the judged rows")
 
 
@@ -235,6 +384,9 @@ class Project(Section):
     split: Split = Field(default=Split(), description="time and blocks")
     leakage: Leakage = Field(default=Leakage(), description="columns that tell the outcome")
     search: Search = Field(default=Search(), description="tuning")
+    fit: Fit = Field(default=Fit(), description="device and engine of the final fits, and how rows count in them")
+    calibration: Calibration = Field(default=Calibration(), description="probabilities that hold")
+    intervals: Intervals = Field(default=Intervals(), description="between which two numbers a predicted number lies")
     cost: Cost = Field(default=Cost(), description="what errors cost")
     gate: Gate = Field(default=Gate(), description="promotion")
     rollout: Rollout = Field(default=Rollout(), description="deployment")
@@ -273,10 +425,14 @@ class Project(Section):
             problems.append("columns: one or more columns need role key")
         problems += self._time_problems()
         problems += self._privacy_problems()
+        for name in self.search.sets:
+            if name not in self.features.sets:
+                problems.append(f"search.sets: {name} is not declared under features.sets{nearest(name, self.features.sets)}")
         if self.retention.rows is not None and self.retention.rows < self.source.outcome_lag:
             problems.append(
                 f"retention.rows: outcomes come {self.source.outcome_lag} periods after their rows, which would be gone by then"
             )
+        problems += self._weight_problems() + self._monotone_problems() + self._choice_problems()
         problems += self._name_problems() + self._drift_problems() + self._repair_problems() + self._coverage_problems()
         if problems:
             raise ValueError("\n".join(problems))
@@ -284,8 +440,98 @@ class Project(Section):
 
     def _name_problems(self) -> list[str]:
         """Keys that a table of predictions could not hold beside its own columns."""
-        own = {"score", "decision", "model_version", "data_version", "generation", *(f"p_{name}" for name in self.classes)}
-        return [f"columns: {name} is a key, and predictions have a column of that name; rename it" for name in self.key if name in own]
+        problems, own = [], {"score", "decision", "model_version", "data_version", "generation", *(f"p_{name}" for name in self.classes)}
+        own |= {"low", "high"} if self.intervals.method != "none" else set()
+        for name in dict.fromkeys((*self.key, *self.of("weight"))):
+            if name in own:
+                kind = "a key" if name in self.key else "the weight"
+                problems.append(f"columns: {name} is {kind}, and predictions have a column of that name; rename it")
+        return problems
+
+    def _weight_problems(self) -> list[str]:
+        """Why a column cannot say how much its rows count."""
+        named, problems = self.of("weight"), []
+        if len(named) > 1:
+            problems.append(f"columns: {' and '.join(named)} are weights; a row has one")
+        for name in named:
+            column, other = self.columns[name], sorted({"key", "time", "feature", "outcome", "known_later"} & set(self.columns[name].role))
+            if column.type not in ("float", "int"):
+                problems.append(f"columns: {name} is a weight, and declared {column.type}; a weight is a float or int")
+            if other:
+                problems.append(f"columns: {name} is a weight, and cannot be {other[0]}, too")
+            if name in (*self.features.numeric, *self.features.categorical):
+                problems.append(f"features: {name} is a weight, which the model does not see")
+            if column.nullable:
+                problems.append(f"columns: {name} is a weight, and every row has one: say nullable: false")
+            if column.confidential or name in self.privacy.quasi:
+                problems.append(f"columns: {name} is a weight, and cannot be personal, sensitive or coarsened")
+        return problems
+
+    def _monotone_problems(self) -> list[str]:
+        """Features that have no direction, and scores that cannot be held to one."""
+        problems, where = [], "features.monotone"
+        for name in self.features.monotone:
+            if name in self.features.categorical:
+                problems.append(f"{where}: {name} is a category, whose values have no order")
+            elif name not in self.features.numeric:
+                problems.append(f"{where}: {name} is not under features.numeric{nearest(name, self.features.numeric)}")
+        if self.features.monotone and self.task == "multiclass":
+            problems.append(f"{where}: the probabilities of several classes cannot all follow one direction")
+        if self.features.monotone and self.gate.loss == "absolute_error":
+            problems.append(f"{where}: boosters that minimize absolute errors do not keep to it; let gate.loss be squared_error")
+        if self.features.monotone and "monotone_constraints" in {*self.search.prior, *self.search.space}:
+            problems.append(f"{where}: search names monotone_constraints, too; say it once")
+        return problems
+
+    def _choice_problems(self) -> list[str]:
+        """Choices that this kind of target does not have, or that need another one."""
+        problems, task, calibrated = [], self.task, self.calibration.method in ("sigmoid", "isotonic")
+        if task == "regression":
+            if self.fit.imbalance != "none":
+                problems.append("fit.imbalance: a number has no classes to balance")
+            if calibrated:
+                problems.append(f"calibration.method: {self.calibration.method} is of probabilities, and a number is none")
+        elif self.fit.imbalance == "balanced" and not calibrated:
+            problems.append(
+                f"fit.imbalance: balanced probabilities are no shares of rows: say calibration.method: sigmoid or isotonic, "
+                f"not {self.calibration.method}"
+            )
+        if self.intervals.method != "none" and task != "regression":
+            problems.append(f"intervals.method: a {task} target has probabilities; intervals are of numbers")
+        if (by := self.intervals.by) is not None and by not in self.features.categorical:
+            problems.append(f"intervals.by: {by} is not under features.categorical{nearest(by, self.features.categorical)}")
+        return problems + self._limit_problems() + self._cost_problems()
+
+    def _limit_problems(self) -> list[str]:
+        """Measures that no scorecard of this project has: nothing would ever be released."""
+        lacking = {"cost"} if self.task == "multiclass" and not self.cost.matrix else set()
+        lacking |= {"interval_coverage", "interval_width"} if self.intervals.method == "none" else set()
+        known = [name for name in MEASURES[self.task] if name not in lacking]
+        return [
+            f"gate.limits: {name} is no measure of this scorecard{nearest(name, known)}" for name in self.gate.limits if name not in known
+        ]
+
+    def _cost_problems(self) -> list[str]:
+        """A matrix that does not say what each answer costs."""
+        said, where = self.cost.matrix, "cost.matrix"
+        if not said:
+            return []
+        if self.task != "multiclass":
+            return [f"{where}: a {self.task} target has no classes to confuse"]
+        problems = []
+        for name in dict.fromkeys((*said, *(name for row in said.values() for name in row))):
+            if name not in self.classes:
+                problems.append(f"{where}: {name} is no class{nearest(name, self.classes)}")
+        for actual in self.classes:
+            row = said.get(actual, {})
+            problems += [
+                f"{where}: nothing says what {other} costs where {actual} came true"
+                for other in self.classes
+                if other not in row and other != actual
+            ]
+            if cheap := [other for other in row if other != actual and row[other] < row.get(actual, 0.0)]:
+                problems.append(f"{where}: where {actual} came true, {cheap[0]} costs less than {actual} itself")
+        return problems
 
     def _drift_problems(self) -> list[str]:
         """Why columns cannot be compared from period to period."""
@@ -358,9 +604,22 @@ class Project(Section):
                 )
         return problems
 
+    def _in_memory_only(self) -> list[str]:
+        """What is asked for that only rows in memory can give."""
+        search, comparators = self.search, [name for name in self.gate.comparators if name not in ("linear", "constant")]
+        return [
+            *([f"weights by {self.weight}"] if self.weight else []),
+            *(["intervals.method cqr"] if self.intervals.method == "cqr" else []),
+            *(["search.encodings other than codes"] if set(search.encodings) != {"codes"} else []),
+            *(["search.sets"] if search.sets else []),
+            *([f"gate.comparators {name}" for name in comparators]),
+        ]
+
     def _task_problems(self) -> list[str]:
         """Why the target, its classes and the loss do not go together."""
         problems, given, wanted = [], self.columns[self.target].type, TARGETS[self.task]
+        if self.fit.engine != "local":
+            problems += [f"fit.engine: {self.fit.engine} does not know {asked}; take local" for asked in self._in_memory_only()]
         if given not in wanted:
             problems.append(f"target: {self.target} is declared {given}; a {self.task} target is a {' or '.join(wanted)}")
         if self.gate.loss not in LOSSES[self.task]:
@@ -433,6 +692,22 @@ class Project(Section):
         """Sections that decide what labelled rows hold."""
         return ("project", "columns", "features", "split", "target", *(("task", "classes") if self.task != "binary" else ()))
 
+    @property
+    def fitting(self) -> tuple[str, ...]:
+        """Sections that decide how rows are fitted, where they say anything."""
+        return tuple(name for name in self.choices if name == "fit")
+
+    @property
+    def weight(self) -> str:
+        """The column that says how much a row counts; empty where all count alike."""
+        return next(iter(self.of("weight")), "")
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Sections that change what is fitted or answered, without those at their defaults: records stay as they were."""
+        defaults = {"fit": Fit(), "calibration": Calibration(), "intervals": Intervals()}
+        return tuple(name for name, default in defaults.items() if getattr(self, name) != default)
+
     def digest(self) -> str:
         """sha256 over the canonical JSON of all that is not left at its default: a later release may know more keys."""
         return digest(self.model_dump(mode="json", exclude_defaults=True))
@@ -448,16 +723,21 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()).hexdigest()
 
 
-def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """Dotted keys that differ between two dumped projects, each with both values."""
-    found = []
+def changed_keys(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """Dotted keys that differ between two dumped projects, each with both values; None where a side has no such key."""
+    found: dict[str, tuple[Any, Any]] = {}
     for key in sorted(old.keys() | new.keys()):
         a, b = old.get(key), new.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
-            found += differences(a, b, f"{prefix}{key}.")
+            found |= changed_keys(a, b, f"{prefix}{key}.")
         elif a != b:
-            found.append(f"{prefix}{key}: {_short(a)} -> {_short(b)}")
+            found[f"{prefix}{key}"] = (a, b)
     return found
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Dotted keys that differ between two dumped projects, each with both values."""
+    return [f"{key}: {_short(a)} -> {_short(b)}" for key, (a, b) in changed_keys(old, new).items()]
 
 
 def binding_differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
-Role = Literal["key", "time", "entity", "protected", "feature", "outcome", "known_later", "info"]
+Role = Literal["key", "time", "entity", "protected", "feature", "outcome", "known_later", "weight", "info"]
 ColumnType = Literal["float", "int", "category", "text", "timestamp", "bool"]
 Class = Literal["public", "internal", "personal", "sensitive"]
 Every = Literal["hour", "day", "week", "month", "quarter", "year"]
@@ -237,7 +237,8 @@ class Column(Section):
 
     type: ColumnType = Field(description="float, int, category, text, timestamp (without a zone) or bool")
     role: tuple[Role, ...] = Field(
-        default=("info",), description="key, time, entity, protected (the same as class: personal), feature, outcome, known_later, info"
+        default=("info",),
+        description="key, time, entity, protected (the same as class: personal), feature, outcome, known_later, weight, info",
     )
     class_: Class = Field(
         default="internal",

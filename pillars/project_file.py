@@ -33,6 +33,21 @@ def names(folder: Path) -> list[str]:
     return sorted(p.stem for p in folder.glob("*.yaml") if not p.name.startswith("_") and p.is_file())
 
 
+def value(text: str) -> Any:
+    """One value as the YAML of a project would have it. Raises: ValueError."""
+    try:
+        return _Loader(text).get_single_data()
+    except yaml.YAMLError as err:
+        raise ValueError(f"{text!r:.60} is no YAML ({getattr(err, 'problem', None) or ' '.join(str(err).split())})") from err
+    except RecursionError as err:
+        raise ValueError("it is nested too deeply") from err
+
+
+def sentences(invalid: ValidationError) -> list[str]:
+    """What is wrong with values that stand in no file."""
+    return [said for error in invalid.errors() for said in (_problems(error) if not error["loc"] else [_said(error)])]
+
+
 class _Loader(yaml.SafeLoader):
     """YAML's plain types. A value that is none of its tag's is an error with its line: PyYAML's own lets Python's through."""
 
@@ -111,19 +126,26 @@ def _sentences(error: Any, root: yaml.Node | None) -> list[str]:
     """One error of pydantic for people; a check over several sections says one thing per line, each beginning with its section."""
     if error["loc"]:
         return [_sentence(error, root)]
-    problems = error["msg"].removeprefix("Value error, ").splitlines()
-    return [f"line {_line(root, tuple(p.partition(':')[0].split('.')))}: {p}" for p in problems]
+    return [f"line {_line(root, tuple(p.partition(':')[0].split('.')))}: {p}" for p in _problems(error)]
+
+
+def _problems(error: Any) -> list[str]:
+    return str(error["msg"]).removeprefix("Value error, ").splitlines()
 
 
 def _sentence(error: Any, root: yaml.Node | None) -> str:
-    where, line = ".".join(str(p) for p in error["loc"]), _line(root, error["loc"])
+    return f"line {_line(root, error['loc'])}: {_said(error)}"
+
+
+def _said(error: Any) -> str:
+    where = ".".join(str(p) for p in error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"line {line}: unknown key {where}{nearest(str(error['loc'][-1]), _known_keys(error['loc'][:-1]))}"
+        return f"unknown key {where}{nearest(str(error['loc'][-1]), _known_keys(error['loc'][:-1]))}"
     if error["type"] == "missing":
-        return f"line {line}: {where} is missing"
+        return f"{where} is missing"
     if error["type"] == "string_pattern_mismatch":
-        return f"line {line}: {where} is {error['input']!r:.60}; it must be {SHAPES[error['ctx']['pattern']]}"
-    return f"line {line}: {where + ': ' if where else ''}{error['msg'].removeprefix('Value error, ')}"
+        return f"{where} is {error['input']!r:.60}; it must be {SHAPES[error['ctx']['pattern']]}"
+    return f"{where + ': ' if where else ''}{error['msg'].removeprefix('Value error, ')}"
 
 
 def _known_keys(loc: tuple[Any, ...]) -> list[str]:

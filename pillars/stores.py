@@ -65,6 +65,9 @@ class Stores(Environment):
         default=1_000_000, ge=1, description="batches with more rows are read, checked and written in pieces; the result is the same"
     )
     readers: str = Field(default="", description="unix group that may read what came in (raw, quarantine ...); by default the owner alone")
+    dask_address: str = Field(
+        default="", description="scheduler of a Dask cluster for fit.engine dask; by default workers are started here"
+    )
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="threads of final fits and batch scoring")
 
     def model_post_init(self, _: object) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 Calibration = dict[str, str | float | list[float]]  # not Json: that is recursive, and Prefect could not read a result back
+Interval = dict[str, str | float | list[str] | list[float]]  # see pillars.bundle.answers.bounds
 Outcome = Literal["accept", "refuse", "inconclusive"]
 
 
@@ -181,15 +183,71 @@ class Batch:
     quarantine_path: str = ""  # of rows and outcomes that were set aside, relative to `var`; empty when there are none
 
 
+Encoding = Literal["codes", "onehot", "native"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One more booster in an average: parameters, rounds and seed as of a recipe."""
+
+    params: dict[str, float | int | str]
+    rounds: int
+    seed: int
+    encoding: Encoding = "codes"
+    columns: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """How to fit: everything of a model but its rows. `params` are XGBoost's, `rounds` boosting rounds per booster."""
+    """How to fit: everything of a model but its rows. `params` are XGBoost's, `rounds` boosting rounds per booster.
+
+    `bags` boosters differ by their seed alone. `encoding`: what trees make of a category's code, a number (codes), one category against
+    all others (onehot), or a set of them (native). `columns`: those that trees may split on, all where it is empty. `members`: boosters of
+    other recipes, averaged with this one's.
+    """
 
     name: str
     params: dict[str, float | int | str]
     rounds: int
     seed: int
     bags: int = 1
+    encoding: Encoding = "codes"
+    columns: tuple[str, ...] = ()
+    members: tuple[Member, ...] = ()
+
+    @property
+    def beyond(self) -> dict[str, Json]:
+        """What of it an earlier release could not have said; empty where it says no more."""
+        return {key: value for key, value in self.to_json().items() if key in ("encoding", "columns", "members")}
+
+    @property
+    def said(self) -> dict[str, float | int | str]:
+        """Its parameters and style, each in a word, for tables."""
+        style = {"encoding": self.encoding, "columns": len(self.columns), "members": len(self.members), "bags": self.bags}
+        plain = {"encoding": "codes", "columns": 0, "members": 0, "bags": 1}
+        return {**self.params, **{name: value for name, value in style.items() if value != plain[name]}}
+
+    @property
+    def parts(self) -> tuple[Recipe, ...]:
+        """One recipe per booster, in the order of the boosters."""
+        alone = replace(self, bags=1, members=())
+        bags = [replace(alone, seed=self.seed + bag) for bag in range(self.bags)]
+        return (*bags, *(Recipe(self.name, one.params, one.rounds, one.seed, 1, one.encoding, one.columns) for one in self.members))
+
+    def to_json(self) -> dict[str, Json]:
+        """As lineages hold it; what an earlier release did not know is left out where it says nothing, for its code must read it, too."""
+        told = asdict(self)
+        for key in ("encoding", "columns", "members"):
+            if told[key] in ("codes", ()):
+                del told[key]
+        return told
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Recipe:
+        """From a lineage, of this release or an earlier one. Raises: TypeError, KeyError: it is no recipe."""
+        told = dict(**content)
+        members = tuple(Member(**{**one, "columns": tuple(one["columns"])}) for one in told.get("members", ()))
+        return cls(**{**told, "columns": tuple(told.get("columns", ())), "members": members})
 
 
 @dataclass(frozen=True)
@@ -257,6 +315,63 @@ class Leakage:
 
 
 @dataclass(frozen=True)
+class Power:
+    """How often the gate promotes a challenger that is better by `gain` in truth (units of the loss); `refused`: surely not, share."""
+
+    gain: float
+    dose: float  # of the plants, in [0, 1]
+    plants: int
+    promoted: Measure
+    refused: float
+
+
+@dataclass(frozen=True)
+class GateNoise:
+    """What the gate says of models that are equal in truth, and of gains that were planted. Rates are shares of questions, over models."""
+
+    project: str
+    settings: str  # digest of what it depends on beside the rows
+    data_version: str
+    periods: tuple[str, ...]  # judged
+    models: int
+    pairs: int
+    rows: int  # newest rows fitted on; 0: all
+    loss: str
+    rate: float  # false promotions asked for, at most
+    margin: float  # of the YAML then
+    plain: Measure  # promoted because the loss is no higher
+    by_row: Measure  # because the interval over rows lies above 0
+    by_block: Measure  # because the gate's interval lies above 0
+    at_margin: Measure  # by the gate with the YAML's margin
+    by_period: dict[str, float]  # the same, of each period
+    smallest: float  # margin at which the point holds the rate
+    at_smallest: Measure
+    sure: float | None  # margin at which the upper end does, too
+    curve: tuple[tuple[float, float, float, float], ...]  # margin, rate, its low and high
+    power: tuple[Power, ...] = ()  # at the larger of both margins
+    path: str = ""  # JSON, relative to `var`
+    picture: str = ""
+
+    @property
+    def rates(self) -> dict[str, Measure]:
+        """Rates of false promotions by the question that is asked."""
+        return {
+            "loss no higher (>=)": self.plain,
+            "interval over rows above 0": self.by_row,
+            "interval over blocks above 0": self.by_block,
+            f"the gate, margin {self.margin:g}": self.at_margin,
+            f"the gate, margin {self.smallest:.2g}": self.at_smallest,
+        }
+
+    @property
+    def asked(self) -> Decision:
+        """Whether the YAML's margin holds the rate."""
+        rates = f"false promotions {self.at_margin}, {self.rate:g} asked for"
+        said = f"margin {self.margin:g}, calibrated {self.smallest:.2g} {self.loss} ({rates})"
+        return Decision.by(self.margin >= self.smallest, said)
+
+
+@dataclass(frozen=True)
 class Judged:
     """The two decisions of a retraining, and what the release takes over from the judged twin."""
 
@@ -270,6 +385,7 @@ class Judged:
     threshold: float  # probability in [0, 1] at and above which a row is acted on; of binary targets only
     path: str  # Parquet of the twins' predictions on the judged rows, relative to `var`
     conditions: tuple[Condition, ...] = ()  # what the YAML asks of the challenger beside the two decisions
+    interval: Interval = field(default_factory=dict)  # of numbers, learned on the judged rows; empty without one
 
 
 @dataclass(frozen=True)
@@ -299,6 +415,55 @@ class Candidate:
             (Decision(c.decision.outcome, f"{c.name}: {c.decision.reason}") for c in self.conditions if not c.decision),
             self.refresh_decision,
         )
+
+
+@dataclass(frozen=True)
+class Change:
+    """One key of a YAML (`section.key`) that two settings differ in; both values as JSON."""
+
+    key: str
+    was: str
+    now: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.was} -> {self.now}"
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How much lower a model's loss is than another's, per row, on the same `rows` rows; above 0 it is better."""
+
+    against: str
+    loss: str
+    rows: int
+    measure: Measure | None  # None where there are no rows to compare them on
+    note: str = ""  # why not, or what a reader should know
+
+    @property
+    def said(self) -> str:
+        """In one sentence."""
+        if self.measure is None:
+            return self.note
+        surely = "surely better" if self.measure.low > 0 else "surely worse" if self.measure.high < 0 else "nobody can say which is better"
+        if self.measure.low == self.measure.high == 0:
+            surely = "they say the same"
+        return f"{self.loss} gain {self.measure} on {self.rows:,} rows: {surely}" + (f" ({self.note})" if self.note else "")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A training with changed settings, judged and compared, and never released; its MLflow run has no model."""
+
+    project: str
+    period: str
+    data_version: str
+    run_id: str  # MLflow run
+    changes: tuple[Change, ...]
+    recipe: Recipe
+    verdict: str  # of the search
+    gains: tuple[Gain, ...]
+    scorecards: tuple[Scorecard, ...]  # of the experiment, of the project's own settings, of the champion where it can be judged
+    conditions: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -334,6 +499,9 @@ class Origin:
     threads: int
     environment: dict[str, str]  # lock, python, machine, package.<name>
     fit_digest: str = ""  # of the rows that were fitted on, as the model sees them
+    engine: str = "local"
+    device: str = "cpu"
+    ends: bool = True  # whether it has the boosters of its intervals, where the YAML asks for some
 
 
 Likeness = Literal["IDENTICAL", "EQUIVALENT", "DIFFERENT", "ERASED", "FAILED"]  # FAILED: it could not be tried
@@ -343,7 +511,7 @@ Likeness = Literal["IDENTICAL", "EQUIVALENT", "DIFFERENT", "ERASED", "FAILED"]  
 class Factor:
     """One thing that a model depends on and that is not here what was recorded. `proven`: put back alone, it gave the recorded boosters."""
 
-    name: Literal["data", "code", "config", "seed", "parameters", "threads", "lock", "python", "machine"]
+    name: Literal["data", "code", "config", "seed", "parameters", "threads", "lock", "python", "machine", "engine", "device"]
     recorded: str
     here: str
     proven: bool = False

@@ -60,7 +60,9 @@ def score(opened: Opened, period: str, version: DataVersion, lost: Scored | None
     rows = opened.read(version)("rows", [period])
     bundle = release.load(opened.stores, rollout.champion)
     columns = features.design(opened.config, rows)
-    key = tuple(dict.fromkeys((*opened.config.key, *opened.config.of("time"))))  # the time names the block a row is judged in
+    key = tuple(
+        dict.fromkeys((*opened.config.key, *opened.config.of("time"), *opened.config.of("weight")))
+    )  # block and weight a row is judged by
     scored = scoring.score(opened.stores, opened.name, period, rows, columns, bundle, rollout, version.id, key, opened.write)
     if lost and scored.sha256 != lost.sha256:
         raise DataCorrupt(lost.path, lost.sha256, _found(opened, lost), GONE)

@@ -42,5 +42,5 @@ def log_training(opened: Opened, version: DataVersion, tuned: Tuned, judged: Jud
         refresh_decision=judged.refresh_decision,
         scorecards=judged.scorecards,
         digest=loaded.digest,
-        conditions=judged.conditions,
+        conditions=(*judged.conditions, *fitted.conditions),
     )

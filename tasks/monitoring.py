@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -46,8 +46,10 @@ def quality(opened: Opened, period: str, version: DataVersion) -> Scorecard | No
     outcomes = opened.read(version)("outcomes", [of])
     drifts.quality(opened.stores, config, of, performance.joined(config, predictions, outcomes))
 
-    def judge(y: np.ndarray, p: np.ndarray, blocks: np.ndarray) -> Scorecard:
-        return metrics.card(config, f"v{scored.model_version}", of, y, p, blocks, scored.threshold)
+    def judge(
+        y: np.ndarray, p: np.ndarray, blocks: np.ndarray, weights: np.ndarray | None = None, bounds: np.ndarray | None = None
+    ) -> Scorecard:
+        return metrics.card(config, f"v{scored.model_version}", of, y, p, blocks, scored.threshold, weights, bounds)
 
     return performance.realized(config, predictions, outcomes, judge)
 
@@ -96,7 +98,7 @@ def register(opened: Opened, candidate: Candidate) -> ModelVersion:
         "data.version": candidate.data_version,
         "data.commit": opened.past.ingested(candidate.period).commit,
         "fitted_through": candidate.fitted_through,
-        "recipe": json.dumps(asdict(candidate.recipe)),
+        "recipe": json.dumps(candidate.recipe.to_json()),
         "seed": str(candidate.recipe.seed),
         **origin.tags_of(loaded.lineage),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, cast
@@ -52,12 +53,28 @@ def counted(what: str, total: int) -> Iterator[Callable[[str], None]]:
     yield count
 
 
-def search(what: str) -> Callable[[int, int, float], None]:
-    """Progress of a search, for the UI and the terminal: fits done, of how many, and the lowest loss so far."""
+def search(what: str, clock: Callable[[], float] = time.monotonic) -> Callable[[int, int, float], None]:
+    """Progress of a search, for the UI and the terminal: fits done, of how many, and the lowest loss so far.
+
+    Speed and what is left follow from the fits since the first that was told: those before may be of a run that was killed.
+    """
     artifact = cast(UUID, create_progress_artifact(progress=0.0, key="search", description=what))
+    first: list[tuple[int, float]] = []
 
     def count(done: int, total: int, best: float) -> None:
-        update_progress_artifact(artifact_id=artifact, progress=100.0 * done / total, description=f"{what}: best loss {best:.4f}")
-        tell(what, done, total, f"best {best:.4f}", fine=True)
+        now = clock()
+        first.append((done, now))
+        note = f"best {best:.4f}{_pace(done - first[0][0], total - done, now - first[0][1])}"
+        update_progress_artifact(artifact_id=artifact, progress=100.0 * done / total, description=f"{what}: {note}")
+        tell(what, done, total, note, fine=True)
 
     return count
+
+
+def _pace(done: int, left: int, taken_s: float) -> str:
+    """Trials per minute and the time that what is left takes at this pace; empty before there is a pace."""
+    if done < 1 or taken_s <= 0:
+        return ""
+    each_s = taken_s / done
+    minutes, seconds = divmod(round(left * each_s), 60)
+    return f", {60 / each_s:.3g} trials/min" + (f", {minutes}:{seconds:02d} left" if left else "")

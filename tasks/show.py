@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from pillars.data.auditing import Audit
-from pillars.vocabulary import Candidate, Decision, Leakage, Reproduction, Rollout, Scorecard, Scored, Tuned, Validation, Verdict
+from pillars.vocabulary import (
+    Candidate,
+    Decision,
+    Experiment,
+    GateNoise,
+    Leakage,
+    Measure,
+    Reproduction,
+    Rollout,
+    Scorecard,
+    Scored,
+    Tuned,
+    Validation,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from tasks.retention import Retained
@@ -96,7 +110,7 @@ def leaderboard(tuned: Tuned) -> None:
             "rounds": tried.recipe.rounds,
             "fitted on": "all rows" if tried.full else "sample",
             "seconds": f"{tried.seconds:.1f}",
-            "parameters": ", ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in tried.recipe.params.items()),
+            "parameters": ", ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in tried.recipe.said.items()),
         }
         for tried in tuned.leaderboard
     ]
@@ -120,11 +134,43 @@ def candidate(made: Candidate) -> None:
     create_markdown_artifact("\n".join(lines), key=_key("candidate", made.project))
 
 
+def experiment(found: Experiment) -> None:
+    """What was changed, and what it gained."""
+    lines = [
+        f"# Experiment on {found.period}",
+        *(f"- `{change.key}`: `{change.was}` -> `{change.now}`" for change in found.changes),
+        "",
+        *(f"- against {gain.against}: {gain.said}" for gain in found.gains),
+        *(f"- {one.name} {SAID[one.decision.outcome]}: {one.decision.reason}" for one in found.conditions),
+        f"- {found.verdict}",
+        f"- data `{found.data_version}`, MLflow run `{found.run_id}`",
+        "",
+        *scorecards(found.scorecards),
+        "",
+        "Nothing was released.",
+    ]
+    create_markdown_artifact("\n".join(lines), key=_key("experiment", found.project))
+
+
 def decision(what: str, made: Candidate, taken: Decision) -> None:
     """One decision with its reason."""
     head = f"# {what} of {made.period}: {SAID[taken.outcome]}\n{taken.reason}"
     text = f"{head}\n\nRecipe: {made.recipe_decision.outcome}, {made.recipe_decision.reason}"
     create_markdown_artifact(text, key=_key(what, made.project))
+
+
+def gate(found: GateNoise) -> None:
+    """Rates of false promotions, then the power, each with its interval over models."""
+
+    def line(what: str, rate: Measure) -> dict[str, str]:
+        return {"question": what, "promoted": f"{rate.value:.3f}", "interval": f"[{rate.low:.3f}, {rate.high:.3f}]"}
+
+    rows = [
+        *(line(f"equal: {what}", rate) for what, rate in found.rates.items()),
+        *(line(f"better by {one.gain:.5f}", one.promoted) for one in found.power),
+    ]
+    head = f"{SAID[found.asked.outcome]}: {found.asked.reason}. Picture: `var/{found.picture}`"
+    create_table_artifact(rows, key=_key("gate", found.project), description=head)
 
 
 def scored(done: Scored) -> None:

@@ -11,9 +11,9 @@ from pillars.deployment import release
 from pillars.development import features, models
 from pillars.errors import BundleRefused
 from pillars.monitoring import lineage, worktree
-from pillars.training import judging, refitting, rows, tuning
+from pillars.training import conditions, judging, refitting, rows, tuning
 from pillars.training import leakage as leaks
-from pillars.vocabulary import Candidate, DataVersion, Decision, Json, Judged, Leakage, Tuned
+from pillars.vocabulary import Candidate, Condition, DataVersion, Decision, Json, Judged, Leakage, Tuned
 from tasks import progress, show
 from tasks.opened import Opened
 from tasks.policy import step
@@ -27,6 +27,7 @@ class Fitted:
     sha256: str
     fitted_through: str
     passed: Decision
+    conditions: tuple[Condition, ...] = ()  # what the YAML asks of the bundle itself
 
 
 def champion_of(opened: Opened) -> Bundle | None:
@@ -89,9 +90,9 @@ def tune(opened: Opened, version: DataVersion, until: str) -> Tuned:
 
 
 @step("judge challenger")
-def judge(opened: Opened, version: DataVersion, until: str, tuned: Tuned) -> Judged:
+def judge(opened: Opened, version: DataVersion, until: str, tuned: Tuned, against_champion: bool = True) -> Judged:
     """Recipe and refresh decisions on rows that neither side has seen."""
-    champion = champion_of(opened)
+    champion = champion_of(opened) if against_champion else None
     through = str(champion.lineage["fitted_through"]) if champion else None
     periods = opened.known(version, until)
     read = labelled(opened, version)
@@ -105,4 +106,7 @@ def refit(opened: Opened, version: DataVersion, until: str, judged: Judged) -> F
     if made_by["dirty"]:
         made_by["patch"] = worktree.keep(opened.stores, opened.name)
     periods = opened.known(version, until)
-    return Fitted(*refitting.refit(opened.stores, opened.config, labelled(opened, version), periods, until, judged, made_by))
+    path, sha256, through, passed = refitting.refit(
+        opened.stores, opened.config, labelled(opened, version), periods, until, judged, made_by
+    )
+    return Fitted(path, sha256, through, passed, conditions.of_bundle(opened.config, Bundle.load(opened.stores.var / path)))

@@ -81,13 +81,7 @@ def small(tmp_path: Path, slices: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 @pytest.fixture(scope="session")
 def two_periods(tmp_path_factory: pytest.TempPathFactory, slices: Path, prefect_server: str) -> Path:
     """A clone in which January and February have been through the loop, shared by all tests of a process."""
-    from flows.replay import replay
-
-    root = write_small(make_clone(tmp_path_factory.mktemp("shared") / "project"), slices)
-    with pytest.MonkeyPatch.context() as context:
-        enter(root, context)
-        assert replay("small", last="2013-02") == ["2013-01", "2013-02"]
-    return root
+    return through_two_months(write_small(make_clone(tmp_path_factory.mktemp("shared") / "project"), slices))
 
 
 @pytest.fixture
@@ -95,6 +89,16 @@ def replayed(two_periods: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The shared clone, for a test that only looks."""
     enter(two_periods, monkeypatch)
     return two_periods
+
+
+def through_two_months(root: Path) -> Path:
+    """Take a clone's project `small` through January and February; a Prefect server is there."""
+    from flows.replay import replay
+
+    with pytest.MonkeyPatch.context() as context:
+        enter(root, context)
+        assert replay("small", last="2013-02") == ["2013-01", "2013-02"]
+    return root
 
 
 def enter(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,14 @@ page      story, charts: `var/report/index.html`, its charts
 data      datasets, revisions: a data version and all that came of it (`pillars data show`), periods that came again
 aside     quarantined: what was set aside and why
 dropped   retained: what retention took away
+gate      calibrated: what its margin stands on (`pillars gate show`)
 ledger    history: what it says of a project, read back as values
 """
 
+from pillars.answers.calibrated import Standing, gate
 from pillars.answers.closing import PeriodRow, closing_table
 from pillars.answers.datasets import Dataset, dataset, datasets, resolve
 from pillars.answers.standing import Status, status
 from pillars.answers.story import write_story
 
-__all__ = ["Dataset", "PeriodRow", "Status", "closing_table", "dataset", "datasets", "resolve", "status", "write_story"]
+__all__ = ["Dataset", "PeriodRow", "Standing", "Status", "closing_table", "dataset", "datasets", "gate", "resolve", "status", "write_story"]

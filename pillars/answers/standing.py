@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pillars import config
-from pillars.answers import history, retained
+from pillars.answers import calibrated, history, retained
 from pillars.answers.history import Chapter, History
 from pillars.bundle import folder
 from pillars.config import Project
@@ -32,6 +32,7 @@ class Status:
     next_period: str | None  # begun and not finished; None also when only the source knows
     last_verdict: str | None
     freshness: str
+    gate: str  # what its margin stands on
     alerts: tuple[str, ...]
     problems: tuple[str, ...]
     healthy: bool
@@ -60,6 +61,7 @@ def status(stores: Stores, project: Project) -> Status:
         next_period=begun[0] if begun else None,
         last_verdict=f"{verdicts[-1].period}: {'retrain' if verdicts[-1].retrain else 'keep'}, {verdicts[-1].reason}" if verdicts else None,
         freshness=_freshness(told, version.fitted_through if version else None),
+        gate=calibrated.gate(stores, project)[1].said,
         alerts=tuple(str(alert) for alert in alerts(verdicts[-1])) if verdicts else (),
         problems=problems,
         healthy=not problems,

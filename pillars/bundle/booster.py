@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,11 @@ def scores(boosters: Sequence[Booster], encoded: np.ndarray, classes: int = 0) -
         for booster in boosters:  # one after the other: the order of the sum is part of the score
             total += booster.inplace_predict(encoded, validate_features=False)
     return total / len(boosters)
+
+
+def objective(booster: Booster) -> str:
+    """What it was fitted to minimize, by XGBoost's name: `binary:logistic`."""
+    return str(json.loads(booster.save_config())["learner"]["objective"]["name"])
 
 
 def gains(boosters: Sequence[Booster], features: int) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import BundleRefused
 from . import booster, folder
+from .answers import bounds, cheapest
 from .calibration import apply as calibrated
 from .encoder import Encoder
 from .golden import from_json as columns_from_json
@@ -26,25 +27,30 @@ class Predictions:
     """What a model says of n rows.
 
     binary: `score` is the probability of the target, in [0, 1], `decision` whether to act (bool). multiclass: `decision` is the most
-    probable class (str), `score` its probability, `probabilities` those of all classes, (n, classes). regression: `score` is the number.
+    probable class (str), or the one that is expected to cost least where the bundle has costs, `score` its probability, `probabilities`
+    those of all classes, (n, classes). regression: `score` is the number, `bounds` low and high of its interval, (n, 2), if it has any.
     """
 
     score: np.ndarray  # float64, (n,)
     decision: np.ndarray | None
     probabilities: np.ndarray | None = None
+    bounds: np.ndarray | None = None
 
     def columns(self, classes: Sequence[str]) -> dict[str, np.ndarray]:
-        """As columns of a table: score, then decision and `p_<class>` where there are any."""
+        """As columns of a table: score, then decision and `p_<class>`, or low and high, where there are any."""
         said = {"score": self.score} | ({} if self.decision is None else {"decision": self.decision})
+        if self.bounds is not None:
+            said |= {"low": self.bounds[:, 0], "high": self.bounds[:, 1]}
         if self.probabilities is None:
             return said
         return said | {f"p_{name}": self.probabilities[:, place] for place, name in enumerate(classes)}
 
 
-def outputs(task: str, classes: Sequence[str]) -> dict[str, str]:
+def outputs(task: str, classes: Sequence[str], *, bounded: bool = False) -> dict[str, str]:
     """The columns of `Predictions` with their types, as MLflow names them."""
     decided = {"binary": {"decision": "boolean"}, "multiclass": {"decision": "string"}}.get(task, {})
-    return {"score": "double", **decided, **{f"p_{name}": "double" for name in classes}}
+    ends = {"low": "double", "high": "double"} if bounded else {}
+    return {"score": "double", **decided, **ends, **{f"p_{name}": "double" for name in classes}}
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,9 @@ class Bundle:
     lineage: Mapping[str, Any]
     boosters: tuple[Booster, ...]
     golden: Mapping[str, Any]
+    costs: tuple[tuple[float, ...], ...] = ()  # of several classes: what came true, what is said; none: the most probable one is said
+    interval: Mapping[str, Any] = field(default_factory=dict)  # of numbers, see `answers.bounds`
+    ends: tuple[Booster, ...] = ()  # of both quantiles, where the interval is laid around them
 
     @classmethod
     def load(cls, path: Path, threads: int = 1) -> Bundle:
@@ -78,7 +87,9 @@ class Bundle:
             if manifest["identity"] != identity(raw):
                 raise ValueError("its identity is not that of its boosters")
             parts = {name: json.loads(files[name]) for name in folder.PARTS}
-            calibrated(parts["calibration.json"], np.array([0.5]))
+            said = parts["decision.json"]
+            calibrated(parts["calibration.json"], np.full((1, len(said["classes"])) if "classes" in said else 1, 0.5))
+            points, ends = _parted(booster.load(raw, threads), said)
             return cls(
                 path=path,
                 project=manifest["project"],
@@ -86,13 +97,16 @@ class Bundle:
                 digest=manifest["digest"],
                 encoder=Encoder.from_json(parts["encoder.json"]),
                 calibration=parts["calibration.json"],
-                threshold=float(parts["decision.json"].get("threshold", 0.5)),
-                task=str(parts["decision.json"].get("task", "binary")),
-                classes=tuple(parts["decision.json"].get("classes", ())),
+                threshold=float(said.get("threshold", 0.5)),
+                task=str(said.get("task", "binary")),
+                classes=tuple(said.get("classes", ())),
                 schema=parts["schema.json"],
                 lineage=manifest["lineage"],
-                boosters=booster.load(raw, threads),
+                boosters=points,
                 golden=parts["golden.json"],
+                costs=tuple(tuple(map(float, row)) for row in said.get("costs", ())),
+                interval=said.get("interval", {}),
+                ends=ends,
             )
         except (KeyError, TypeError, ValueError) as err:
             raise BundleRefused(str(path), str(err) if isinstance(err, ValueError) else f"its content is malformed ({err!r})") from err
@@ -115,13 +129,14 @@ class Bundle:
         Raises:
             InputInvalid: a column is missing, or holds what is no number.
         """
-        score = self.scores(columns)
+        encoded = self.encoder.encode(columns)
+        score = calibrated(self.calibration, self._raw(encoded))
         match self.task:
             case "multiclass":
-                best = score.argmax(axis=1)
+                best = cheapest(np.array(self.costs), score) if self.costs else score.argmax(axis=1)
                 return Predictions(score[np.arange(len(best)), best], np.array(self.classes, dtype=object)[best], score)
             case "regression":
-                return Predictions(score, None)
+                return Predictions(score, None, bounds=self._bounds(columns, encoded, score))
             case _:
                 return Predictions(score, score >= self.threshold)
 
@@ -131,7 +146,27 @@ class Bundle:
 
     def raw(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
         """Mean of the boosters before calibration, as `scores`."""
-        return booster.scores(self.boosters, self.encoder.encode(columns), len(self.classes))
+        return self._raw(self.encoder.encode(columns))
+
+    def _raw(self, encoded: np.ndarray) -> np.ndarray:
+        return booster.scores(self.boosters, encoded, len(self.classes))
+
+    def _bounds(self, columns: Mapping[str, np.ndarray], encoded: np.ndarray, score: np.ndarray) -> np.ndarray | None:
+        """Low and high of numbers scored `score`, float64, shape (n, 2); None where the bundle has no intervals."""
+        if not self.interval:
+            return None
+        ends = booster.scores(self.ends, encoded, 2) if self.ends else None
+        return bounds(self.interval, score, ends, columns.get(self.interval.get("by", "")))
+
+    @property
+    def objective(self) -> str:
+        """What its boosters were fitted to minimize, by XGBoost's name."""
+        return booster.objective(self.boosters[0])
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """The columns of its `Predictions` with their types, as MLflow names them."""
+        return outputs(self.task, self.classes, bounded=bool(self.interval))
 
     def check_golden(self) -> None:
         """Score the golden rows again, all at once and one by one.
@@ -152,6 +187,12 @@ class Bundle:
         return dict(sorted(zip(self.encoder.feature_names, shares.tolist(), strict=True), key=lambda pair: -pair[1]))
 
 
+def _parted(boosters: Sequence[Any], decision: Mapping[str, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Boosters of the score, and of the ends of its interval."""
+    of_ends = int(decision.get("interval", {}).get("boosters", 0))
+    return tuple(boosters[: len(boosters) - of_ends]), tuple(boosters[len(boosters) - of_ends :])
+
+
 def identity(boosters: Sequence[bytes]) -> str:
     """sha256 (hex) over the boosters' own sha256, in order: a model's name, whatever is around it."""
     return folder.sha256("".join(folder.sha256(content) for content in boosters).encode())
@@ -170,14 +211,15 @@ def write_bundle(
 ) -> str:
     """Write a bundle to `path` as a whole and return its identity; the same bundle written twice changes nothing.
 
-    `decision`: {"threshold": p} of a binary target, {"task": "multiclass", "classes": [...]}, {"task": "regression"}.
+    `decision`: {"threshold": p} of a binary target, {"task": "multiclass", "classes": [...]} (with "costs" where the least of them
+    decides), {"task": "regression"} (with "interval" where there is one; its "boosters" are the last ones).
     `golden`: raw columns of a few rows; their scores are stored with them.
 
     Raises:
         BundleRefused: another bundle is there.
     """
     classes = len(decision.get("classes", ()))
-    scores = calibrated(calibration, booster.scores(booster.load(boosters), encoder.encode(golden), classes))
+    scores = calibrated(calibration, booster.scores(_parted(booster.load(boosters), decision)[0], encoder.encode(golden), classes))
     parts: dict[str, Any] = {
         "encoder.json": encoder.to_json(),
         "calibration.json": dict(calibration),

@@ -116,10 +116,13 @@ def asked(folder: Path, **tables: Spilled | pa.Table) -> Iterator[DuckDBPyConnec
     """DuckDB over some tables by their names; a spilled one has its rows' places (from 0) as `file_row_number`.
 
     What does not fit into memory goes into `folder` meanwhile.
+
+    Raises:
+        StoreUnavailable: neither memory nor the disk has room for what is asked.
     """
     import duckdb
 
-    with duckdb.connect(":memory:") as database:
+    with _room(folder), duckdb.connect(":memory:") as database:
         for statement in limits(folder):
             database.execute(statement)
         for name, table in tables.items():
@@ -128,6 +131,20 @@ def asked(folder: Path, **tables: Spilled | pa.Table) -> Iterator[DuckDBPyConnec
             else:
                 database.register(name, table)
         yield database
+
+
+@contextmanager
+def _room(folder: Path) -> Iterator[None]:
+    """What DuckDB finds no room for, as ours. Raises: StoreUnavailable."""
+    import duckdb
+
+    try:
+        yield
+    except (duckdb.OutOfMemoryException, duckdb.IOException) as err:
+        if isinstance(err, duckdb.IOException) and "write" not in str(err):
+            raise  # of a file that it reads
+        problem = f"has no room for what does not fit into {MEMORY} of memory ({str(err).splitlines()[0]})"
+        raise StoreUnavailable(str(folder), problem, "Free the disk, and run again.") from err
 
 
 def limits(folder: Path) -> tuple[str, ...]:

@@ -23,6 +23,8 @@ PANDAS_TYPES = {
     "bool": ["bool"],
 }
 
+LARGEST_WEIGHT = 1e12  # float32 sums of gradients hold it
+
 
 def expectations(project: Project, kind: Kind, period: str | None) -> list[Expectation]:
     """Checks of one table, the row floor first: most others hold on no rows. `period` None leaves freshness out.
@@ -39,6 +41,9 @@ def expectations(project: Project, kind: Kind, period: str | None) -> list[Expec
         for n, c in declared.items()
         if not c.nullable or n in project.key or n == project.time
     ]
+    if project.weight in declared:
+        name, most = "expect_column_values_to_be_between", LARGEST_WEIGHT
+        found.append(_expect(name, quarantine=True, column=project.weight, min_value=0, strict_min=True, max_value=most))
     found.append(_unique(project.key))
     if project.expectations.freshness and period is not None and project.time in declared and _of_time(project, period):
         found.append(_fresh(project, period))

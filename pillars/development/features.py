@@ -25,7 +25,7 @@ class Labelled:
     """Rows whose outcome is known, in key order within each period.
 
     keys: the key columns. columns: as `design` gives them. y: (n,), as `truth` gives it. blocks: int64 (n,), rows of one block share their
-    luck. digest: sha256 over columns, y and blocks.
+    luck. digest: sha256 over columns, y, blocks, and the weights where there are any: float64 (n,), above 0, how much each row counts.
     """
 
     keys: pa.Table
@@ -33,6 +33,7 @@ class Labelled:
     y: np.ndarray
     blocks: np.ndarray
     digest: str
+    weights: np.ndarray | None = None
 
 
 def design(project: Project, rows: pa.Table) -> dict[str, np.ndarray]:
@@ -56,6 +57,22 @@ def blocks(project: Project, rows: pa.Table) -> np.ndarray:
         return np.arange(rows.num_rows, dtype=np.int64)
     seconds = rows.column(project.time).cast(pa.timestamp("s"), safe=False).cast(pa.int64()).to_numpy()
     return np.floor_divide(seconds, BLOCK_SECONDS[project.split.block])
+
+
+def weights(project: Project, rows: pa.Table) -> np.ndarray | None:
+    """How much each row counts, float64, shape (n,); None where no column has that role.
+
+    Raises:
+        ConfigInvalid: one is not above 0, or is not there.
+    """
+    if not (name := project.weight):
+        return None
+    if name not in rows.column_names:
+        raise ConfigInvalid(f"{project.project}.yaml", [f"columns: {name} is the weight, and the rows have no column of that name"])
+    found = _numbers(project, name, rows.column(name))
+    if wrong := int((~((found > 0) & np.isfinite(found))).sum()):
+        raise ConfigInvalid(f"{project.project}.yaml", [f"columns: {name} is a weight, and in {wrong} of {len(found)} rows not above 0"])
+    return found
 
 
 def labelled(project: Project, rows: pa.Table, outcomes: pa.Table) -> tuple[pa.Table, np.ndarray, np.ndarray]:
@@ -84,6 +101,8 @@ def reader(
     settings = project.section_digest(*project.learning)
 
     def one(period: str) -> Labelled:
+        if project.fit.engine != "local":  # what was read before would be most of the memory
+            return _labelled(project, read("rows", [period]), read("outcomes", [period]))
         place = ((contents or {}).get(period, version), settings, period)
         return _memory.get(place) or _memory.keep(place, _labelled(project, read("rows", [period]), read("outcomes", [period])))
 
@@ -100,9 +119,10 @@ def _labelled(project: Project, rows: pa.Table, outcomes: pa.Table) -> Labelled:
     for name, column in columns.items():
         content.update(name.encode())
         content.update("\x1f".join(map(str, column.tolist())).encode() if column.dtype == object else column.tobytes())
-    for array in (y, its_blocks):
+    its_weights = weights(project, kept)
+    for array in (y, its_blocks, *(() if its_weights is None else (its_weights,))):
         content.update(array.tobytes())
-    return Labelled(kept.select(list(project.key)).combine_chunks(), columns, y, its_blocks, content.hexdigest())
+    return Labelled(kept.select(list(project.key)).combine_chunks(), columns, y, its_blocks, content.hexdigest(), its_weights)
 
 
 def _joined(project: Project, parts: Sequence[Labelled]) -> Labelled:
@@ -112,7 +132,8 @@ def _joined(project: Project, parts: Sequence[Labelled]) -> Labelled:
     columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
     its_blocks = np.arange(len(y)) if project.split.block == "row" else np.concatenate([part.blocks for part in parts])
     digest = hashlib.sha256("".join(part.digest for part in parts).encode()).hexdigest()
-    return Labelled(pa.concat_tables([part.keys for part in parts]), columns, y, its_blocks, digest)
+    its_weights = np.concatenate([part.weights for part in parts if part.weights is not None]) if project.weight else None
+    return Labelled(pa.concat_tables([part.keys for part in parts]), columns, y, its_blocks, digest, its_weights)
 
 
 def _numbers(project: Project, name: str, column: pa.ChunkedArray) -> np.ndarray:

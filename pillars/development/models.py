@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
-
 from pillars.config import Project
 from pillars.vocabulary import Recipe
 
@@ -31,13 +27,3 @@ def prior_recipe(project: Project) -> Recipe:
     """The project's hand-chosen parameters; they do not change from period to period."""
     params = {"max_bin": project.search.max_bin, **(project.search.prior or PRIOR)}
     return Recipe("prior", params, project.search.prior_rounds, project.search.seed)
-
-
-def to_json(recipe: Recipe) -> dict[str, Any]:
-    """A recipe as it stands in lineages."""
-    return asdict(recipe)
-
-
-def from_json(content: Mapping[str, Any]) -> Recipe:
-    """A recipe from a lineage."""
-    return Recipe(**content)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pillars.config import Project
-from pillars.vocabulary import DataVersion, Judged, Tuned
+from pillars.vocabulary import Change, DataVersion, Gain, Judged, Tried, Tuned
 
+MOST_SAID = 500  # characters: MLflow takes 6,000 of a parameter, and nobody reads them
 Point = tuple[str, float, int]  # metric, value, step
 
 
@@ -30,7 +32,8 @@ def params(project: Project, version: DataVersion, judged: Judged) -> dict[str, 
         "search.trials": project.search.trials,
         "search.seed": project.search.seed,
     }
-    return {name: str(value) for name, value in {**fixed, **{f"xgboost.{k}": v for k, v in recipe.params.items()}}.items()}
+    style = {f"recipe.{name}": json.dumps(value)[:MOST_SAID] for name, value in recipe.beyond.items()}
+    return {name: str(value) for name, value in {**fixed, **style, **{f"xgboost.{k}": v for k, v in recipe.params.items()}}.items()}
 
 
 def measures(judged: Judged) -> Iterator[Point]:
@@ -51,6 +54,39 @@ def search(tuned: Tuned) -> Iterator[Point]:
         yield "search/seconds", tried.seconds, rank
 
 
+def trial_params(tried: Tried) -> dict[str, str]:
+    """MLflow parameters of one line of the leaderboard."""
+    recipe = tried.recipe
+    fixed = {"recipe": recipe.name, "rounds": recipe.rounds, "seed": recipe.seed, "fitted on": "all rows" if tried.full else "newest rows"}
+    return {name: str(value) for name, value in {**fixed, **{f"xgboost.{k}": v for k, v in recipe.params.items()}}.items()}
+
+
+def trial(tried: Tried, rank: int) -> Iterator[tuple[str, float]]:
+    """Measures of one line of the leaderboard: its validation loss, its seconds, its rank (0: the best)."""
+    if math.isfinite(tried.loss):
+        yield "trial/loss", tried.loss
+    yield "trial/seconds", tried.seconds
+    yield "trial/rank", float(rank)
+
+
+def settings(changes: Sequence[Change]) -> dict[str, str]:
+    """MLflow parameters of an experiment: `set.<section>.<key>`."""
+    return {_named(f"set.{change.key}"): change.now for change in changes}
+
+
+def changed(changes: Sequence[Change]) -> str:
+    """An experiment in one line."""
+    return "; ".join(map(str, changes))
+
+
+def gains(gains: Sequence[Gain]) -> Iterator[Point]:
+    """`gain/<against>` with the ends of its interval."""
+    for gain in gains:
+        if gain.measure:
+            for suffix, value in (("", gain.measure.value), (".low", gain.measure.low), (".high", gain.measure.high)):
+                yield _named(f"gain/{gain.against}{suffix}"), value, 0
+
+
 def _named(name: str) -> str:
     """As MLflow allows metric names: letters, digits and `_-. :/`."""
     return "".join(c if (c.isascii() and c.isalnum()) or c in "_-. :/" else "_" for c in name)
@@ -58,10 +94,10 @@ def _named(name: str) -> str:
 
 def leaderboard(tuned: Tuned) -> dict[str, Any]:
     """As MLflow's table viewer reads it (pandas' `split`)."""
-    knobs = sorted({name for tried in tuned.leaderboard for name in tried.recipe.params})
+    knobs = sorted({name for tried in tuned.leaderboard for name in tried.recipe.said})
     lines = [
         [rank, t.recipe.name, t.loss if math.isfinite(t.loss) else None, t.full, t.recipe.rounds, round(t.seconds, 3)]
-        + [t.recipe.params.get(knob) for knob in knobs]
+        + [t.recipe.said.get(knob) for knob in knobs]
         for rank, t in enumerate(tuned.leaderboard)
     ]
     return {"columns": ["rank", "recipe", "loss", "full", "rounds", "seconds", *knobs], "data": lines}
@@ -72,9 +108,11 @@ def data_dvc(version: DataVersion) -> str:
     return f"outs:\n- md5: {version.id}\n  size: {version.size_bytes}\n  hash: md5\n  path: data\n"
 
 
-def note(tuned: Tuned, judged: Judged) -> str:
+def note(tuned: Tuned, judged: Judged, changes: Sequence[Change] = (), gains: Sequence[Gain] = ()) -> str:
     """What the run's page says first."""
     lines = [
+        *([f"**Experiment**: {changed(changes)}"] if changes else []),
+        *(f"**Against {gain.against}**: {gain.said}" for gain in gains),
         f"**Recipe**: {judged.recipe_decision.outcome}. {judged.recipe_decision.reason}",
         f"**Refresh**: {judged.refresh_decision.outcome}. {judged.refresh_decision.reason}",
         f"**Search**: {tuned.verdict}",

@@ -17,6 +17,7 @@ from pillars.vocabulary import Origin, Recipe
 def tags_of(lineage_of_bundle: Mapping[str, Any]) -> dict[str, str]:
     """What of a bundle's lineage goes to its version's tags: the run may be deleted, and the files of the model, too."""
     said = {name: str(lineage_of_bundle.get(name, "")) for name in ("config", "commit", "dirty", "patch", "code")}
+    said |= {name: str(lineage_of_bundle[name]) for name in ("engine", "device", "ends") if name in lineage_of_bundle}
     around = lineage.environment(lineage_of_bundle)
     packages = {name: value for name, value in around.items() if name.startswith("package.")}
     plain = {name: str(value) for name, value in around.items() if name not in packages}
@@ -43,7 +44,7 @@ def read(stores: Stores, project_name: str, version: int) -> Origin:
             data_version=tags.get("data.version") or kept.get("data_version", ""),
             data_commit=tags.get("data.commit", ""),
             fitted_through=said.get("fitted_through", ""),
-            recipe=Recipe(**(json.loads(tags["recipe"]) if tags.get("recipe") else kept["recipe"])),
+            recipe=Recipe.from_json(json.loads(tags["recipe"]) if tags.get("recipe") else kept["recipe"]),
             config=said.get("config", ""),
             commit=said.get("commit", ""),
             dirty=said.get("dirty", ""),
@@ -52,6 +53,9 @@ def read(stores: Stores, project_name: str, version: int) -> Origin:
             threads=int(tags.get(registry.THREADS) or 0),
             environment=lineage.environment({**said, **packages}),
             fit_digest=kept.get("fit_digest", ""),
+            engine=said.get("engine") or "local",
+            device=said.get("device") or "cpu",
+            ends=said.get("ends") != "False",
         )
     except (ValueError, TypeError, KeyError) as err:
         remedy = "put the version's tags back as they were"

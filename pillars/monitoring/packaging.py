@@ -14,7 +14,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import pillars.bundle
-from pillars.bundle.bundle import Bundle, outputs
+from pillars.bundle.bundle import Bundle
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
@@ -99,4 +99,4 @@ def signature(bundle: Bundle) -> ModelSignature:
         return [ColSpec(kind, name) for name in names]
 
     inputs = columns("double", bundle.encoder.numeric) + columns("string", bundle.encoder.categorical)
-    return ModelSignature(Schema(inputs), Schema([ColSpec(kind, name) for name, kind in outputs(bundle.task, bundle.classes).items()]))
+    return ModelSignature(Schema(inputs), Schema([ColSpec(kind, name) for name, kind in bundle.outputs.items()]))

@@ -18,7 +18,7 @@ from pillars.vocabulary import Measure, Scorecard
 
 BLOCK_SECONDS = {"day": 86_400, "hour": 3_600}
 Array = NDArray[Any]
-Judge = Callable[[Array, Array, Array], Scorecard]
+Judge = Callable[..., Scorecard]  # of y, what was said, blocks; and weights, bounds where the predictions have them
 
 
 def realized(project: Project, predictions: pa.Table, outcomes: pa.Table, scorecard: Judge) -> Scorecard | None:
@@ -36,7 +36,7 @@ def realized(project: Project, predictions: pa.Table, outcomes: pa.Table, scorec
     if len(np.unique(y)) < (2 if project.task == "binary" else 1):
         return None
     coverage = known.num_rows / predictions.num_rows
-    judged = scorecard(y, _said(project, known), _blocks(project, known))
+    judged = scorecard(y, _said(project, known), _blocks(project, known), **_beside(project, known))
     return replace(judged, measures={**judged.measures, "coverage": Measure(coverage, coverage, coverage)})
 
 
@@ -61,6 +61,16 @@ def _said(project: Project, known: pa.Table) -> Array:
     if project.task != "multiclass":
         return known["score"].to_numpy().astype(np.float64)
     return np.column_stack([known[f"p_{name}"].to_numpy() for name in project.classes])
+
+
+def _beside(project: Project, known: pa.Table) -> dict[str, Array]:
+    """weights: how much rows count, (rows,); bounds: low and high of numbers, (rows, 2); each only where the predictions have them."""
+    found = {}
+    if project.weight in known.column_names:
+        found["weights"] = known[project.weight].to_numpy().astype(np.float64)
+    if project.task == "regression" and {"low", "high"} <= set(known.column_names):
+        found["bounds"] = np.column_stack([known[name].to_numpy().astype(np.float64) for name in ("low", "high")])
+    return found
 
 
 def _blocks(project: Project, known: pa.Table) -> Array:

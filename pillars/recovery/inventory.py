@@ -42,6 +42,7 @@ LEFT_OUT = {  # patterns of paths under `var/`: why
     "readers.json": "made again for readers (PILLARS_READERS): pillars scan --fix",
     "up.json": "of services that run here",
     "prefect/.room": "a probe",
+    "scratch/*": "of fits that run",
 }
 
 

@@ -28,6 +28,10 @@ def compare(origin: Origin, remade: Remade, registered: Bundle | None, epsilon: 
     """
     found = Reproduction(origin.project, origin.version, "DIFFERENT", "", origin.sha256, remade.sha256, epsilon, factors=tuple(factors))
     encoded_alike = registered is None or registered.encoder == encoder_of(remade)
+    unpromised = "engine dask" if origin.engine == "dask" else f"device {origin.device}" if origin.device != "cpu" else ""
+    if remade.sha256 == origin.sha256 and encoded_alike and unpromised:
+        reason = f"equal byte for byte this time, which {unpromised} does not promise"
+        return replace(found, verdict="EQUIVALENT", reason=reason, distance=0.0)
     if remade.sha256 == origin.sha256 and encoded_alike:
         count = len(remade.boosters)
         what = "the booster is" if count == 1 else f"all {count} boosters are"
@@ -92,12 +96,16 @@ def proven(
 
 def recipe_of(witness: ModelVersion) -> Recipe:
     """The recipe as the ledger has it."""
-    return Recipe(**json.loads(witness.recipe))
+    return Recipe.from_json(json.loads(witness.recipe))
 
 
 def _why(origin: Origin, remade: Remade, factors: Sequence[Factor]) -> str:
     """The factors as a sentence: those that were proven, else all, and on which side of the fit the difference lies."""
     named = [factor for factor in factors if factor.proven] or list(factors)
+    if origin.engine == "dask":
+        named.append(Factor("engine", "dask", "dask: no two fits are equal for sure"))
+    if origin.device != remade.device or origin.device != "cpu":
+        named.append(Factor("device", origin.device, remade.device))
     if not origin.fit_digest:
         where = ""
     elif origin.fit_digest == remade.fit_digest:
@@ -108,17 +116,27 @@ def _why(origin: Origin, remade: Remade, factors: Sequence[Factor]) -> str:
 
 
 def _distance(registered: Bundle, remade: Remade) -> tuple[float | None, str]:
-    """Largest difference of the two models' scores, both under the registered calibration, and over which rows; None: other features.
+    """Largest difference of both models' scores and ends, under the registered calibration, and over which rows; None: other features.
 
     Of numbers in standard deviations of the registered scores.
     """
-    boosters, encoder, classes = booster.load(remade.boosters), encoder_of(remade), len(registered.classes)
+    boosters, of_score, classes = booster.load(remade.boosters), len(registered.boosters), len(registered.classes)
+    encoder = encoder_of(remade)
+    if len(boosters) < of_score + len(registered.ends):
+        return None, ""
     golden = from_json(registered.golden["columns"])
     furthest, sets = 0.0, []
     for name, columns in (("golden rows", golden), ("of the rows fitted on", remade.sample)):
         try:
             one = registered.scores(columns)
-            other = calibrated(registered.calibration, booster.scores(boosters, encoder.encode(columns), classes))
+            encoded = encoder.encode(columns)
+            other = calibrated(registered.calibration, booster.scores(boosters[:of_score], encoded, classes))
+            if registered.ends:
+                ends = (
+                    booster.scores(registered.ends, registered.encoder.encode(columns), 2),
+                    booster.scores(boosters[of_score:], encoded, 2),
+                )
+                one, other = np.column_stack([one, ends[0]]), np.column_stack([other, ends[1]])
         except (InputInvalid, ValueError):  # a feature that one of them lacks, or a class
             return None, ""
         if one.shape != other.shape:
@@ -131,7 +149,7 @@ def _distance(registered: Bundle, remade: Remade) -> tuple[float | None, str]:
 
 def _parameters(recorded: Recipe, other: Recipe) -> tuple[str, str] | None:
     """What of two recipes, but their seed and name, differs."""
-    one, two = ({**r.params, "rounds": r.rounds, "bags": r.bags} for r in (recorded, other))
+    one, two = ({**r.params, "rounds": r.rounds, "bags": r.bags, **r.beyond} for r in (recorded, other))
     names = sorted(name for name in one.keys() | two.keys() if one.get(name) != two.get(name))
     if not names:
         return None

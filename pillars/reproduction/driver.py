@@ -24,10 +24,9 @@ def main(folder: Path) -> None:
     from pillars.config import Project
     from pillars.data.parquet import read_parquet
     from pillars.development import features
-    from pillars.training.fitting import Ground, fit
+    from pillars.training import fitting
     from pillars.training.rows import gather, subset
-    from pillars.training.splits import plan
-    from pillars.vocabulary import Recipe
+    from pillars.training.splits import Part, plan
 
     order = json.loads((folder / "order.json").read_bytes())
     project = Project.model_validate(order["config"])
@@ -37,9 +36,12 @@ def main(folder: Path) -> None:
         return read_parquet(folder / "data" / project.project / kind / f"{period}.parquet")
 
     part = plan(project, order["periods"], order["until"]).refit
-    ground = Ground(project, gather(features.reader(project, order["data_version"], read), part))
-    boosters = fit(ground, Recipe(**order["recipe"]), order["threads"])
-    rows = subset(ground.rows, np.unique(np.linspace(0, len(ground.rows.y) - 1, SAMPLE_ROWS).astype(np.int64)))
+    ground = _ground(project, features.reader(project, order["data_version"], read), part)
+    newest = Part((order["until"],))
+    fit = fitting.fit if order["ends"] else fitting.fit_scores  # too few rows gave no interval
+    boosters = fit(ground, _recipe(order["recipe"]), order["threads"])
+    whole = ground.rows if hasattr(ground.rows, "columns") else gather(features.reader(project, order["data_version"], read), newest)
+    rows = subset(whole, np.unique(np.linspace(0, len(whole.y) - 1, SAMPLE_ROWS).astype(np.int64)))
     made = folder / "made"
     made.mkdir()
     for place, content in enumerate(boosters):
@@ -47,7 +49,28 @@ def main(folder: Path) -> None:
     (made / "encoder.json").write_text(json.dumps(ground.encoder.to_json()))
     (made / "sample.json").write_text(json.dumps(to_json(rows.columns)))
     told = {"package": str(pillars.__path__[0]), "rows": len(ground.rows.y), "fit_digest": ground.rows.digest, "boosters": len(boosters)}
+    told["device"] = getattr(ground, "device", "cpu")
     (made / "made.json").write_text(json.dumps(told))
+
+
+def _ground(project: Any, read: Any, part: Any) -> Any:
+    """As the recorded engine has the rows; releases without engines have them in memory."""
+    from pillars.training import fitting
+
+    if hasattr(fitting, "grounded"):
+        from pillars.stores import Stores
+
+        return fitting.grounded(Stores(), project, read, part)
+    from pillars.training.rows import gather
+
+    return fitting.Ground(project, gather(read, part))
+
+
+def _recipe(content: Any) -> Any:
+    """A release that has no `from_json` knows no more than its fields, and is told no more."""
+    from pillars.vocabulary import Recipe
+
+    return Recipe.from_json(content) if hasattr(Recipe, "from_json") else Recipe(**content)
 
 
 def _end_with_the_one_who_asked() -> None:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,7 @@ class Remade:
     fit_digest: str
     rows: int
     source: str
+    device: str = "cpu"
 
     @property
     def sha256(self) -> str:
@@ -118,8 +119,9 @@ def remake(folder: Path, code: Code, data: DataVersion, settings: Settings, orig
         "data_version": data.id,
         "periods": [period for period in data.periods if period <= origin.fitted_through],
         "until": origin.fitted_through,
-        "recipe": asdict(recipe),
+        "recipe": recipe.to_json(),
         "threads": threads,
+        "ends": origin.ends,
     }
     (folder / "order.json").write_text(json.dumps(order))
     said = folder / "said.txt"
@@ -158,6 +160,7 @@ def _read(made: Path) -> Remade:
         fit_digest=told["fit_digest"],
         rows=told["rows"],
         source=lineage.source(Path(told["package"])),
+        device=told.get("device", "cpu"),
     )
 
 

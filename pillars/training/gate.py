@@ -6,44 +6,69 @@ import numpy as np
 
 from pillars.config import Gate
 from pillars.training.metrics import losses, mean
-from pillars.vocabulary import Decision, Measure
+from pillars.vocabulary import Decision, Measure, Outcome
 
 MIN_BLOCKS = 5  # an interval over fewer blocks is too narrow to believe
 
 
-def paired_gain(gate: Gate, y: np.ndarray, champion: np.ndarray, challenger: np.ndarray, blocks: np.ndarray, seed: int) -> Measure:
+def paired_gain(
+    gate: Gate,
+    y: np.ndarray,
+    champion: np.ndarray,
+    challenger: np.ndarray,
+    blocks: np.ndarray,
+    seed: int,
+    weights: np.ndarray | None = None,
+) -> Measure:
     """How much lower the challenger's loss is per row, in units of `gate.loss`, with its interval over blocks; above 0 it is better.
 
-    y, both sides' scores (as `metrics.losses` takes them) and blocks have n rows, n > 0.
+    y, both sides' scores (as `metrics.losses` takes them) and blocks have n rows, n > 0; so have weights, by which rows count.
     """
     gain = losses(gate.loss, y, champion) - losses(gate.loss, y, challenger)
-    return mean(gain, blocks, seed, gate.resamples)
+    return mean(gain, blocks, seed, gate.resamples, weights)
 
 
 def judge_recipe(
-    gate: Gate, y: np.ndarray, champion: np.ndarray, challenger: np.ndarray, blocks: np.ndarray, seed: int, against: str
+    gate: Gate,
+    y: np.ndarray,
+    champion: np.ndarray,
+    challenger: np.ndarray,
+    blocks: np.ndarray,
+    seed: int,
+    against: str,
+    weights: np.ndarray | None = None,
 ) -> Decision:
-    """Accept the challenger's recipe when its gain is surely above the margin; on too few rows nobody can say."""
-    if few := _too_few(gate, blocks):
+    """Accept the challenger's recipe when its gain is surely above the margin, refuse it when surely not; else nobody can say."""
+    if few := too_few(gate, blocks):
         return Decision.inconclusive(few)
-    gain = paired_gain(gate, y, champion, challenger, blocks, seed)
-    return Decision.by(gain.low > gate.margin, f"{gate.loss} gain over {against} {gain}, margin {gate.margin:g}, {len(y)} rows")
+    gain = paired_gain(gate, y, champion, challenger, blocks, seed, weights)
+    return Decision(outcome(gain, gate.margin), f"{gate.loss} gain over {against} {gain}, margin {gate.margin:g}, {len(y)} rows")
 
 
-def judge_refresh(gate: Gate, y: np.ndarray, live: np.ndarray, twin: np.ndarray, blocks: np.ndarray, seed: int) -> Decision:
+def outcome(gain: Measure, margin: float) -> Outcome:
+    """What a gain says of a recipe: nobody can say where its interval straddles the margin."""
+    if gain.low > margin:
+        return "accept"
+    return "refuse" if gain.high <= margin else "inconclusive"
+
+
+def judge_refresh(
+    gate: Gate, y: np.ndarray, live: np.ndarray, twin: np.ndarray, blocks: np.ndarray, seed: int, weights: np.ndarray | None = None
+) -> Decision:
     """Accept the twin when it is surely not worse than the live champion by the refresh margin, refuse when it surely is."""
-    if few := _too_few(gate, blocks):
+    if few := too_few(gate, blocks):
         return Decision.inconclusive(few)
     if np.array_equal(live, twin):
         return Decision.accept(f"the twin is the live champion: equal scores on {len(y)} rows")
-    increase = paired_gain(gate, y, twin, live, blocks, seed)
+    increase = paired_gain(gate, y, twin, live, blocks, seed, weights)
     reason = f"{gate.loss} increase over the live champion {increase}, margin {gate.refresh_margin:g}, {len(y)} rows"
     if increase.low <= gate.refresh_margin <= increase.high:
         return Decision.inconclusive(reason)
     return Decision.by(increase.high < gate.refresh_margin, reason)
 
 
-def _too_few(gate: Gate, blocks: np.ndarray) -> str:
+def too_few(gate: Gate, blocks: np.ndarray) -> str:
+    """Why these rows decide nothing; empty when they may."""
     if len(blocks) < gate.min_rows:
         return f"{len(blocks)} judged rows, {gate.min_rows} needed"
     distinct = len(np.unique(blocks))

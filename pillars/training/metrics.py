@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from pillars.bundle.answers import cheapest
 from pillars.config import Cost, Project
 from pillars.vocabulary import Measure, Scorecard
 
@@ -39,26 +42,40 @@ def losses(loss: str, y: np.ndarray, p: np.ndarray) -> np.ndarray:
 def costs(cost: Cost, y: np.ndarray, acted: np.ndarray) -> np.ndarray:
     """Business cost of each row, float64, shape (n,), in `cost.unit`. `acted`: bool, whether the row was acted on."""
     positive = np.asarray(y) > 0.5
-    return np.where(acted & ~positive, cost.false_positive, 0.0) + np.where(~acted & positive, cost.false_negative, 0.0)
+    return np.where(
+        positive, np.where(acted, cost.true_positive, cost.false_negative), np.where(acted, cost.false_positive, cost.true_negative)
+    )
 
 
-def auc(y: np.ndarray, p: np.ndarray) -> float:
+def auc(y: np.ndarray, p: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Area under the ROC curve: share of (positive, negative) pairs in which the positive scores higher, ties half. NaN with one class."""
     _, place = np.unique(p, return_inverse=True)
-    positives = np.bincount(place, weights=np.asarray(y) > 0.5)
-    return float(_auc(positives, np.bincount(place) - positives))
+    positive = np.asarray(y) > 0.5
+    positives = np.bincount(place, weights=positive if weights is None else positive * weights)
+    return float(_auc(positives, np.bincount(place, weights=weights) - positives))
 
 
-def card(project: Project, model: str, rows_of: str, y: np.ndarray, p: np.ndarray, blocks: np.ndarray, threshold: float) -> Scorecard:
-    """The scorecard of the project's kind of target."""
+def card(
+    project: Project,
+    model: str,
+    rows_of: str,
+    y: np.ndarray,
+    p: np.ndarray,
+    blocks: np.ndarray,
+    threshold: float,
+    weights: np.ndarray | None = None,
+    bounds: np.ndarray | None = None,
+) -> Scorecard:
+    """The scorecard of the project's kind of target. `bounds`: low and high of each row's interval, shape (n, 2), where there are any."""
     seed, resamples = project.search.seed, project.gate.resamples
     match project.task:
         case "multiclass":
-            return scorecard_of_classes(model, rows_of, y, p, blocks, seed, resamples)
+            table = np.array(project.cost.table(project.classes)) if project.cost.matrix else None
+            return scorecard_of_classes(model, rows_of, y, p, blocks, seed, resamples, weights, table)
         case "regression":
-            return scorecard_of_numbers(model, rows_of, y, p, blocks, seed, resamples)
+            return scorecard_of_numbers(model, rows_of, y, p, blocks, seed, resamples, weights, bounds)
         case _:
-            return scorecard(model, rows_of, y, p, blocks, threshold, project.cost, seed, resamples)
+            return scorecard(model, rows_of, y, p, blocks, threshold, project.cost, seed, resamples, weights)
 
 
 def scorecard(
@@ -71,10 +88,12 @@ def scorecard(
     cost: Cost,
     seed: int,
     resamples: int,
+    weights: np.ndarray | None = None,
 ) -> Scorecard:
     """All measures of one model on rows it has not seen: log_loss, brier, auc, cost per row at the threshold, ece.
 
-    y: 0 or 1, p: probabilities in [0, 1], blocks: int, each of shape (n,). The draws depend on the blocks and the seed only, so models
+    y: 0 or 1, p: probabilities in [0, 1], blocks: int, weights: how much a row counts (None: all alike), each of shape (n,). The draws
+    depend on the blocks and the seed only, so models
     judged on the same rows are resampled alike. Without rows there is no measure, with one class no auc.
     """
     y, p = np.asarray(y, dtype=np.float64), np.asarray(p, dtype=np.float64)
@@ -83,38 +102,62 @@ def scorecard(
         return Scorecard(model, rows_of, 0, 0, {})
     group, groups = pooled(blocks, seed)
     draws = drawn(groups, seed, resamples)
+    least = min(0.0, cost.true_positive, cost.true_negative)
     per_row = {"log_loss": losses("log_loss", y, p), "brier": losses("brier", y, p), "cost": costs(cost, y, p >= threshold)}
-    measures = {name: _mean(values, group, draws, least=0) for name, values in per_row.items()}
-    measures["ece"] = _ece(y, p, group, draws)
+    measures = {
+        name: _mean(values, group, draws, least=least if name == "cost" else 0, weights=weights) for name, values in per_row.items()
+    }
+    measures["ece"] = _ece(y, p, group, draws, weights)
     if 0 < positives < len(y):
-        measures["auc"] = _resampled_auc(y, p, group, draws)
+        measures["auc"] = _resampled_auc(y, p, group, draws, weights)
     return Scorecard(model, rows_of, len(y), positives, measures)
 
 
 def scorecard_of_classes(
-    model: str, rows_of: str, y: np.ndarray, p: np.ndarray, blocks: np.ndarray, seed: int, resamples: int
+    model: str,
+    rows_of: str,
+    y: np.ndarray,
+    p: np.ndarray,
+    blocks: np.ndarray,
+    seed: int,
+    resamples: int,
+    weights: np.ndarray | None = None,
+    table: np.ndarray | None = None,
 ) -> Scorecard:
     """All measures of one model of several classes: log_loss, brier, accuracy, ece of the most probable class.
 
-    y: places of the classes (n,), p: probabilities (n, classes), blocks: int (n,); see `scorecard`.
+    y: places of the classes (n,), p: probabilities (n, classes), blocks: int (n,); see `scorecard`. `table`: costs of what came true
+    and what was said, (classes, classes): then the cost per row, too, of saying what is expected to cost least.
     """
     if len(y) == 0:
         return Scorecard(model, rows_of, 0, 0, {})
     group, groups = pooled(blocks, seed)
     draws = drawn(groups, seed, resamples)
     right = (p.argmax(axis=1) == np.asarray(y, dtype=np.int64)).astype(np.float64)
-    measures = {name: _mean(losses(name, y, p), group, draws, least=0) for name in ("log_loss", "brier")}
-    measures["accuracy"] = _mean(right, group, draws, least=0, most=1)
-    measures["ece"] = _ece(right, p.max(axis=1), group, draws)
+    measures = {name: _mean(losses(name, y, p), group, draws, least=0, weights=weights) for name in ("log_loss", "brier")}
+    measures["accuracy"] = _mean(right, group, draws, least=0, most=1, weights=weights)
+    measures["ece"] = _ece(right, p.max(axis=1), group, draws, weights)
+    if table is not None:
+        paid = table[np.asarray(y, dtype=np.int64), cheapest(table, p)]
+        measures["cost"] = _mean(paid, group, draws, least=float(table.min()), weights=weights)
     return Scorecard(model, rows_of, len(y), 0, measures)
 
 
 def scorecard_of_numbers(
-    model: str, rows_of: str, y: np.ndarray, p: np.ndarray, blocks: np.ndarray, seed: int, resamples: int
+    model: str,
+    rows_of: str,
+    y: np.ndarray,
+    p: np.ndarray,
+    blocks: np.ndarray,
+    seed: int,
+    resamples: int,
+    weights: np.ndarray | None = None,
+    bounds: np.ndarray | None = None,
 ) -> Scorecard:
     """All measures of one model of a number: squared_error and absolute_error (means), rmse, and r2 (against the mean of these rows).
 
-    y and p: numbers, blocks: int, each (n,); see `scorecard`. r2 is left out where all outcomes are alike.
+    y and p: numbers, blocks: int, each (n,); see `scorecard`. r2 is left out where all outcomes are alike. `bounds`: low and high (n, 2):
+    then interval_coverage, the share of rows between them, and interval_width, their mean distance.
     """
     if len(y) == 0:
         return Scorecard(model, rows_of, 0, 0, {})
@@ -122,22 +165,63 @@ def scorecard_of_numbers(
     draws = drawn(groups, seed, resamples)
     y = np.asarray(y, dtype=np.float64)
     squared = losses("squared_error", y, p)
-    measures = {name: _mean(losses(name, y, p), group, draws, least=0) for name in ("squared_error", "absolute_error")}
-    rows, errors, sums, squares = (np.bincount(group, weights=w) for w in (None, squared, y - y.mean(), np.square(y - y.mean())))
+    measures = {name: _mean(losses(name, y, p), group, draws, least=0, weights=weights) for name in ("squared_error", "absolute_error")}
+    away = y - average(y, weights)
+    error, variance = average(squared, weights), average(np.square(away), weights)
+    counted = (None if w is None else w if weights is None else w * weights for w in (squared, away, np.square(away)))
+    rows, errors, sums, squares = (np.bincount(group, weights=w) for w in (weights, *counted))
     drawn_rows = draws @ rows
-    measures["rmse"] = _measure(float(np.sqrt(squared.mean())), np.sqrt((draws @ errors) / drawn_rows), groups, least=0)
-    if y.var() > 0:
+    measures["rmse"] = _measure(float(np.sqrt(error)), np.sqrt((draws @ errors) / drawn_rows), groups, least=0)
+    if variance > 0:
         spread = (draws @ squares) / drawn_rows - np.square((draws @ sums) / drawn_rows)  # of each resample, around its own mean
         with np.errstate(divide="ignore", invalid="ignore"):
             resampled = np.where(spread > 0, 1 - (draws @ errors) / drawn_rows / spread, np.nan)
-        measures["r2"] = _measure(float(1 - squared.mean() / y.var()), resampled, groups, most=1)
+        measures["r2"] = _measure(float(1 - error / variance), resampled, groups, most=1)
+    if bounds is not None:
+        inside = ((bounds[:, 0] <= y) & (y <= bounds[:, 1])).astype(np.float64)
+        measures["interval_coverage"] = _mean(inside, group, draws, least=0, most=1, weights=weights)
+        measures["interval_width"] = _mean(bounds[:, 1] - bounds[:, 0], group, draws, least=0, weights=weights)
     return Scorecard(model, rows_of, len(y), 0, measures)
 
 
-def mean(values: np.ndarray, blocks: np.ndarray, seed: int, resamples: int) -> Measure:
-    """Mean of per-row values, shape (n,), with its interval over blocks, n > 0."""
-    group, groups = pooled(blocks, seed)
-    return _mean(np.asarray(values, dtype=np.float64), group, drawn(groups, seed, resamples))
+def average(values: np.ndarray, weights: np.ndarray | None) -> float:
+    """Mean of per-row values, shape (n,), each counted by its weight; without weights all alike."""
+    return float(values.mean() if weights is None else (values * weights).sum() / weights.sum())
+
+
+def middle(values: np.ndarray, weights: np.ndarray | None) -> float:
+    """Median of per-row values, shape (n,): with weights the smallest value that half of the weight lies at or below."""
+    if weights is None:
+        return float(np.median(values))
+    order = np.argsort(values, kind="stable")
+    counted = np.cumsum(weights[order])
+    return float(values[order[np.searchsorted(counted, counted[-1] / 2)]])
+
+
+def mean(values: np.ndarray, blocks: np.ndarray, seed: int, resamples: int, weights: np.ndarray | None = None) -> Measure:
+    """Mean of per-row values, shape (n,), with its interval over blocks, n > 0.
+
+    With weights the resampled mean is a ratio of sums over the drawn blocks (Cochran 1977, ch. 6): blocks that weigh more count more.
+    """
+    return Resampled.of(blocks, seed, resamples).mean(values, weights)
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """Rows drawn anew by blocks, once for all that is measured on them: group of each row (n,), draws (resamples, groups)."""
+
+    group: np.ndarray
+    draws: np.ndarray
+
+    @classmethod
+    def of(cls, blocks: np.ndarray, seed: int, resamples: int) -> Resampled:
+        """Of rows with these blocks, n > 0."""
+        group, groups = pooled(blocks, seed)
+        return cls(group, drawn(groups, seed, resamples))
+
+    def mean(self, values: np.ndarray, weights: np.ndarray | None = None) -> Measure:
+        """As `metrics.mean`."""
+        return _mean(np.asarray(values, dtype=np.float64), self.group, self.draws, weights=weights)
 
 
 def pooled(blocks: np.ndarray, seed: int) -> tuple[np.ndarray, int]:
@@ -154,27 +238,36 @@ def drawn(groups: int, seed: int, resamples: int) -> np.ndarray:
     return np.random.default_rng([seed, 2]).multinomial(groups, np.full(groups, 1 / groups), size=resamples).astype(np.float64)
 
 
-def _mean(values: np.ndarray, group: np.ndarray, draws: np.ndarray, least: float = -np.inf, most: float = np.inf) -> Measure:
-    rows, sums = np.bincount(group), np.bincount(group, weights=values)
-    return _measure(float(values.mean()), (draws @ sums) / (draws @ rows), draws.shape[1], least, most)
+def _mean(
+    values: np.ndarray,
+    group: np.ndarray,
+    draws: np.ndarray,
+    least: float = -np.inf,
+    most: float = np.inf,
+    weights: np.ndarray | None = None,
+) -> Measure:
+    rows = np.bincount(group, weights=weights)
+    sums = np.bincount(group, weights=values if weights is None else values * weights)
+    return _measure(average(values, weights), (draws @ sums) / (draws @ rows), draws.shape[1], least, most)
 
 
-def _ece(y: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray) -> Measure:
+def _ece(y: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray, weights: np.ndarray | None = None) -> Measure:
     """Expected calibration error in [0, 1]: mean distance of outcome rate and probability over `ECE_BINS` equal widths (Naeini 2015)."""
     place = group * ECE_BINS + np.minimum((p * ECE_BINS).astype(np.int64), ECE_BINS - 1)
     shape = (draws.shape[1], ECE_BINS)
-    gaps = np.bincount(place, weights=y - p, minlength=shape[0] * shape[1]).reshape(shape)
-    rows = np.bincount(group)
-    return _measure(float(np.abs(gaps.sum(axis=0)).sum() / len(y)), np.abs(draws @ gaps).sum(axis=1) / (draws @ rows), shape[0], 0, 1)
+    gaps = np.bincount(place, weights=y - p if weights is None else (y - p) * weights, minlength=shape[0] * shape[1]).reshape(shape)
+    rows = np.bincount(group, weights=weights)
+    return _measure(float(np.abs(gaps.sum(axis=0)).sum() / rows.sum()), np.abs(draws @ gaps).sum(axis=1) / (draws @ rows), shape[0], 0, 1)
 
 
-def _resampled_auc(y: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray) -> Measure:
+def _resampled_auc(y: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray, weights: np.ndarray | None = None) -> Measure:
     edges = np.unique(np.quantile(p, np.linspace(0, 1, AUC_BINS + 1)[1:-1]))
     place = group * AUC_BINS + np.searchsorted(edges, p, side="right")
     shape = (draws.shape[1], AUC_BINS)
-    positives = np.bincount(place, weights=y, minlength=shape[0] * shape[1]).reshape(shape)
-    negatives = np.bincount(place, weights=1 - y, minlength=shape[0] * shape[1]).reshape(shape)
-    exact, binned = auc(y, p), _auc(positives.sum(axis=0), negatives.sum(axis=0))
+    w = 1.0 if weights is None else weights
+    positives = np.bincount(place, weights=y * w, minlength=shape[0] * shape[1]).reshape(shape)
+    negatives = np.bincount(place, weights=(1 - y) * w, minlength=shape[0] * shape[1]).reshape(shape)
+    exact, binned = auc(y, p, weights), _auc(positives.sum(axis=0), negatives.sum(axis=0))
     resampled = [_auc(part @ positives, part @ negatives) for part in np.array_split(draws, max(1, len(draws) // 100))]
     return _measure(exact, np.concatenate(resampled) + exact - binned, shape[0], 0, 1)
 

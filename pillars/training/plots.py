@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLORS = {"challenger": "#1f6feb", "champion": "#d97706"}
-COLORS |= {"logistic": "#6b7280", "linear": "#6b7280", "majority": "#d1d5db", "mean": "#d1d5db"}
+COLORS |= {"logistic": "#6b7280", "linear": "#6b7280", "majority": "#d1d5db", "mean": "#d1d5db", "histgb": "#059669", "lightgbm": "#7c3aed"}
 RELIABILITY_BINS = 10
 MOST_BARS = 20
 
@@ -27,23 +27,25 @@ def draw(predictions: BinaryIO | Path, tuned: Tuned, judged: Judged, bundle: Bun
 
     `predictions` is the file of `judged`.
     """
+    said = outcomes(predictions, judged.period, bundle.task, bundle.classes)
+    return said | {"importance": importance(bundle.gains()), "search": search_history(tuned.leaderboard)}
+
+
+def outcomes(predictions: BinaryIO | Path, rows_of: str, task: str, classes: Sequence[str]) -> dict[str, bytes]:
+    """How well each side of a file of judged predictions says what came, by name of the picture."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(predictions)
     y = table.column("outcome").to_numpy()
     names = [name.removeprefix("score_") for name in table.column_names if name.startswith("score_")]
     sides = {name: np.array(table.column(f"score_{name}").to_pylist(), dtype=np.float64) for name in names}
-    match bundle.task:
+    match task:
         case "multiclass":
-            said = {"confusion": confusion(y, sides["challenger"], bundle.classes, judged.period)}
+            return {"confusion": confusion(y, sides["challenger"], classes, rows_of)}
         case "regression":
-            said = {"realized": realized(y, sides, judged.period), "errors": errors(y, sides, judged.period)}
+            return {"realized": realized(y, sides, rows_of), "errors": errors(y, sides, rows_of)}
         case _:
-            said = {"reliability": reliability(y, sides, judged.period), "roc_pr": roc_pr(y, sides, judged.period)}
-    return said | {
-        "importance": importance(bundle.gains()),
-        "search": search_history(tuned.leaderboard),
-    }
+            return {"reliability": reliability(y, sides, rows_of), "roc_pr": roc_pr(y, sides, rows_of)}
 
 
 def reliability(y: np.ndarray, sides: Mapping[str, np.ndarray], rows_of: str) -> bytes:
@@ -85,7 +87,7 @@ def confusion(y: np.ndarray, p: np.ndarray, classes: Sequence[str], rows_of: str
         axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color="white" if value > 0.5 else "#374151")
     axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
     axes.set_yticks(range(len(classes)), classes)
-    return _png(figure, axes, f"Classes on {rows_of}", "said", "came true", grid=False)
+    return _png(figure, axes, f"Classes on {rows_of}", "most probable", "came true", grid=False)
 
 
 def realized(y: np.ndarray, sides: Mapping[str, np.ndarray], rows_of: str) -> bytes:

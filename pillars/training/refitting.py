@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,8 @@ from pillars.bundle.bundle import Bundle, identity, outputs, write_bundle
 from pillars.config import Loss, Project, digest
 from pillars.errors import BundleRefused
 from pillars.stores import Stores
-from pillars.training.fitting import Ground, fit
+from pillars.training.fitting import fit, fit_scores, grounded
+from pillars.training.metrics import average, middle
 from pillars.training.rows import Read, Rows, gather, subset
 from pillars.training.splits import Part, plan
 from pillars.vocabulary import Decision, Judged
@@ -43,32 +43,44 @@ def refit(
         StoreUnavailable: the disk refuses.
     """
     parts = plan(project, periods, until)
-    ground = Ground(project, gather(read, parts.refit))
+    ground = grounded(stores, project, read, parts.refit)
     newest = gather(read, Part((until,)))
-    boosters = fit(ground, judged.recipe, stores.threads)
+    boosters = (fit if judged.interval else fit_scores)(ground, judged.recipe, stores.threads)
     origin = {
         **lineage,
-        "recipe": asdict(judged.recipe),
+        "recipe": judged.recipe.to_json(),
         "fitted_through": until,
         "fit_periods": list(parts.refit.periods),
         "fit_rows": len(ground.rows.y),
         "fit_digest": ground.rows.digest,
-        "settings": project.section_digest(*project.learning),
+        "settings": project.section_digest(*project.learning, *project.choices),
+        **({"engine": project.fit.engine, "device": ground.device} if project.fitting else {}),
+        **({"ends": bool(judged.interval)} if project.intervals.method == "cqr" else {}),
     }
-    named = digest([identity(boosters), judged.calibration, judged.threshold, origin, schema(project)])[:8]
+    said = decision(project, judged)
+    named = digest(
+        [
+            identity(boosters),
+            judged.calibration,
+            judged.threshold,
+            origin,
+            schema(project, judged),
+            *([said] if project.choices or project.cost.matrix else []),
+        ]
+    )[:8]
     path = stores.folder("candidates", project.project) / f"{until}-{named}"
     golden = _golden(newest)
     sha256 = write_bundle(
-        path, project.project, boosters, ground.encoder, judged.calibration, decision(project, judged), schema(project), golden, origin
+        path, project.project, boosters, ground.encoder, judged.calibration, said, schema(project, judged), golden, origin
     )
     return stores.relative(path), sha256, until, _passed(Bundle.load(path, stores.threads), newest, project.gate.loss)
 
 
-def schema(project: Project) -> dict[str, Any]:
+def schema(project: Project, judged: Judged) -> dict[str, Any]:
     """What the bundle takes and gives: each input's name and type (`double` or `string`, null allowed), in the order of the features."""
     inputs = [{"name": name, "type": "double"} for name in project.features.numeric]
     inputs += [{"name": name, "type": "string"} for name in project.features.categorical]
-    given = [{"name": name, "type": kind} for name, kind in outputs(project.task, project.classes).items()]
+    given = [{"name": name, "type": kind} for name, kind in outputs(project.task, project.classes, bounded=bool(judged.interval)).items()]
     return {"inputs": inputs, "outputs": given, "key": list(project.key), "target": project.target}
 
 
@@ -76,9 +88,10 @@ def decision(project: Project, judged: Judged) -> dict[str, Any]:
     """What turns scores into answers, as the bundle keeps it."""
     match project.task:
         case "multiclass":
-            return {"task": "multiclass", "classes": list(project.classes)}
+            costs = {"costs": project.cost.table(project.classes)} if project.cost.matrix else {}
+            return {"task": "multiclass", "classes": list(project.classes), **costs}
         case "regression":
-            return {"task": "regression"}
+            return {"task": "regression", **({"interval": dict(judged.interval)} if judged.interval else {})}
         case _:
             return {"threshold": float(judged.threshold)}
 
@@ -96,26 +109,27 @@ def _passed(bundle: Bundle, newest: Rows, loss: Loss) -> Decision:
         return Decision.refuse(err.problem)
     scores = bundle.scores(newest.columns)
     if bundle.task == "regression":
-        return _near(loss, scores, newest.y)
+        return _near(loss, scores, newest.y, newest.weights)
     outside = int((~((scores >= 0) & (scores <= 1))).reshape(len(scores), -1).any(axis=1).sum())
     if outside:
         return Decision.refuse(f"{outside} of {len(scores)} scores are no number in [0, 1]")
     if bundle.task == "multiclass":
-        rates = np.bincount(newest.y.astype(np.int64), minlength=len(bundle.classes)) / len(newest.y)
-        worst = int(np.abs(scores.mean(axis=0) - rates).argmax())
-        mean, rate, of = float(scores[:, worst].mean()), float(rates[worst]), f" of {bundle.classes[worst]}"
+        counted = np.bincount(newest.y.astype(np.int64), weights=newest.weights, minlength=len(bundle.classes))
+        rates, means = counted / counted.sum(), np.array([average(of_class, newest.weights) for of_class in scores.T])
+        worst = int(np.abs(means - rates).argmax())
+        mean, rate, of = float(means[worst]), float(rates[worst]), f" of {bundle.classes[worst]}"
     else:
-        mean, rate, of = float(scores.mean()), float(newest.y.mean()), ""
+        mean, rate, of = average(scores, newest.weights), average(newest.y, newest.weights), ""
     reason = f"golden rows equal, {len(scores)} scores in [0, 1], their mean {mean:.4f} for an outcome rate{of} of {rate:.4f}"
     return Decision.by(abs(mean - rate) <= WIDEST_BIAS, reason)
 
 
-def _near(loss: Loss, scores: np.ndarray, y: np.ndarray) -> Decision:
+def _near(loss: Loss, scores: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> Decision:
     """Whether a regression's numbers lie where the newest period's do: by the mean, or the median where absolute errors count."""
     if lost := int((~np.isfinite(scores)).sum()):
         return Decision.refuse(f"{lost} of {len(scores)} scores are no finite number")
-    name, of = ("median", np.median) if loss == "absolute_error" else ("mean", np.mean)
-    said, came, spread = float(of(scores)), float(of(y)), float(y.std())
+    name, of = ("median", middle) if loss == "absolute_error" else ("mean", average)
+    said, came, spread = of(scores, weights), of(y, weights), float(y.std())
     reason = (
         f"golden rows equal, {len(scores)} finite scores, their {name} {said:.6g}, that of the outcomes {came:.6g} (deviation {spread:.4g})"
     )

@@ -37,6 +37,10 @@ class Labelled(Protocol):
     def digest(self) -> str:
         """Content address."""
 
+    @property
+    def weights(self) -> np.ndarray | None:
+        """float64, shape (n,), above 0: how much each row counts; None where all count alike."""
+
 
 Read = Callable[[Sequence[str]], Labelled]
 
@@ -50,6 +54,7 @@ class Rows:
     y: np.ndarray
     blocks: np.ndarray
     digest: str
+    weights: np.ndarray | None = None
 
 
 def gather(read: Read, part: Part) -> Rows:
@@ -62,7 +67,7 @@ def gather(read: Read, part: Part) -> Rows:
     if len(found.y) == 0:
         raise TooFewRows(part.periods[-1], "no row with a known outcome")
     if not part.cuts:
-        return Rows(found.keys, found.columns, found.y, found.blocks, found.digest)
+        return Rows(found.keys, found.columns, found.y, found.blocks, found.digest, found.weights)
     return subset(found, np.flatnonzero(taken(part, found.blocks)))
 
 
@@ -75,7 +80,8 @@ def subset(rows: Labelled, places: np.ndarray) -> Rows:
     """The rows at `places`, int64, ascending."""
     digest = hashlib.sha256(rows.digest.encode() + places.astype(np.int64).tobytes()).hexdigest()
     columns = {name: column[places] for name, column in rows.columns.items()}
-    return Rows(rows.keys.take(pa.array(places)), columns, rows.y[places], rows.blocks[places], digest)
+    weights = None if rows.weights is None else rows.weights[places]
+    return Rows(rows.keys.take(pa.array(places)), columns, rows.y[places], rows.blocks[places], digest, weights)
 
 
 def lacking(plan: Plan, read: Read) -> str:

@@ -61,6 +61,12 @@ def plan(project: Project, periods: Sequence[str], until: str) -> Plan:
     return Plan(until, fit, validate, twin, judge_on, Part(through))
 
 
+def folds(blocks: np.ndarray, count: int) -> np.ndarray:
+    """The fold of each row, int64, shape (n,), from 0: runs of whole blocks, at most one per block."""
+    distinct, place = np.unique(blocks, return_inverse=True)
+    return place * min(count, len(distinct)) // len(distinct)
+
+
 def taken(part: Part, blocks: np.ndarray) -> np.ndarray:
     """Which rows of the part's periods belong to it, bool, shape (n,). `blocks`: int64, shape (n,), ascending with time.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -11,15 +12,16 @@ from typing import Any
 
 from pillars.config import Project, digest
 from pillars.stores import Stores, locked, write_atomically
-from pillars.training.fitting import Ground
+from pillars.training.fitting import Ground, grounded
 from pillars.training.gate import paired_gain
-from pillars.training.heldout import HeldOut, held_out, keep
-from pillars.training.metrics import losses
+from pillars.training.heldout import HeldOut, held_out, keep, mean_of
 from pillars.training.rows import Read, Rows, gather
 from pillars.training.sealing import seal, sealed
 from pillars.training.splits import plan
 from pillars.training.trials import Progress, sampled
-from pillars.vocabulary import Json, Recipe, Tried, Tuned
+from pillars.vocabulary import Json, Measure, Member, Recipe, Tried, Tuned
+
+SEARCHED = "searched"
 
 
 def tune(
@@ -48,65 +50,132 @@ def tune(
         Busy: somebody else runs this very search for longer than ten minutes.
     """
     parts = plan(project, periods, until)
-    fit_rows, valid = gather(read, parts.search_fit), gather(read, parts.validate)
-    named = _name(project, fit_rows, valid, [stock, *fixed])
+    on, valid = grounded(stores, project, read, parts.search_fit), gather(read, parts.validate)
+    named = _name(project, on.rows.digest, valid, [stock, *fixed])
     path = stores.folder("search", project.project) / f"{until}-{named}.json"
     with locked(path.with_suffix(".lock"), f"search {path.stem}", wait_s=600):
         content = _kept(stores, path)
         if content is None:
-            found = _found(stores, project, fit_rows, valid, stock, fixed, path.with_suffix(".log"), progress)
+            found = _found(stores, on, valid, stock, fixed, path.with_suffix(".log"), progress)
             content = {"rows": {"fit": asdict(parts.search_fit), "validate": asdict(parts.validate)}, **found}
             kept_by = seal(stores, path.name, json.dumps(content).encode())
             write_atomically(path, json.dumps({**content, "seal": kept_by}, indent=1).encode())
-    board = tuple(Tried(**{**tried, "recipe": Recipe(**tried["recipe"])}) for tried in content["leaderboard"])
+    board = tuple(Tried(**{**tried, "recipe": Recipe.from_json(tried["recipe"])}) for tried in content["leaderboard"])
     return Tuned(project.project, until, board, content["verdict"], stores.relative(path))
 
 
 def _found(
-    stores: Stores, project: Project, fit_rows: Rows, valid: Rows, stock: Recipe, fixed: Sequence[Recipe], journal: Path, progress: Progress
+    stores: Stores, full: Ground, valid: Rows, stock: Recipe, fixed: Sequence[Recipe], journal: Path, progress: Progress
 ) -> dict[str, Json]:
-    """The leaderboard, full fidelity first, and the verdict, as JSON."""
-    full, patience = Ground(project, fit_rows), project.search.early_stopping
-    competing = [(stock, patience), *((recipe, None) for recipe in _distinct(fixed))]
-    total = len(competing) + project.search.trials + (project.search.trials > 0)
-    tried = sampled(stores, project, fit_rows, valid, journal, lambda done, _, best: progress(done, total, best))
-    if tried:
-        best = min(tried, key=lambda one: one.loss).recipe
-        competing.append((replace(best, name="searched", rounds=project.search.max_rounds), patience))
+    """The leaderboard, full fidelity first, the verdict, and what the budget came to, as JSON."""
+    project, settings = full.project, full.project.search
+    competing = [(stock, settings.early_stopping), *((recipe, None) for recipe in _distinct(fixed))]
+    planned = len(competing) + settings.trials + (settings.average if settings.trials else 0) + settings.bags - 1
+    sample = sampled(stores, project, full.rows, valid, journal, lambda done, _, best: progress(done, planned, best))
+    finalists = [replace(one, rounds=settings.max_rounds) for one in _best(sample.tried, settings.average)]
+    competing += [(one, settings.early_stopping) for one in finalists]
+    total = len(sample.tried) + len(competing) + settings.bags - 1
     standing: list[HeldOut] = []
-    for recipe, its_patience in competing:
-        standing.append(held_out(stores, full, valid, recipe, stores.threads, its_patience))
-        keep(stores, project, standing[-1], fit_rows.digest, valid.digest)  # the judge asks for it by its rounds
-        progress(total - len(competing) + len(standing), total, min(_loss(project, valid, one) for one in standing))
-    ranked, verdict = _ranked(project, valid, standing)
-    board = [Tried(_scaled(project, one.recipe), _loss(project, valid, one), True, one.seconds) for one in ranked]
-    return {"verdict": verdict, "leaderboard": [asdict(one) for one in (*board, *sorted(tried, key=lambda one: one.loss))]}
+    for recipe, patience in competing:
+        made = held_out(stores, full, valid, recipe, stores.threads, patience)
+        keep(stores, project, made, full.rows.digest, valid.digest)  # the judge asks for it by its rounds
+        standing.append(made)
+        progress(len(sample.tried) + len(standing), total, min(full.loss(valid, one.p) for one in standing))
+    ranked, verdict = _ranked(full, valid, standing)
+    best, said = _averaged(stores, full, valid, ranked)
+    progress(total, total, min(full.loss(valid, one.p) for one in (*standing, best)))
+    ranked = ranked if best is ranked[0] else [best, *ranked]
+    board = [Tried(_scaled(project, one.recipe), full.loss(valid, one.p), True, one.seconds) for one in ranked]
+    lines: list[Json] = [
+        {**asdict(one), "recipe": one.recipe.to_json()} for one in (*board, *sorted(sample.tried, key=lambda one: one.loss))
+    ]
+    budget: Json = {"trials": settings.trials, "done": len(sample.tried), "ended_by": sample.ended_by}
+    ended = f"; {settings.trials} trials were asked for, search.{sample.ended_by} ended them after {len(sample.tried)}"
+    return {"verdict": verdict + said + (ended if sample.ended_by else ""), "budget": budget, "leaderboard": lines}
 
 
-def _ranked(project: Project, valid: Rows, standing: Sequence[HeldOut]) -> tuple[list[HeldOut], str]:
+def _best(tried: Sequence[Tried], count: int) -> list[Recipe]:
+    """The best distinct ones, named as what a search found."""
+    by_loss = sorted(tried, key=lambda one: one.loss)
+    return [
+        replace(recipe, name=f"{SEARCHED} {place}" if place else SEARCHED)
+        for place, recipe in enumerate(_distinct([replace(one.recipe, rounds=0) for one in by_loss])[:count])
+    ]
+
+
+def _ranked(full: Ground, valid: Rows, standing: Sequence[HeldOut]) -> tuple[list[HeldOut], str]:
     """Best first, and whether tuning won.
 
-    The searched recipe is first only where its gain over the best other one is surely above the gate's margin: a known recipe is worth
+    A searched recipe is first only where its gain over the best other one is surely above the gate's margin: a known recipe is worth
     more than luck, and a twin less has to be fitted.
     """
-    by_loss = sorted(standing, key=lambda one: _loss(project, valid, one))
-    known = next(one for one in by_loss if one.recipe.name != "searched")
-    searched = next((one for one in standing if one.recipe.name == "searched"), None)
+    project = full.project
+    by_loss = sorted(standing, key=lambda one: full.loss(valid, one.p))
+    known = next(one for one in by_loss if not _is_searched(one.recipe))
+    searched = next((one for one in by_loss if _is_searched(one.recipe)), None)
     if searched is None:
         return by_loss, f"no trials; the {known.recipe.name} recipe is best"
-    gain = paired_gain(project.gate, valid.y, known.p, searched.p, valid.blocks, project.search.seed)
+    gain = _gain(full, valid, known, searched)
     won = gain.low > project.gate.margin
     first = searched if won else known
     verdict = f"tuning {'beat' if won else 'did not beat'} the {known.recipe.name} recipe beyond noise"
     return [first, *(one for one in by_loss if one is not first)], f"{verdict}: {project.gate.loss} gain {gain} on {len(valid.y)} rows"
 
 
+def _averaged(stores: Stores, full: Ground, valid: Rows, ranked: Sequence[HeldOut]) -> tuple[HeldOut, str]:
+    """What leads, and what to add to the verdict: an average of the best recipes, or of seeds of the first, where it surely won.
+
+    Averages of what stands cost no fit here. But each of their boosters is fitted again for every twin and refit, so luck does not suffice:
+    they must win by the margin.
+    """
+    project, settings, first = full.project, full.project.search, ranked[0]
+    alone = [first, *(one for one in sorted(ranked, key=lambda one: full.loss(valid, one.p)) if one is not first)]
+    alone = [one for one in alone if len(one.recipe.parts) == 1]
+    tried = [
+        mean_of(_together(project, [one.recipe for one in alone[:count]]), alone[:count])
+        for count in range(2, settings.average + 1)
+        if count <= len(alone)
+    ]
+    if settings.bags > 1 and len(first.recipe.parts) == 1:
+        bagged = replace(first.recipe, bags=settings.bags)
+        tried.append(replace(held_out(stores, full, valid, bagged, stores.threads), recipe=_named(project, bagged)))
+    if not tried:
+        return first, ""
+    best = min(tried, key=lambda one: full.loss(valid, one.p))
+    gain = _gain(full, valid, first, best)
+    won = gain.low > project.gate.margin
+    return best if won else first, f"; an average of {len(best.recipe.parts)} {'beat' if won else 'did not beat'} it: gain {gain}"
+
+
+def _gain(full: Ground, valid: Rows, known: HeldOut, other: HeldOut) -> Measure:
+    sides = (full.fair(known.p), full.fair(other.p))
+    return paired_gain(full.project.gate, valid.y, *sides, valid.blocks, full.project.search.seed, valid.weights)
+
+
+def _together(project: Project, recipes: Sequence[Recipe]) -> Recipe:
+    """The first recipe with the others as its members, all as they are fitted on more rows."""
+    first, *others = (_scaled(project, one) for one in recipes)
+    return _named(project, replace(first, members=tuple(Member(o.params, o.rounds, o.seed, o.encoding, o.columns) for o in others)))
+
+
+def _named(project: Project, recipe: Recipe) -> Recipe:
+    """An average, under a name that tells it from others."""
+    scaled = _scaled(project, recipe)
+    return replace(scaled, name=f"average {digest(replace(scaled, name='').to_json())[:6]}")
+
+
+def _is_searched(recipe: Recipe) -> bool:
+    """Whether a search found it just now; recipes that an earlier one found bear another name."""
+    return recipe.name == SEARCHED or bool(re.fullmatch(rf"{SEARCHED} \d", recipe.name))
+
+
 def _scaled(project: Project, recipe: Recipe) -> Recipe:
     """What a search found, ready for more rows; fixed recipes are as they are."""
-    if recipe.name != "searched":
+    if not _is_searched(recipe):
         return recipe
     rounds = max(1, round(recipe.rounds * project.search.final_rounds_scale))
-    return replace(recipe, name=f"searched {digest([dict(recipe.params), rounds])[:6]}", rounds=rounds)
+    style = [recipe.beyond] if recipe.beyond else []
+    return replace(recipe, name=f"{SEARCHED} {digest([dict(recipe.params), rounds, *style])[:6]}", rounds=rounds)
 
 
 def same(one: Recipe, other: Recipe) -> bool:
@@ -118,14 +187,10 @@ def _distinct(recipes: Sequence[Recipe]) -> list[Recipe]:
     return [recipe for place, recipe in enumerate(recipes) if not any(same(recipe, earlier) for earlier in recipes[:place])]
 
 
-def _loss(project: Project, valid: Rows, one: HeldOut) -> float:
-    return float(losses(project.gate.loss, valid.y, one.p).mean())
-
-
-def _name(project: Project, fit_rows: Rows, valid: Rows, recipes: Sequence[Recipe]) -> str:
-    settings = project.section_digest("features", "search", "gate")
+def _name(project: Project, fit_digest: str, valid: Rows, recipes: Sequence[Recipe]) -> str:
+    settings = project.section_digest("features", "search", "gate", *project.fitting)
     versions = [version(package) for package in ("xgboost", "optuna", "numpy")]
-    return digest([fit_rows.digest, valid.digest, settings, [asdict(recipe) for recipe in recipes], versions])[:12]
+    return digest([fit_digest, valid.digest, settings, [recipe.to_json() for recipe in recipes], versions])[:12]
 
 
 def _kept(stores: Stores, path: Path) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from projects.flights.windows import Ints
 
 EPOCH = datetime(2012, 12, 1, tzinfo=UTC)
 EPOCH_MIN = int(EPOCH.timestamp()) // 60
-NEVER = 1 << 20  # a minute after all others, two years on
+NEVER = 1 << 23  # a minute after all others, fifteen years on
 UNLISTED = dict.fromkeys(("BQN", "PSE", "SJU", "STT"), "America/Puerto_Rico")  # destinations that the package's airports lack
 
 

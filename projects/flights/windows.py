@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-SPAN = 1 << 21  # minutes reserved per group, almost four years: group and minute share one sortable integer
+SPAN = 1 << 24  # minutes reserved per group, thirty years: group and minute share one sortable integer
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Events:
 def events(group: Ints, minute: Ints, **values: Ints) -> Events:
     """Sort events (n,) once, equal ones in the order they came; `values` (n,) are what can be summed, and `n` counts.
 
-    `group` counts from 0 (below 2**42), `minute` lies in [0, SPAN).
+    `group` counts from 0 (below 2**39), `minute` lies in [0, SPAN).
     """
     keys = group * SPAN + minute
     order = np.argsort(keys, kind="stable")

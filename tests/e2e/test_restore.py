@@ -26,7 +26,7 @@ client = mlflow.MlflowClient()
 for version in client.search_model_versions("name = 'small'"):
     mlflow.pyfunc.load_model(f"models:/small/{version.version}")
 for experiment in client.search_experiments():
-    for run in client.search_runs([experiment.experiment_id]):
+    for run in (run for run in client.search_runs([experiment.experiment_id]) if "mlflow.parentRunId" not in run.data.tags):
         print(run.info.run_id, len(client.list_artifacts(run.info.run_id)))
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
+import re
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,8 @@ def test_the_installations_key_is_found_where_it_is_not_kept(root: Path) -> None
     stores = Stores()
     assert stores.secret
     (stores.folder("logs") / "mlflow.log").write_bytes(b"key=" + stores.secret)
-    assert "var/logs/mlflow.log  line 1  value of the installation's key" in say("scan").out
+    # a random key may hold a zero byte: the file is no text then, and has no lines
+    assert re.search(r"var/logs/mlflow\.log  (line 1|byte 4)  value of the installation's key", say("scan").out)
     assert "keys/secret" not in say("scan").out
 
 

@@ -12,7 +12,7 @@ from pillars.monitoring.ledger import Entry, Ledger
 from pillars.stores import Stores
 from tests.bad_input.door import say
 from tests.clone import make_clone
-from tests.small import edit_config, enter, write_tiny
+from tests.small import edit_config, enter, through_two_months, write_tiny
 
 pytestmark = [pytest.mark.flow, pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 USER = ("-c", "user.name=A User", "-c", "user.email=user@example.org")
@@ -21,14 +21,9 @@ USER = ("-c", "user.name=A User", "-c", "user.email=user@example.org")
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory, slices: Path, prefect_server: str) -> Path:
     """A clone whose tiny project is committed, and has been through two months."""
-    from flows.replay import replay
-
     root = write_tiny(make_clone(tmp_path_factory.mktemp("first") / "project"), slices)
     commit(root)
-    with pytest.MonkeyPatch.context() as context:
-        enter(root, context)
-        assert replay("small", last="2013-02") == ["2013-01", "2013-02"]
-    return root
+    return through_two_months(root)
 
 
 @pytest.fixture
@@ -131,10 +126,10 @@ def test_a_fresh_clone_pointed_at_the_stores_of_the_first_makes_the_same_bytes(
 
 def test_a_yaml_that_was_changed_since_and_lost_data_end_with_what_they_mean(tmp_path: Path, slices: Path, monkeypatch: pytest.MonkeyPatch):
     """One clone's history; its code is not committed."""
-    from flows.replay import replay
-
     root = write_tiny(make_clone(tmp_path / "project"), slices)
     enter(root, monkeypatch)
+    from flows.replay import replay
+
     edit_config(root, registry={"external_changes": "ask", "dirty_tree": "refuse"})
     # a strict project registers what comes from uncommitted code, and does not promote it
     assert replay("small", last="2013-01") == ["2013-01"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import math
 import pickle
 from typing import Any
@@ -63,3 +64,24 @@ def test_a_measure_reads_as_a_figure_with_its_interval() -> None:
 @pytest.mark.parametrize(("outcome", "true"), [("accept", True), ("refuse", False), ("inconclusive", False)])
 def test_only_an_accepted_decision_is_true(outcome: Any, true: bool) -> None:
     assert bool(vocabulary.Decision(outcome, "why")) is true
+
+
+OLD = {"name": "prior", "params": {"eta": 0.1}, "rounds": 9, "seed": 0, "bags": 1}
+
+
+def test_a_recipe_of_an_earlier_release_is_read_and_written_as_it_was() -> None:
+    recipe = vocabulary.Recipe.from_json(OLD)
+    assert recipe == vocabulary.Recipe("prior", {"eta": 0.1}, 9, 0)
+    assert recipe.to_json() == OLD  # so its digests stay, and earlier code reads it
+
+
+def test_a_recipe_comes_back_from_json_whatever_it_says() -> None:
+    member = vocabulary.Member({"eta": 0.2}, 5, 1, "onehot", ("load",))
+    recipe = vocabulary.Recipe("average", {"eta": 0.1}, 9, 0, 2, "native", ("load", "wind"), (member,))
+    assert vocabulary.Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+
+
+@pytest.mark.parametrize("content", [None, [], "prior", {}, {**OLD, "rows": 3}, {**OLD, "members": [{}]}])
+def test_what_is_no_recipe_is_refused(content: Any) -> None:
+    with pytest.raises((TypeError, KeyError)):
+        vocabulary.Recipe.from_json(content)

@@ -144,7 +144,7 @@ def _finished(db: sqlite3.Connection, project: str) -> list[str]:
 
 
 def _run(db: sqlite3.Connection, run: str) -> dict[str, Any]:
-    metrics = "select key, step, value from metrics where run_uuid = ? and key != 'search/seconds' order by key, step, value"
+    metrics = "select key, step, value from metrics where run_uuid = ? and key not like '%/seconds' order by key, step, value"
     return {
         "params": dict(db.execute("select key, value from params where run_uuid = ? order by key", [run]).fetchall()),
         "metrics": {f"{key} {step}": value for key, step, value in db.execute(metrics, [run])},

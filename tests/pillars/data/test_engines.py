@@ -15,7 +15,7 @@ from pillars.data.engines import Held, hold
 from pillars.data.schema import conform
 from pillars.data.spilled import Spilled, spill
 from pillars.data.validation import validate
-from pillars.errors import ConfigInvalid
+from pillars.errors import ConfigInvalid, StoreUnavailable
 from tests.pillars.data.batches import changed, project, rows
 
 PARCELS = rows("2013-01", 200)
@@ -191,13 +191,12 @@ def test_what_duckdb_cannot_keep_in_memory_goes_beside_the_table_and_comes_back_
     draw = np.random.default_rng(0)
     names = ["key", *(f"c{i}" for i in range(8))]
     table = pa.table([draw.permutation(600_000), *(draw.random(600_000) for _ in range(8))], names)
-    big = spill(tmp_path / "big.parquet", iter([table]))
-    seen: set[str] = set()
-    parts = []
-    for piece, _ in spilled.sorted_by(tmp_path, big, ["key"], np.arange(5)):
-        seen |= {path.suffix for path in tmp_path.iterdir()}
-        parts.append(piece)
-    assert seen >= {".parquet", ".tmp"}, "it fitted into memory"
+    big, limits = spill(tmp_path / "big.parquet", iter([table])), spilled.limits
+    with monkeypatch.context() as without:
+        without.setattr(spilled, "limits", lambda folder: (*limits(folder), "SET max_temp_directory_size = '0KB'"))
+        with pytest.raises(StoreUnavailable, match="has no room for what does not fit into 60MB of memory"):
+            list(spilled.sorted_by(tmp_path, big, ["key"], np.arange(5)))
+    parts = [piece for piece, _ in spilled.sorted_by(tmp_path, big, ["key"], np.arange(5))]
     assert pa.concat_tables(parts).equals(table.slice(5).sort_by("key").combine_chunks())
 
 

@@ -16,6 +16,7 @@ import pytest
 from pillars.development import experiments, writers
 from pillars.errors import StoreUnavailable
 from pillars.stores import Stores
+from pillars.vocabulary import Change, Gain, Measure
 from tests.releases import DATA, small_project, small_training
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -46,7 +47,7 @@ def log(stores: Stores, period: str = "2013-02", bundle: str = "bundle", **chang
         "plots": {"roc": PNG},
         "tags": {"code.commit": "abc"},
     }
-    return experiments.log_training(stores, bundle_path=folder, **{**arguments, **changed})
+    return experiments.log_training(stores, **{**arguments, "bundle_path": folder, **changed})
 
 
 def client(stores: Stores) -> Any:
@@ -55,10 +56,20 @@ def client(stores: Stores) -> Any:
     return MlflowClient(stores.tracking_uri)
 
 
-def statuses(stores: Stores) -> list[str]:
+def runs(stores: Stores) -> list[Any]:
     opened = client(stores)
-    experiment = opened.get_experiment_by_name("small")
-    return sorted(run.info.status for run in opened.search_runs([experiment.experiment_id]))
+    return list(opened.search_runs([opened.get_experiment_by_name("small").experiment_id]))
+
+
+def below(stores: Stores, run_id: str) -> list[Any]:
+    """Its trials, best first."""
+    found = [run for run in runs(stores) if run.data.tags.get("mlflow.parentRunId") == run_id]
+    return sorted(found, key=lambda run: float(run.data.metrics.get("trial/rank", -1)))
+
+
+def statuses(stores: Stores) -> list[str]:
+    """Of trainings."""
+    return sorted(run.info.status for run in runs(stores) if "mlflow.parentRunId" not in run.data.tags)
 
 
 def test_a_run_holds_parameters_measures_leaderboard_plots_and_the_data_version(stores: Stores) -> None:
@@ -127,6 +138,44 @@ def test_a_long_search_and_many_measures_fit(stores: Stores) -> None:
     assert "xgboost.p0" not in params  # rather none than one cut short; leaderboard.json has it
 
 
+def test_each_line_of_the_leaderboard_is_a_run_below_its_training(stores: Stores) -> None:
+    best, other = below(stores, log(stores))
+    assert [run.info.run_name for run in (best, other)] == ["stock", "trial 1"]
+    assert [run.info.status for run in (best, other)] == ["FINISHED", "FINISHED"]
+    assert best.data.params == {
+        "recipe": "stock",
+        "rounds": "10",
+        "seed": "7",
+        "fitted on": "all rows",
+        "xgboost.eta": "0.3",
+        "xgboost.max_depth": "3",
+    }
+    assert best.data.metrics == {"trial/loss": 0.41, "trial/seconds": 0.1, "trial/rank": 0.0}
+    assert other.data.params["fitted on"] == "newest rows"
+    assert "trial/loss" not in other.data.metrics  # it is not finite
+
+
+def test_of_a_long_search_the_best_trials_are_runs(stores: Stores) -> None:
+    tuned, _ = small_training()
+    long = replace(tuned, leaderboard=tuned.leaderboard[:1] * (experiments.MOST_TRIALS + 5))
+    assert len(below(stores, log(stores, tuned=long))) == experiments.MOST_TRIALS
+
+
+def test_an_experiment_says_what_was_changed_and_what_it_gained_and_is_a_run_of_its_own(stores: Stores) -> None:
+    changes = (Change("search.seed", "0", "3"), Change("search.prior.eta", "null", "0.1"))
+    gain = Gain("own settings", "log_loss", 200, Measure(0.01, 0.002, 0.018))
+    run_id = log(stores, bundle_path=None, changes=changes, gains=(gain,))
+    assert log(stores, bundle_path=None, changes=changes, gains=(gain,)) == run_id != log(stores)
+    run = client(stores).get_run(run_id)
+    assert run.info.run_name == "2013-02 experiment"
+    assert run.data.tags["experiment"] == "search.seed: 0 -> 3; search.prior.eta: null -> 0.1"
+    assert (run.data.params["set.search.seed"], run.data.params["set.search.prior.eta"]) == ("3", "0.1")
+    assert [run.data.metrics[f"gain/own settings{end}"] for end in ("", ".low", ".high")] == [0.01, 0.002, 0.018]
+    assert "surely better" in run.data.tags["mlflow.note.content"]
+    assert client(stores).list_artifacts(run_id, "bundle") == []
+    assert "experiment" not in client(stores).get_run(log(stores)).data.tags
+
+
 @pytest.mark.parametrize("at", ["log_batch", "log_artifacts", "set_terminated"])
 def test_a_training_that_fails_half_way_is_failed_and_its_repeat_finishes(stores: Stores, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow import MlflowClient
@@ -145,40 +194,92 @@ def test_a_training_that_fails_half_way_is_failed_and_its_repeat_finishes(stores
             log(stores)
     run_id = log(stores)
     assert client(stores).get_run(run_id).info.status == "FINISHED"
-    assert "RUNNING" not in statuses(stores)
+    assert "RUNNING" not in [run.info.status for run in runs(stores)]
 
 
-def log_and_die(stores: Stores, at: str) -> None:
+def log_and_die(stores: Stores, at: str, times: int) -> None:
+    """Be killed at the start of the nth such call."""
     from mlflow import MlflowClient
 
-    setattr(MlflowClient, at, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+    original, left = getattr(MlflowClient, at), [times]
+
+    def die(self: Any, *arguments: Any, **named: Any) -> Any:
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(self, *arguments, **named)
+
+    setattr(MlflowClient, at, die)
     log(stores)
 
 
-@pytest.mark.parametrize("at", ["log_batch", "set_terminated"])
-def test_a_killed_training_is_swept_and_its_repeat_finishes(stores: Stores, at: str) -> None:
+def killed(stores: Stores, at: str, times: int) -> None:
     import mlflow  # noqa: F401  # so that the victim need not
 
-    victim = FORK.Process(target=log_and_die, args=(stores, at))
+    victim = FORK.Process(target=log_and_die, args=(stores, at, times))
     victim.start()
     victim.join()
     assert victim.exitcode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("at", "times", "trials"),
+    [
+        pytest.param("log_batch", 1, [], id="before its first line"),
+        pytest.param("create_run", 2, [], id="before its first trial"),
+        pytest.param("log_batch", 2, ["RUNNING"], id="in its first trial"),
+        pytest.param("set_terminated", 1, ["RUNNING"], id="at the end of its first trial"),
+        pytest.param("create_run", 3, ["FINISHED"], id="between its trials"),
+        pytest.param("log_batch", 3, ["FINISHED", "RUNNING"], id="in its second trial"),
+        pytest.param("log_artifacts", 1, ["FINISHED", "FINISHED"], id="after its trials"),
+        pytest.param("set_terminated", 3, ["FINISHED", "FINISHED"], id="at its own end"),
+    ],
+)
+def test_a_killed_training_is_swept_with_its_trials_and_its_repeat_finishes(stores: Stores, at: str, times: int, trials: list[str]) -> None:
+    killed(stores, at, times)
     assert statuses(stores) == ["RUNNING"]
-    (swept,) = experiments.sweep(stores, PROJECT)
-    assert statuses(stores) == ["KILLED"]
+    (parent,) = [run.info.run_id for run in runs(stores) if "mlflow.parentRunId" not in run.data.tags]
+    assert sorted(run.info.status for run in below(stores, parent)) == trials
+    assert parent in experiments.sweep(stores, PROJECT)
+    assert {run.info.status for run in runs(stores)} == {"KILLED"}
     assert experiments.sweep(stores, PROJECT) == ()
-    assert log(stores) != swept
+    again = log(stores)
     assert statuses(stores) == ["FINISHED", "KILLED"]
+    assert [run.info.status for run in below(stores, again)] == ["FINISHED", "FINISHED"]
+    assert {run.info.status for run in below(stores, parent)} <= {"KILLED"}
+
+
+def sweep_and_die(stores: Stores, times: int) -> None:
+    from mlflow import MlflowClient
+
+    original, left = MlflowClient.set_terminated, [times]
+
+    def die(self: Any, *arguments: Any, **named: Any) -> Any:
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(self, *arguments, **named)
+
+    MlflowClient.set_terminated = die
+    experiments.sweep(stores, PROJECT)
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_sweep_that_is_killed_is_finished_by_the_next(stores: Stores, times: int) -> None:
+    killed(stores, "log_artifacts", 1)
+    victim = FORK.Process(target=sweep_and_die, args=(stores, times))
+    victim.start()
+    victim.join()
+    assert victim.exitcode == -signal.SIGKILL
+    assert experiments.sweep(stores, PROJECT)
+    assert {run.info.status for run in runs(stores)} == {"KILLED"}
 
 
 def test_the_repeat_alone_kills_what_the_dead_left(stores: Stores) -> None:
-    import mlflow  # noqa: F401
-
-    victim = FORK.Process(target=log_and_die, args=(stores, "log_artifacts"))
-    victim.start()
-    victim.join()
+    killed(stores, "log_artifacts", 1)
     log(stores)
     assert statuses(stores) == ["FINISHED", "KILLED"]
+    assert sorted(run.info.status for run in runs(stores)) == ["FINISHED"] * 3 + ["KILLED"] * 3
 
 
 def test_runs_of_living_processes_other_machines_and_people_are_not_swept(stores: Stores) -> None:

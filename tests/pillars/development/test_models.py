@@ -1,6 +1,7 @@
 import json
 
 from pillars.development import models
+from pillars.vocabulary import Recipe
 from tests.factories import binary_project
 
 
@@ -17,4 +18,4 @@ def test_the_prior_is_the_projects_and_has_a_stand_in() -> None:
 
 def test_a_recipe_survives_json() -> None:
     recipe = models.prior_recipe(binary_project())
-    assert models.from_json(json.loads(json.dumps(models.to_json(recipe)))) == recipe
+    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe

@@ -70,6 +70,22 @@ def test_other_kinds_of_targets_are_the_same_bytes_too(mlflow_stores: Stores, pr
     assert names(of(mlflow_stores, project), threads=mlflow_stores.threads) == ("IDENTICAL", [])
 
 
+BOUNDED = {"intervals": {"method": "cqr"}}
+WIDTH: dict[str, Any] = {"method": "cqr", "coverage": 0.9, "width": 0.5, "boosters": 1}
+
+
+@pytest.mark.parametrize(
+    ("project", "judged"),
+    [
+        pytest.param(binary_project(fit={"engine": "external-memory"}), {}, id="fitted from the disk"),
+        pytest.param(numbers_project(**BOUNDED), {"interval": WIDTH}, id="with intervals"),
+        pytest.param(numbers_project(**BOUNDED), {}, id="too few rows for the intervals that are asked for"),
+    ],
+)
+def test_other_ways_to_fit_give_the_same_bytes_too(mlflow_stores: Stores, project: Project, judged: dict[str, Any]) -> None:
+    assert names(of(mlflow_stores, project, **judged), threads=mlflow_stores.threads) == ("IDENTICAL", [])
+
+
 def test_another_seed_is_named_and_proven(made: World) -> None:
     made.tag(recipe=recipe_tag(replace(RECIPE, bags=2, seed=4)))
     found = made.reproduce()

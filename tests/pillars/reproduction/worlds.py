@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,7 @@ def make(stores: Stores, project: Project, recipe: Recipe = RECIPE, **judged: An
     read = features.reader(project, version.id, partial(versions.read, stores, version), contents)
     yes = Decision.accept("")
     said: dict[str, Any] = {"calibration": {"kind": "none"}, "threshold": 0.5} | judged
-    winner = Judged("trams", MONTHS[-1], recipe, yes, yes, (), said["calibration"], said["threshold"], "")
+    winner = Judged("trams", MONTHS[-1], recipe, yes, yes, (), path="", **said)
     made_by = {"data_version": version.id, "config": project.digest(), **lineage.code_state(stores.root)}
     if made_by["dirty"]:
         made_by["patch"] = worktree.keep(stores, "trams")
@@ -126,7 +126,7 @@ def _registered(stores: Stores, project: Project, version: DataVersion, recipe: 
 
 def recipe_tag(recipe: Recipe) -> str:
     """A recipe as its tag."""
-    return json.dumps(asdict(recipe))
+    return json.dumps(recipe.to_json())
 
 
 def _prepared(stores: Stores, month: str) -> Prepared:

@@ -1,9 +1,13 @@
 import numpy as np
+import pytest
 
+from pillars.config import Comparator
+from pillars.errors import ConfigInvalid
+from pillars.stores import Stores
 from pillars.training import baselines
 from pillars.training.metrics import auc, losses
 from pillars.training.rows import subset
-from tests.factories import binary_project
+from tests.factories import binary_project, classes_project, numbers_project
 from tests.pillars.training.worlds import gathered
 
 PROJECT = binary_project()
@@ -41,3 +45,47 @@ def test_one_class_gives_the_base_rate() -> None:
 
 def test_the_same_rows_give_the_same_scores() -> None:
     assert np.array_equal(baselines.linear(PROJECT, JANUARY, FEBRUARY), baselines.linear(PROJECT, JANUARY, FEBRUARY))
+
+
+FAMILIES: list[Comparator] = ["histgb", "lightgbm"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_another_family_beats_the_base_rate_and_is_fitted_once(family: Comparator, monkeypatch: pytest.MonkeyPatch) -> None:
+    stores = Stores()
+    p = baselines.said(stores, PROJECT, family, JANUARY, FEBRUARY)
+    assert ((p > 0) & (p < 1)).all()
+    assert auc(FEBRUARY.y, p) > 0.65
+
+    def never(*_: object) -> np.ndarray:
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr(baselines, "boosted", never)
+    assert np.array_equal(baselines.said(stores, PROJECT, family, JANUARY, FEBRUARY), p)
+    with pytest.raises(AssertionError, match="fitted again"):
+        baselines.said(stores, PROJECT, family, FEBRUARY, JANUARY)  # other rows are other scores
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_another_familys_scores_are_of_the_targets_shape(family: Comparator, threads: int) -> None:
+    classes, numbers = classes_project(), numbers_project()
+    rows = {project.task: [gathered(project, month) for month in ("2013-01", "2013-02")] for project in (classes, numbers)}
+    p = baselines.boosted(classes, family, *rows["multiclass"], threads)
+    assert p.shape == (len(rows["multiclass"][1].y), 3)
+    assert np.allclose(p.sum(axis=1), 1)
+    said = baselines.boosted(numbers, family, *rows["regression"], threads)
+    assert said.shape == rows["regression"][1].y.shape
+    assert np.corrcoef(said, rows["regression"][1].y)[0, 1] > 0.5
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_one_class_gives_the_base_rate_whatever_the_family(family: Comparator) -> None:
+    on_time = subset(JANUARY, np.flatnonzero(JANUARY.y == 0))
+    assert baselines.boosted(PROJECT, family, on_time, FEBRUARY, 1).tolist() == [0.0] * len(FEBRUARY.y)
+
+
+def test_a_family_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, "find_spec", lambda name: None)
+    with pytest.raises(ConfigInvalid, match="lightgbm is not installed; it comes with the extra"):
+        baselines.said(Stores(), PROJECT, "lightgbm", JANUARY, FEBRUARY)

@@ -34,14 +34,20 @@ def test_a_clear_gain_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    "gain", [pytest.param(0.0, id="none"), pytest.param(0.0005, id="below the margin"), pytest.param(-0.01, id="loss")]
+    ("gain", "spread"),
+    [
+        pytest.param(0.0, 0.02, id="none"),
+        pytest.param(0.0005, 0.002, id="surely below the margin"),
+        pytest.param(-0.01, 0.02, id="loss"),
+    ],
 )
-def test_a_gain_within_the_margin_is_refused(gain: float) -> None:
-    assert recipe(5000, gain).outcome == "refuse"
+def test_a_gain_that_is_surely_within_the_margin_is_refused(gain: float, spread: float) -> None:
+    assert recipe(5000, gain, spread=spread).outcome == "refuse"
 
 
-def test_a_gain_that_noise_could_make_is_refused() -> None:
-    assert recipe(5000, 0.004, spread=0.2).outcome == "refuse"
+def test_nobody_can_say_where_the_interval_of_the_gain_straddles_the_margin() -> None:
+    assert recipe(5000, 0.0005, spread=0.02).outcome == "inconclusive"
+    assert recipe(5000, 0.004, spread=0.2).outcome == "inconclusive"
     assert recipe(5000, 0.004, spread=0.002)
 
 

@@ -6,14 +6,19 @@ import pytest
 
 from pillars.errors import BundleRefused
 from pillars.stores import Stores
-from pillars.training import judging
+from pillars.training import judging, plots
+from pillars.training.fitting import Ground
 from pillars.training.heldout import held_out
+from pillars.training.rows import gather
+from pillars.training.splits import plan
+from pillars.vocabulary import Member
 from tests.factories import binary_project
-from tests.pillars.training.worlds import RECIPE, found, judged_at, readable, released
+from tests.pillars.training.worlds import MONTHS, RECIPE, found, judged_at, readable, released
 
 PROJECT = binary_project()
 READ = readable(PROJECT)
 POOR = replace(RECIPE, name="poor", params={**RECIPE.params, "eta": 1e-4})
+FEATURES = PROJECT.features.model_dump()
 BETTER = replace(RECIPE, name="better", rounds=25)
 
 
@@ -33,8 +38,8 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     from pillars.training import heldout
 
-    fit = heldout.fit
-    monkeypatch.setattr(heldout, "fit", counted)
+    fit = heldout.fit_scores
+    monkeypatch.setattr(heldout, "fit_scores", counted)
     return made
 
 
@@ -88,14 +93,37 @@ def test_a_champion_fitted_on_corrected_rows_is_not_its_own_twin(stores: Stores,
     assert fits == ["poor", "prior", "prior", "prior"]
 
 
+@pytest.mark.parametrize(
+    "now",
+    [
+        pytest.param({"fit": {"imbalance": "balanced"}, "calibration": {"method": "sigmoid"}}, id="other weights of the classes"),
+        pytest.param(
+            {
+                "features": {
+                    "numeric": ["load", "wind", "hour"],
+                    "categorical": ["line", "stop"],
+                    "min_category_rows": 5,
+                    "monotone": {"load": "increasing"},
+                }
+            },
+            id="held to a direction",
+        ),
+    ],
+)
+def test_a_champion_fitted_with_other_settings_is_not_its_own_twin(stores: Stores, now: dict[str, object]) -> None:
+    champion, project = released(stores, PROJECT, READ, "2013-03"), binary_project(**now)
+    judged_at(stores, project, readable(project), "2013-04", found(BETTER, "2013-04"), champion)
+    parts = plan(project, MONTHS, "2013-04")
+    ground, april = Ground(project, gather(readable(project), parts.twin_fit)), gather(readable(project), parts.judge_on)
+    kept = held_out(stores, ground, april, RECIPE, threads=1)
+    assert np.array_equal(kept.p, held_out(Stores(var=stores.var / "elsewhere"), ground, april, RECIPE, threads=1).p)
+    assert not np.array_equal(kept.p, champion.raw(april.columns))
+
+
 def test_the_twin_is_the_fit_of_the_live_champion_bit_for_bit(stores: Stores) -> None:
     """Why it may stand in."""
     champion = released(stores, PROJECT, READ, "2013-03")
-    from pillars.training.fitting import Ground
-    from pillars.training.rows import gather
-    from pillars.training.splits import plan
-
-    parts = plan(PROJECT, ["2013-01", "2013-02", "2013-03", "2013-04"], "2013-04")
+    parts = plan(PROJECT, MONTHS, "2013-04")
     april = gather(READ, parts.judge_on)
     twin = held_out(stores, Ground(PROJECT, gather(READ, parts.twin_fit)), april, RECIPE, threads=1)
     assert np.array_equal(twin.p, champion.raw(april.columns))
@@ -122,6 +150,31 @@ def test_all_sides_are_measured_on_the_rows_of_t(stores: Stores) -> None:
     assert {(card.rows_of, card.rows) for card in judged.scorecards} == {("2013-04", len(READ(["2013-04"]).y))}
     assert cards["majority"].measures["auc"].value == 0.5
     assert cards["challenger"].measures["log_loss"].value < cards["majority"].measures["log_loss"].value
+
+
+def test_the_scorecard_has_the_comparators_that_the_yaml_names(stores: Stores) -> None:
+    project = binary_project(gate={"comparators": ["histgb", "constant"]})
+    judged = judged_at(stores, project, READ, "2013-04", found(BETTER))
+    assert [card.model for card in judged.scorecards] == ["challenger", "histgb", "majority"]
+    champion = released(stores, PROJECT, READ, "2013-04")
+    assert set(plots.draw(stores.var / judged.path, found(BETTER), judged, champion)) == {"reliability", "roc_pr", "importance", "search"}
+    none = judged_at(stores, binary_project(gate={"comparators": []}), READ, "2013-04", found(BETTER))
+    assert [card.model for card in none.scorecards] == ["challenger"]
+    assert none.recipe_decision == judged.recipe_decision  # they decide nothing
+
+
+def test_an_average_of_styles_is_judged_released_and_defends_itself(stores: Stores) -> None:
+    """Its bundle serves it bit for bit, and its lineage names it."""
+    average = replace(
+        RECIPE, name="average", encoding="native", members=(Member({"eta": 0.3, "max_depth": 2}, 6, 1, "onehot", ("load", "line")),)
+    )
+    champion = released(stores, PROJECT, READ, "2013-03", average)
+    champion.check_golden()
+    assert len(champion.boosters) == 2
+    assert judging.recipe_of(champion) == average
+    judged = judged_at(stores, PROJECT, READ, "2013-04", found(replace(average, name="again")), champion)
+    assert "the champion's own" in judged.recipe_decision.reason
+    assert "equal scores" in judged.refresh_decision.reason
 
 
 def test_the_predictions_are_kept_with_their_keys(stores: Stores) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from pillars.config import Range
+from pillars.config import Range, Sampler
 from pillars.errors import StoreUnavailable
-from pillars.training.study import Params, search
+from pillars.training.spaces import Params, Space, styles
+from pillars.training.study import search
 
 SPACE = {"eta": Range(low=0.01, high=1.0, log=True), "max_depth": Range(low=2, high=9), "subsample": Range(low=0.5, high=1.0)}
 
@@ -49,6 +50,75 @@ def test_the_history_does_not_depend_on_which_trial_is_faster(tmp_path: Path) ->
         return bowl(params)
 
     assert run(tmp_path / "slow.log", workers=3, loss_of=slow_first) == run(tmp_path / "quick.log", workers=3)
+
+
+SAMPLERS: list[Sampler] = ["auto", "tpe", "gp", "random", "grid"]
+STYLED: Space = {**SPACE, "growth": ("depth", "leaves")}
+
+
+def styled(journal: Path, sampler: Sampler, workers: int = 1, loss_of: Callable[[Params], float] = bowl, trials: int = 12) -> list[Params]:
+    return search(journal, STYLED, trials, 3, workers, 0, loss_of, lambda done, of, best: None, sampler)
+
+
+def styled_of(journal: Path, sampler: Sampler, seed: int) -> list[Params]:
+    return search(journal, STYLED, 24, 3, 1, seed, bowl, lambda done, of, best: None, sampler)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_whoever_samples_the_history_is_a_function_of_the_seed(tmp_path: Path, sampler: Sampler) -> None:
+    alone = styled(tmp_path / "1.log", sampler)
+    assert styled(tmp_path / "2.log", sampler, workers=3) == alone
+    assert len({repr(params) for params in alone}) == 12
+    for params in alone:
+        assert set(params) == set(STYLED)
+        assert 0.01 <= float(params["eta"]) <= 1
+        assert params["growth"] in ("depth", "leaves")
+        assert isinstance(params["max_depth"], int)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_whoever_samples_a_journal_cut_anywhere_ends_in_the_same_history(tmp_path: Path, sampler: Sampler) -> None:
+    undisturbed = styled(tmp_path / "a.log", sampler)
+    whole = (tmp_path / "a.log").read_bytes()
+    for place, end in enumerate(range(1, len(whole), 1499)):
+        cut = tmp_path / str(place) / "a.log"
+        cut.parent.mkdir()
+        cut.write_bytes(whole[:end])
+        assert styled(cut, sampler) == undisturbed
+
+
+def test_a_journal_of_another_sampler_is_begun_anew(tmp_path: Path) -> None:
+    styled(tmp_path / "a.log", "random")
+    assert styled(tmp_path / "a.log", "tpe") == styled(tmp_path / "b.log", "tpe")
+
+
+def test_auto_takes_each_style_in_its_turn_first_and_without_styles_is_tpe(tmp_path: Path) -> None:
+    found = styled(tmp_path / "a.log", "auto")
+    assert found[:2] == styles(STYLED)
+    assert run(tmp_path / "auto.log") == search(tmp_path / "tpe.log", SPACE, 12, 3, 1, 0, bowl, lambda *_: None, "tpe")
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp"])
+def test_a_sampler_that_looks_at_losses_finds_lower_ones_than_chance(tmp_path: Path, sampler: Sampler) -> None:
+    def later(sampler: Sampler) -> float:
+        found = [styled_of(tmp_path / f"{sampler}-{seed}.log", sampler, seed) for seed in range(3)]
+        return sum(bowl(params) for history in found for params in history[12:])
+
+    assert later(sampler) < 0.7 * later("random")
+
+
+def test_what_is_enough_is_asked_between_batches_and_ends_with_the_trials_so_far(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def six(told: list[Params]) -> bool:
+        asked.append(len(told))
+        return len(told) >= 6
+
+    whole = run(tmp_path / "whole.log")
+    for _ in range(2):  # again, it ends where it ended
+        assert search(tmp_path / "a.log", SPACE, 12, 3, 1, 0, bowl, lambda *_: None, "auto", six) == whole[:6]
+    assert asked == [3, 6, 3, 6]
+    assert run(tmp_path / "a.log") == whole  # and with a larger budget it goes on
 
 
 def test_parameters_stay_in_their_space_and_keep_their_kind(tmp_path: Path) -> None:
