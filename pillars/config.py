@@ -144,6 +144,24 @@ class Search(Section):
         return self
 
 
+class Backtesting(Section):
+    """The candidate's parameters at earlier moments, on its scorecard. It decides nothing."""
+
+    origins: int = Field(
+        default=3,
+        ge=0,
+        le=120,
+        description="newest periods that are judged by a fit on what lies before them, the judged one among them; 0: none",
+    )
+    rows: int | None = Field(
+        default=None, ge=100, description="newest rows that the earlier ones are fitted on; null: all, as the twins are"
+    )
+    nested: int = Field(default=0, ge=0, le=120, description="newest periods at which the whole search is repeated, too; 0: none")
+    seconds: float | None = Field(
+        default=None, gt=0, description="budget of `nested`: no further search is begun once they fitted for so long"
+    )
+
+
 class Fit(Section):
     """Where the final fits run, and how rows count in them. The trials of a search stay on the newest rows, in memory.
 
@@ -384,6 +402,7 @@ class Project(Section):
     split: Split = Field(default=Split(), description="time and blocks")
     leakage: Leakage = Field(default=Leakage(), description="columns that tell the outcome")
     search: Search = Field(default=Search(), description="tuning")
+    backtest: Backtesting = Field(default=Backtesting(), description="earlier moments, on the scorecard")
     fit: Fit = Field(default=Fit(), description="device and engine of the final fits, and how rows count in them")
     calibration: Calibration = Field(default=Calibration(), description="probabilities that hold")
     intervals: Intervals = Field(default=Intervals(), description="between which two numbers a predicted number lies")

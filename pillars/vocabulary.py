@@ -313,6 +313,9 @@ class Leakage:
     decision: Decision
     leaks: tuple[Leak, ...] = ()
 
+    def __bool__(self) -> bool:
+        return bool(self.decision)
+
 
 @dataclass(frozen=True)
 class Power:
@@ -372,6 +375,44 @@ class GateNoise:
 
 
 @dataclass(frozen=True)
+class AtOrigin:
+    """A recipe fitted on what lay before a period, and judged on it: mean loss per row, uncalibrated."""
+
+    judged: str
+    fitted_through: str
+    fit_rows: int
+    rows: int
+    recipe: str
+    loss: Measure
+    base: float  # loss there of one answer for all
+    chosen_on: bool = False  # the recipe was chosen by these very rows, which flatters it
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """A rolling origin, oldest first: `origins` of the winning recipe, `procedure` where the search was repeated, too. `loss` names it."""
+
+    loss: str = ""
+    origins: tuple[AtOrigin, ...] = ()
+    procedure: tuple[AtOrigin, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """In one line; empty where there is none."""
+        parts = (("", self.origins), ("; the whole search: ", self.procedure))
+        return "".join(head + self._told(found) for head, found in parts if found).removeprefix("; ")
+
+    def _told(self, found: tuple[AtOrigin, ...]) -> str:
+        values = [one.loss.value for one in found]
+        best, worst = (pick(found, key=lambda one: one.loss.value) for pick in (min, max))
+        beaten = sum(one.loss.high < one.base for one in found)
+        return (
+            f"{self.loss} {sum(values) / len(values):.4f} on average of {len(found)} periods ({best.loss.value:.4f} in {best.judged} to "
+            f"{worst.loss.value:.4f} in {worst.judged}), surely below one answer for all in {beaten}"
+        )
+
+
+@dataclass(frozen=True)
 class Judged:
     """The two decisions of a retraining, and what the release takes over from the judged twin."""
 
@@ -386,6 +427,7 @@ class Judged:
     path: str  # Parquet of the twins' predictions on the judged rows, relative to `var`
     conditions: tuple[Condition, ...] = ()  # what the YAML asks of the challenger beside the two decisions
     interval: Interval = field(default_factory=dict)  # of numbers, learned on the judged rows; empty without one
+    backtest: Backtest = Backtest()
 
 
 @dataclass(frozen=True)
@@ -405,6 +447,7 @@ class Candidate:
     scorecards: tuple[Scorecard, ...] = ()
     digest: str = ""  # sha256 over all that the bundle holds: another threshold on the same boosters is another bundle
     conditions: tuple[Condition, ...] = ()
+    backtest: Backtest = Backtest()
 
     @property
     def releasable(self) -> Decision:

@@ -43,4 +43,5 @@ def log_training(opened: Opened, version: DataVersion, tuned: Tuned, judged: Jud
         scorecards=judged.scorecards,
         digest=loaded.digest,
         conditions=(*judged.conditions, *fitted.conditions),
+        backtest=judged.backtest,
     )

@@ -9,6 +9,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from pillars.data.auditing import Audit
 from pillars.vocabulary import (
+    Backtest,
     Candidate,
     Decision,
     Experiment,
@@ -95,10 +96,11 @@ def reproductions(project: str, found: Sequence[Reproduction]) -> None:
     create_table_artifact(rows, key=_key("reproduction", project), description=f"{same} of {len(rows)} versions are the same bytes again.")
 
 
-def leakage(found: Leakage) -> None:
+def leakage(found: Leakage) -> Leakage:
     """Columns that tell the outcome: nothing was trained."""
     lines = [f"# Nothing trained in {found.period}: {found.decision.reason}", *(f"- `{one.column}`: {one.said}" for one in found.leaks)]
     create_markdown_artifact("\n".join(lines), key=_key("leakage", found.project))
+    return found
 
 
 def leaderboard(tuned: Tuned) -> None:
@@ -128,6 +130,7 @@ def candidate(made: Candidate) -> None:
         f"- boosters `{made.sha256[:16]}`, MLflow run `{made.run_id}`",
         "",
         *scorecards(made.scorecards),
+        *backtest(made.backtest),
         "",
         "The scorecards belong to the twin that did not see these rows; the released boosters are refitted through them.",
     ]
@@ -217,6 +220,21 @@ def scorecards(cards: tuple[Scorecard, ...]) -> list[str]:
     lines = [f"Judged on {cards[0].rows} rows of {cards[0].rows_of}{positive}.", ""]
     lines += ["| model | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     return lines + [f"| {card.model} | " + " | ".join(str(card.measures.get(n, "")) for n in names) + " |" for card in cards]
+
+
+def backtest(found: Backtest) -> list[str]:
+    """Markdown table, a line per period; nothing where there was none."""
+    if not found.said:
+        return []
+    lines = ["", f"Rolling origin: {found.said}.", ""]
+    lines += [f"| period | fitted through | rows fitted on | recipe | {found.loss} | one answer for all |", "|---" * 6 + "|"]
+    for which, ones in (("", found.origins), (", searched then", found.procedure)):
+        for one in ones:
+            mark = " (the search chose by it)" if one.chosen_on else ""
+            lines.append(
+                f"| {one.judged}{mark} | {one.fitted_through} | {one.fit_rows} | {one.recipe}{which} | {one.loss} | {one.base:.4f} |"
+            )
+    return lines
 
 
 def _drift_mark(seen: Verdict, column: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pillars.bundle import folder
 from pillars.bundle.bundle import Bundle
@@ -11,9 +11,10 @@ from pillars.deployment import release
 from pillars.development import features, models
 from pillars.errors import BundleRefused
 from pillars.monitoring import lineage, worktree
+from pillars.training import backtest as backtesting
 from pillars.training import conditions, judging, refitting, rows, tuning
 from pillars.training import leakage as leaks
-from pillars.vocabulary import Candidate, Condition, DataVersion, Decision, Json, Judged, Leakage, Tuned
+from pillars.vocabulary import Backtest, Candidate, Condition, DataVersion, Decision, Json, Judged, Leakage, Tuned
 from tasks import progress, show
 from tasks.opened import Opened
 from tasks.policy import step
@@ -64,7 +65,8 @@ def labelled(opened: Opened, version: DataVersion) -> rows.Read:
 
 
 @step("look for leaks")
-def _leaks(opened: Opened, version: DataVersion, until: str) -> Leakage:
+def look_for_leaks(opened: Opened, version: DataVersion, until: str) -> Leakage:
+    """Every feature held against the outcomes of the newest rows."""
     return leaks.look(opened.config, opened.read(version), opened.known(version, until), until)
 
 
@@ -72,8 +74,10 @@ def leakage(opened: Opened, version: DataVersion, until: str) -> Leakage:
     """Whether a feature tells the outcome too well; a refusal is put on record, once for each state of data and settings."""
     settings = opened.config.section_digest(*opened.config.learning, "leakage")
     inputs: dict[str, Json] = {"period": until, "data_version": version.id, "settings": settings}
-    found = opened.recall("leakage", inputs, Leakage) or _leaks(opened, version, until)
-    if not found.decision:
+    found = opened.recall("leakage", inputs, Leakage)
+    if found is None:
+        found = look_for_leaks(opened, version, until)
+    if not found:
         opened.record("leakage", inputs, found.decision, found)
         show.leakage(found)
     return found
@@ -97,6 +101,22 @@ def judge(opened: Opened, version: DataVersion, until: str, tuned: Tuned, agains
     periods = opened.known(version, until)
     read = labelled(opened, version)
     return judging.judge(opened.stores, opened.config, read, periods, until, tuned, champion, through, opened.write)
+
+
+@step("backtest")
+def _backtest(opened: Opened, version: DataVersion, until: str, tuned: Tuned, judged: Judged) -> Backtest:
+    config, given = opened.config, (opened.stores, opened.config, labelled(opened, version), opened.known(version, until), until)
+    origins = backtesting.backtest(*given, judged.recipe)
+    stock, fixed = models.stock_recipe(config), [models.prior_recipe(config)]
+    return backtesting.joined(
+        config, origins, backtesting.nested(*given, tuned, stock, fixed, lambda at: progress.search(f"nested search {opened.name} {at}"))
+    )
+
+
+def backtest(opened: Opened, version: DataVersion, until: str, tuned: Tuned, judged: Judged) -> Judged:
+    """With how the winner, and where that is asked for the search, would have done at earlier moments."""
+    asked = opened.config.backtest
+    return replace(judged, backtest=_backtest(opened, version, until, tuned, judged)) if asked.origins or asked.nested else judged
 
 
 @step("refit through newest period")

@@ -8,6 +8,7 @@ fitting       fitting, heldout, refitting: boosters, predictions of rows not fit
 engines       engines, streamed: device, external memory and Dask; rows that are read a period at a time
 metrics       metrics, plots: losses, costs and intervals; pictures for the run
 gate          judging, gate, conditions, baselines: both decisions, their rules, what else must hold, what a model has to beat
+backtest      backtest: a rolling origin: the winner, and the search, at earlier moments
 noise         noise, power, measuring: pairs that are equal in truth, gains that were planted, the margin that follows
 pairs         pairing: two models on the same rows
 calibration   calibrating, intervals: probabilities that hold, the (decision) threshold that costs least, how wide intervals are
