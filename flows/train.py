@@ -15,7 +15,7 @@ SECTIONS = ("columns", "features", "target", "task", "split", "search", "cost", 
 @flow(name="train", flow_run_name="{project} {period}")
 @discreet
 def train(project: str, period: str | None = None, settings: tuple[str, ...] = ()) -> Candidate | Experiment | Leakage:
-    """Train and judge a challenger; once for each state of data and settings. Where a column tells the outcome nothing is searched: a refusal.
+    """Train and judge a challenger; once for each state of data and settings. A refusal where a column tells the outcome.
 
     Args:
         project: name of the YAML in configs/

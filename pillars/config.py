@@ -50,12 +50,40 @@ class Features(Section):
         return self
 
 
+class Folds(Section):
+    """Rows on which a search compares recipes. Whatever they are, they lie before the newest period, and the gate judges on that."""
+
+    by: Literal["time", "group", "outcome"] = Field(
+        default="time",
+        description="time: the newest periods, each by a fit on those before; group: no group on both sides; outcome: its shares alike",
+    )
+    count: int = Field(default=1, ge=1, le=20, description="folds; each costs a fit of every trial and finalist")
+    group: str | None = Field(default=None, description="column of the rows whose values stay together (by: group)")
+    repeats: int = Field(default=1, ge=1, le=20, description="so many times other folds of the same rows (by: outcome)")
+
+    @model_validator(mode="after")
+    def goes_together(self) -> Folds:
+        """Refuse folds that hold nothing out, and keys of another kind."""
+        if self.by != "time" and self.count < 2:
+            raise ValueError(f"count {self.count} holds nothing out; by: {self.by} needs 2 or more")
+        if (self.by == "group") != (self.group is not None):
+            raise ValueError(
+                "by: group needs group, the column" if self.by == "group" else f"group goes with by: group, not with {self.by}"
+            )
+        if self.by != "outcome" and self.repeats > 1:
+            raise ValueError(f"repeats goes with by: outcome, not with {self.by}")
+        return self
+
+
 class Split(Section):
     """How time separates fitting from judging."""
 
     gap_periods: int = Field(default=0, ge=0, description="periods left out between fitting and judging")
     first_share: Share = Field(default=0.7, description="with a single period known, the share of its blocks that is fitted on")
     block: Literal["day", "hour", "row"] = Field(default="day", description="rows of one block stay together and are resampled together")
+    folds: Folds = Field(
+        default=Folds(), description="rows on which a search compares recipes; by default the newest period before the judged one"
+    )
 
 
 class Leakage(Section):
@@ -451,7 +479,7 @@ class Project(Section):
             problems.append(
                 f"retention.rows: outcomes come {self.source.outcome_lag} periods after their rows, which would be gone by then"
             )
-        problems += self._weight_problems() + self._monotone_problems() + self._choice_problems()
+        problems += self._fold_problems() + self._weight_problems() + self._monotone_problems() + self._choice_problems()
         problems += self._name_problems() + self._drift_problems() + self._repair_problems() + self._coverage_problems()
         if problems:
             raise ValueError("\n".join(problems))
@@ -485,6 +513,18 @@ class Project(Section):
             if column.confidential or name in self.privacy.quasi:
                 problems.append(f"columns: {name} is a weight, and cannot be personal, sensitive or coarsened")
         return problems
+
+    def _fold_problems(self) -> list[str]:
+        """A column that groups no rows."""
+        if (name := self.split.folds.group) is None:
+            return []
+        if name not in self.columns:
+            return [f"split.folds.group: {name} is not declared under columns{nearest(name, self.columns)}"]
+        if name not in self.row_columns:
+            return [f"split.folds.group: {name} is known only after the prediction moment; a group is a column of the rows"]
+        if self.columns[name].type == "float" or name == self.weight:
+            return [f"split.folds.group: {name} is a {'weight' if name == self.weight else 'float'}, whose values are no groups"]
+        return []
 
     def _monotone_problems(self) -> list[str]:
         """Features that have no direction, and scores that cannot be held to one."""
@@ -631,6 +671,7 @@ class Project(Section):
             *(["intervals.method cqr"] if self.intervals.method == "cqr" else []),
             *(["search.encodings other than codes"] if set(search.encodings) != {"codes"} else []),
             *(["search.sets"] if search.sets else []),
+            *([f"split.folds by {self.split.folds.by}"] if self.split.folds.by != "time" else []),
             *([f"gate.comparators {name}" for name in comparators]),
         ]
 

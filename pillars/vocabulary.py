@@ -404,6 +404,9 @@ class Backtest:
 
     def _told(self, found: tuple[AtOrigin, ...]) -> str:
         values = [one.loss.value for one in found]
+        if len(found) == 1:
+            surely = "" if found[0].loss.high < found[0].base else "not "
+            return f"{self.loss} {values[0]:.4f} in {found[0].judged}, {surely}surely below one answer for all"
         best, worst = (pick(found, key=lambda one: one.loss.value) for pick in (min, max))
         beaten = sum(one.loss.high < one.base for one in found)
         return (

@@ -47,7 +47,7 @@ def measures(judged: Judged) -> Iterator[Point]:
 
 
 def backtest(found: Backtest) -> Iterator[Point]:
-    """`backtest/<loss>` with the ends of its interval, and the loss of one answer for all; step is the place of the period, oldest first."""
+    """`backtest/<loss>` with the ends of its interval, and the loss of one answer for all; step: the period's place, oldest first."""
     for name, ones in (("backtest", found.origins), ("backtest.procedure", found.procedure)):
         for place, one in enumerate(ones):
             measure = one.loss

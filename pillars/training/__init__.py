@@ -3,6 +3,7 @@
 splits        splits, folds, rows: which days are fitted, validated and judged on, folds of rows; their rows
 leakage       leakage: columns that tell the outcome, by name, before anything is searched
 tuning        tuning, trials, budget, study, sealing: the search, its trials, what ends them, Optuna, the seal on what it keeps
+contest       contest: the rows that recipes compete on
 samplers      spaces, gaussian: a space's points, a Gaussian process over its trials
 fitting       fitting, heldout, refitting: boosters, predictions of rows not fitted on, the bundle that may be released (and its last check)
 engines       engines, streamed: device, external memory and Dask; rows that are read a period at a time

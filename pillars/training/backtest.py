@@ -1,4 +1,4 @@
-"""A rolling origin: the winner's parameters as they would have done at earlier moments; and, where it is asked for, those of the whole search."""
+"""A rolling origin: how the winner's parameters would have done at earlier moments; and, where it is asked for, the whole search."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def nested(
 ) -> tuple[AtOrigin, ...]:
     """What the search finds when it is repeated at each of the newest `backtest.nested` periods, judged on that period; oldest first.
 
-    No outcome of a judged period, nor of a later one, takes part in its search: an estimate of the procedure, not of one recipe. `fixed` must
-    be known without data, so a champion's recipe is none. At `until` it is `tuned`. Once searches took `backtest.seconds` (as kept with
-    their fits, so a killed run ends alike), no earlier period is begun.
+    No outcome of a judged period, nor of a later one, takes part in its search: an estimate of the procedure, not of one recipe. `fixed`
+    must be known without data, so a champion's recipe is none. At `until` it is `tuned`. Once searches took `backtest.seconds` (as kept
+    with their fits, so a killed run ends alike), no earlier period is begun.
 
     Raises: as `tune`.
     """
@@ -81,7 +81,7 @@ def joined(project: Project, origins: tuple[AtOrigin, ...], procedure: tuple[AtO
 
 
 def _origins(project: Project, periods: Sequence[str], until: str, count: int) -> Iterator[tuple[str, Plan]]:
-    """The newest `count` periods through `until` that whole periods lie before, newest first; `until` always, even where it is cut itself."""
+    """The newest `count` periods through `until` that whole periods lie before, newest first; `until` even where it is cut itself."""
     known = sorted({period for period in periods if period <= until})
     for at in reversed(known[max(0, len(known) - count) :]):
         parts = plan(project, known, at)

@@ -20,19 +20,18 @@ class Fold:
     held: np.ndarray
 
 
-def rolling(times: np.ndarray, count: int, gap: int = 0, window: int | None = None) -> tuple[Fold, ...]:
+def rolling(times: np.ndarray, count: int, gap: int = 0) -> tuple[Fold, ...]:
     """Each of the last `count` distinct times held out once, oldest first, and what lies before it fitted on.
 
-    `times`: (n,), of any type that sorts, such as the names of periods. The `gap` times before a held one are in neither part. `window`:
-    fit on so many times only (sliding); None: on all (expanding). A time that nothing lies before is no fold: there may be fewer.
+    `times`: (n,), of any type that sorts, such as the names of periods. The `gap` times before a held one are in neither part. A time that
+    nothing lies before is no fold: there may be fewer.
     """
     distinct, place = np.unique(times, return_inverse=True)
     folds = []
     for held in range(max(0, len(distinct) - count), len(distinct)):
         last = held - gap  # the first time that is not fitted on
-        first = 0 if window is None else max(0, last - window)
-        if last > first:
-            folds.append(Fold(np.flatnonzero((place >= first) & (place < last)), np.flatnonzero(place == held)))
+        if last > 0:
+            folds.append(Fold(np.flatnonzero(place < last), np.flatnonzero(place == held)))
     return tuple(folds)
 
 
@@ -55,23 +54,21 @@ def grouped(groups: np.ndarray, count: int, seed: int) -> tuple[Fold, ...]:
     return _of(of[place], count)
 
 
-def stratified(y: np.ndarray, count: int, seed: int, task: Task = "binary", rank: np.ndarray | None = None) -> tuple[Fold, ...]:
+def stratified(y: np.ndarray, count: int, seed: int, task: Task = "binary") -> tuple[Fold, ...]:
     """Every row held out once, and of each outcome as many in one fold as in another, within one row; of numbers, of each tenth.
 
-    `y`: (n,). `rank`: (n,), distinct, such as the rows' places by key: then the draw hangs on it and not on the order of the rows. More
-    folds than rows give fewer.
+    `y`: (n,). More folds than rows give fewer.
     """
     strata, n = _strata(y, task), len(y)
     drawn = np.random.default_rng(seed).permutation(n)
-    drawn = drawn if rank is None else drawn[np.argsort(np.argsort(rank))]
     of = np.empty(n, dtype=np.int64)
     of[np.lexsort((drawn, strata))] = np.arange(n) % max(1, min(count, n))  # dealt out in turn, one outcome after the other
     return _of(of, min(count, n))
 
 
-def repeated(y: np.ndarray, count: int, seeds: Sequence[int], task: Task = "binary", rank: np.ndarray | None = None) -> tuple[Fold, ...]:
+def repeated(y: np.ndarray, count: int, seeds: Sequence[int], task: Task = "binary") -> tuple[Fold, ...]:
     """Stratified folds of each seed, one after the other."""
-    return tuple(fold for seed in seeds for fold in stratified(y, count, seed, task, rank))
+    return tuple(fold for seed in seeds for fold in stratified(y, count, seed, task))
 
 
 def _strata(y: np.ndarray, task: Task) -> np.ndarray:

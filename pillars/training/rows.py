@@ -41,6 +41,10 @@ class Labelled(Protocol):
     def weights(self) -> np.ndarray | None:
         """float64, shape (n,), above 0: how much each row counts; None where all count alike."""
 
+    @property
+    def groups(self) -> np.ndarray | None:
+        """Objects, str or None, shape (n,): rows that folds keep together; None where there are no such."""
+
 
 Read = Callable[[Sequence[str]], Labelled]
 
@@ -55,6 +59,7 @@ class Rows:
     blocks: np.ndarray
     digest: str
     weights: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
 
 def gather(read: Read, part: Part) -> Rows:
@@ -67,7 +72,7 @@ def gather(read: Read, part: Part) -> Rows:
     if len(found.y) == 0:
         raise TooFewRows(part.periods[-1], "no row with a known outcome")
     if not part.cuts:
-        return Rows(found.keys, found.columns, found.y, found.blocks, found.digest, found.weights)
+        return Rows(found.keys, found.columns, found.y, found.blocks, found.digest, found.weights, found.groups)
     return subset(found, np.flatnonzero(taken(part, found.blocks)))
 
 
@@ -80,8 +85,8 @@ def subset(rows: Labelled, places: np.ndarray) -> Rows:
     """The rows at `places`, int64, ascending."""
     digest = hashlib.sha256(rows.digest.encode() + places.astype(np.int64).tobytes()).hexdigest()
     columns = {name: column[places] for name, column in rows.columns.items()}
-    weights = None if rows.weights is None else rows.weights[places]
-    return Rows(rows.keys.take(pa.array(places)), columns, rows.y[places], rows.blocks[places], digest, weights)
+    weights, groups = (None if each is None else each[places] for each in (rows.weights, rows.groups))
+    return Rows(rows.keys.take(pa.array(places)), columns, rows.y[places], rows.blocks[places], digest, weights, groups)
 
 
 def lacking(plan: Plan, read: Read) -> str:

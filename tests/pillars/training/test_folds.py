@@ -22,16 +22,16 @@ def held_once(folds: tuple[Fold, ...], rows: int) -> None:
         assert sorted([*fold.fit, *fold.held]) == list(range(rows)), "and fitted on in all other folds"
 
 
-@given(times=LABELS, count=st.integers(1, 6), gap=st.integers(0, 3), window=st.none() | st.integers(1, 3))
-def test_nothing_is_held_out_before_what_is_fitted_and_the_gap_is_kept(times: list[int], count: int, gap: int, window: int | None) -> None:
+@given(times=LABELS, count=st.integers(1, 6), gap=st.integers(0, 3))
+def test_nothing_is_held_out_before_what_is_fitted_and_the_gap_is_kept(times: list[int], count: int, gap: int) -> None:
     at, known = np.array(times), sorted(set(times))
-    folds = rolling(at, count, gap, window)
+    folds = rolling(at, count, gap)
     assert len(folds) == min(count, max(0, len(known) - 1 - gap)), "a time that nothing lies before is no fold"
     for fold, last in zip(folds, known[len(known) - len(folds) :], strict=True):
         fitted, place = sorted(set(at[fold.fit].tolist())), known.index(last)
         assert set(at[fold.held].tolist()) == {last}
         assert len(fold.held) == times.count(last)
-        assert fitted == known[0 if window is None else max(0, place - gap - window) : place - gap]
+        assert fitted == known[: place - gap]
         assert len(fold.fit) == sum(times.count(one) for one in fitted), "all rows of a time or none"
 
 
@@ -77,14 +77,6 @@ def test_of_numbers_each_fold_has_of_each_tenth_as_many(y: list[float], count: i
     for one in set(band.tolist()):
         counts = [int((band[fold.held] == one).sum()) for fold in folds]
         assert max(counts) - min(counts) <= 1
-
-
-@given(y=LABELS, seed=SEEDS)
-def test_where_keys_pin_it_the_order_of_rows_changes_nothing(y: list[int], seed: int) -> None:
-    of, key = np.array(y), np.arange(len(y)) * 7 + 3
-    order = np.random.default_rng(seed).permutation(len(of))
-    for fold, other in zip(stratified(of, 3, seed, rank=key), stratified(of[order], 3, seed, rank=key[order]), strict=True):
-        assert sorted(order[other.held].tolist()) == fold.held.tolist()
 
 
 def test_repeats_are_other_draws_of_the_same_rows() -> None:
