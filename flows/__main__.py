@@ -447,7 +447,7 @@ def source(project: str, period: str | None, as_json: bool) -> None:
 @data.command()
 @PROJECT
 @click.argument("period", required=False)
-@click.option("--moments", type=click.IntRange(min=1), default=2, show_default=True, help="Moments of the period that are tried.")
+@click.option("--moments", type=click.IntRange(min=1), default=5, show_default=True, help="Moments of the period that are tried.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which moments, and which other futures.")
 @JSON
 def future(project: str, period: str | None, moments: int, seed: int, as_json: bool) -> None:

@@ -32,7 +32,7 @@ Predict = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
 
 def foresight(
-    stores: Stores, project: Project, period: str | None = None, moments: int = 2, seed: int = 0, reveal: Reveal = of_environment
+    stores: Stores, project: Project, period: str | None = None, moments: int = 5, seed: int = 0, reveal: Reveal = of_environment
 ) -> Foresight:
     """Rows of a period (the newest if not named) and the one before it, and their predictions, held against those under other futures.
 
@@ -149,7 +149,7 @@ def _predictor(stores: Stores, project: Project, source: Source, periods: Sequen
     local = project.model_copy(update={"fit": project.fit.model_copy(update={"engine": "local", "device": "cpu"})})
     if project.task != "regression" and len(np.unique(rows.y)) < 2:
         raise TooFewRows(periods[-1], f"all {len(rows.y)} rows have the same outcome, and there is no champion to predict with")
-    ground, recipe = Ground(local, rows), models.prior_recipe(project)
+    ground, recipe = Ground(local, rows), models.stock_recipe(project)  # the prior may be too careful to split so few rows
     fitted = booster.load(fit_scores(ground, recipe, stores.threads))
 
     def predict(columns: Mapping[str, np.ndarray]) -> np.ndarray:
