@@ -33,7 +33,7 @@ def backtest(stores: Stores, project: Project, read: Read, periods: Sequence[str
         UnknownName: `until` has no outcomes.
         ConfigInvalid: XGBoost refuses the recipe.
     """
-    chosen_on = plan(project, periods, until).validate.periods
+    chosen_on = _chosen_on(project, plan(project, periods, until))
     found: list[AtOrigin] = []
     for at, parts in _origins(project, periods, until, project.backtest.origins):
         cap = None if at == until else project.backtest.rows
@@ -78,6 +78,14 @@ def nested(
 def joined(project: Project, origins: tuple[AtOrigin, ...], procedure: tuple[AtOrigin, ...]) -> Backtest:
     """Both, in the project's own loss."""
     return Backtest(project.gate.loss, origins, procedure)
+
+
+def _chosen_on(project: Project, parts: Plan) -> tuple[str, ...]:
+    """Periods by whose rows the search compares recipes."""
+    folds = project.split.folds
+    if folds.by != "time":
+        return parts.twin_fit.periods
+    return parts.validate.periods if parts.validate.cuts else parts.twin_fit.periods[-folds.count :]
 
 
 def _origins(project: Project, periods: Sequence[str], until: str, count: int) -> Iterator[tuple[str, Plan]]:

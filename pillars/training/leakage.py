@@ -19,7 +19,7 @@ from pillars.telling import BINS, TELLING, telling
 from pillars.vocabulary import Decision, Leak, Leakage
 
 # The newest. Of columns that are missing in 1 % of the late flights half as many rows showed 7 of 30, these 26; the flights' own 61 columns
-# raised no alarm in 8 months. They take 1 s on a busy machine (docs/validation.md).
+# raised no alarm in 8 months. They take half a second on a busy machine (docs/validation.md).
 ROWS = 20_000
 FEWEST = 100  # rows below which nobody can say
 RAREST = 30  # rows that the rarer outcome must have; below, one column in many separates them by luck

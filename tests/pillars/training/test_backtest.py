@@ -95,7 +95,12 @@ def test_what_comes_after_an_origin_does_not_change_it(stores: Stores) -> None:
 
 
 def test_the_rows_that_the_recipe_was_chosen_by_are_named(stores: Stores) -> None:
-    assert [one.judged for one in asked(stores) if one.chosen_on] == ["2013-03"]
+    def marked(**folds: object) -> list[str]:
+        project = binary_project(backtest={"origins": 3}, split={"folds": folds})
+        return [one.judged for one in asked(stores, project) if one.chosen_on]
+
+    assert marked() == ["2013-03"]
+    assert marked(count=2) == marked(by="outcome", count=3) == ["2013-02", "2013-03"]
 
 
 def test_a_recipe_that_stays_costs_no_fit(stores: Stores, fits: list[str]) -> None:
