@@ -19,7 +19,7 @@ from pillars.data.source import Source, ask, whole
 from pillars.data.sources.references import Reveal, of_environment
 from pillars.deployment import release, traffic
 from pillars.development import features, models
-from pillars.errors import TooFewRows, UnknownName
+from pillars.errors import SourceBroken, TooFewRows, UnknownName
 from pillars.stores import Stores
 from pillars.training.fitting import Ground, fit_scores
 from pillars.training.rows import gather, newest
@@ -105,6 +105,10 @@ def _ready(project: Project, source: Source, period: str) -> pa.Table:
     """Rows of a period as ingest repairs them, before anything is checked."""
     table = make_ready(project, "rows", whole(ask(project, source, "rows", period)), None).table
     assert isinstance(table, pa.Table)  # in memory
+    if lost := [name for name in (project.time, *project.key) if name not in table.column_names]:
+        raise SourceBroken(project.source.name, period, f"rows() gave no column {lost[0]}")
+    if not pa.types.is_timestamp(kind := table.column(project.time).type) or kind.tz is not None:
+        raise SourceBroken(project.source.name, period, f"rows() gave {project.time} as {kind}; it must be a timestamp without a zone")
     return table
 
 

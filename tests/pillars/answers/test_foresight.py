@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -197,6 +198,26 @@ NEVER = """
 def never(table):
     return table.set_column(table.column_names.index("late"), "late", pa.array([False] * table.num_rows))
 """
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "said"),
+    [
+        pytest.param('.drop_columns(["at"])', r"rows\(\) gave no column at", id="no time"),
+        pytest.param('.drop_columns(["line"])', r"rows\(\) gave no column line", id="no key"),
+        pytest.param(".slice(0, 0)", "2013-02 has no rows", id="no rows"),
+        pytest.param('.set_column(0, "at", self.table["at"].cast(pa.timestamp("s", "UTC")).slice(0, 395))', "without a zone", id="a zone"),
+        pytest.param('.drop_columns(["wind"])', "features: the rows have no column wind", id="no feature"),
+    ],
+)
+def test_rows_that_are_none_are_named(root: Path, spoilt: str, said: str) -> None:
+    text = SOURCE.replace("COUNTED", HONEST).replace('"stop", "lately"])', f'"stop", "lately"]).slice(0, 395){spoilt}')
+    written(root, text + SCRAMBLED)
+    try:
+        told = asked().decision.reason
+    except (SourceBroken, ConfigInvalid) as err:
+        told = str(err)
+    assert re.search(said, told)
 
 
 def test_a_source_without_code_is_scrambled_without_being_told(root: Path) -> None:
