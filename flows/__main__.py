@@ -272,6 +272,20 @@ def reproduce(words: tuple[str, ...], every: bool, epsilon: float | None, as_jso
     sys.exit(reproduction_commands.reproduce(words, every=every, epsilon=epsilon, as_json=as_json))
 
 
+@main.command()
+@click.argument("words", metavar="V1 V2 [PROJECT]", nargs=-1)
+@click.option("--attribute", is_flag=True, help="Fit both again, each with one factor of the other's, and say which moved the loss.")
+@JSON
+def compare(words: tuple[str, ...], attribute: bool, as_json: bool) -> None:
+    """Two registered versions side by side: what each was made from, and both on the newest rows that neither was fitted on.
+
+    V1 and V2 are numbers, champion or newest; PROJECT is flights if not given.
+    """
+    from flows import compare_commands
+
+    compare_commands.compare(words, attribute=attribute, as_json=as_json)
+
+
 @main.group()
 def gate() -> None:
     """What decides on a challenger, and how far its own noise reaches."""

@@ -126,7 +126,9 @@ class Search(Section):
 
     trials: int = Field(default=8, ge=0, description="budget: fits with sampled parameters")
     seconds: float | None = Field(
-        default=None, gt=0, description="budget: no batch of trials is begun that would not end in so many seconds of fitting; the first is"
+        default=None,
+        gt=0,
+        description="budget: seconds of fitting in the search; fixed recipes, a first batch of trials and its best always are",
     )
     memory_mb: int | None = Field(
         default=None, ge=64, description="budget: trials take fewer rows to stay below, and end when the process grew by more"

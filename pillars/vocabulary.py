@@ -612,6 +612,49 @@ class Reproduction:
 
 
 @dataclass(frozen=True)
+class Moved:
+    """One factor in which two versions differ, and what it does to the loss, per row; above 0 what the other version has is better.
+
+    `forward`: what the one gains when it takes this alone from the other. `backward`: what the other loses when it takes this alone from
+    the one.
+    """
+
+    factor: str  # data, code, config, parameters, seed, calibration
+    one: str
+    other: str
+    forward: Measure
+    backward: Measure
+
+    @property
+    def said(self) -> str:
+        """Whether it moved the loss, in words."""
+        signs = [(measure.low > 0) - (measure.high < 0) for measure in (self.forward, self.backward)]
+        if signs[0] == signs[1] != 0:
+            return "better" if signs[0] > 0 else "worse"
+        if any(signs):
+            return "depends on the other factors" if 0 not in signs else "from one side only"
+        return "moved nothing" if self.forward.value == self.backward.value == 0 else "nobody can say"
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """What lies between the losses of two registered versions, on rows that no fit has seen. `interaction_*`: what of `total` the factors,
+    each alone, do not add up to."""
+
+    project: str
+    one: int
+    other: int
+    judged_on: str
+    rows: int
+    loss: str
+    total: Measure  # the gain of the other over the one
+    factors: tuple[Moved, ...]
+    interaction_forward: Measure
+    interaction_backward: Measure
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Promotion:
     """What a promotion is on record with: the version that was registered for it, and the recipe decision behind it."""
 

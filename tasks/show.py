@@ -9,6 +9,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from pillars.data.auditing import Audit
 from pillars.vocabulary import (
+    Attribution,
     Backtest,
     Candidate,
     Decision,
@@ -101,6 +102,27 @@ def leakage(found: Leakage) -> Leakage:
     lines = [f"# Nothing trained in {found.period}: {found.decision.reason}", *(f"- `{one.column}`: {one.said}" for one in found.leaks)]
     create_markdown_artifact("\n".join(lines), key=_key("leakage", found.project))
     return found
+
+
+def attribution(found: Attribution) -> None:
+    """A line per factor in which two versions differ."""
+    one, other = f"v{found.one}", f"v{found.other}"
+    rows = [
+        {
+            "factor": each.factor,
+            one: each.one,
+            other: each.other,
+            f"{one} takes {other}'s": str(each.forward),
+            f"{other} without it": str(each.backward),
+            f"{other}'s is": each.said,
+        }
+        for each in found.factors
+    ]
+    rest = f"Interaction {found.interaction_forward} from {one}, {found.interaction_backward} from {other}."
+    head = (
+        f"{found.loss} gain of {other} over {one}: {found.total} on {found.rows} rows of {found.judged_on}. {rest} {'; '.join(found.notes)}"
+    )
+    create_table_artifact(rows, key=_key("attribution", found.project), description=head)
 
 
 def leaderboard(tuned: Tuned) -> None:

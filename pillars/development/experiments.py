@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pillars.config import Project, digest
 from pillars.development import run_content, writers
@@ -82,6 +82,22 @@ def sweep(stores: Stores, project: Project) -> tuple[str, ...]:
     with mlflow_errors(LEFT):
         client, experiment = _open(stores, project)
         return _kill(client, experiment, [run for run in _running(client, experiment) if writers.dead(_writer(run))])
+
+
+def config_of(stores: Stores, run_id: str) -> dict[str, Any]:
+    """The settings of a training, as its run has them; empty where it has none, or is gone. Raises: StoreUnavailable."""
+    with opening_mlflow(stores) as uri:
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+
+        client = MlflowClient(uri, uri)
+    with mlflow_errors("Nothing was changed"), scratch("config") as folder:
+        try:
+            content = Path(client.download_artifacts(run_id, "config.json", str(folder))).read_bytes()
+            found: dict[str, Any] = json.loads(content)
+            return found
+        except (MlflowException, OSError, ValueError):
+            return {}
 
 
 def _open(stores: Stores, project: Project) -> tuple[MlflowClient, str]:

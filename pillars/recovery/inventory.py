@@ -37,6 +37,7 @@ LEFT_OUT = {  # patterns of paths under `var/`: why
     "*.db-journal": "SQLite's copy holds it",
     "dvc/site/*": "made again at each use, with this place's paths",
     "dvc/staging/*": "made again at each use, with this place's paths",
+    "attributions/*": "fits of comparisons, made again: pillars compare --attribute",
     "checkouts/*": "copies of data versions: pillars data checkout",
     "logs/*": "of services that run here",
     "readers.json": "made again for readers (PILLARS_READERS): pillars scan --fix",

@@ -16,10 +16,14 @@ SAMPLE_ROWS = 1_000  # of those that are fitted on, spread evenly: what both mod
 
 
 def main(folder: Path) -> None:
-    """Read `order.json` and `data/`, write `made/`: booster-<n>.ubj, encoder.json, sample.json, and made.json last."""
+    """Read `order.json` and `data/`, write `made/`: booster-<n>.ubj, encoder.json, sample.json, and made.json last.
+
+    Where the order names a period to `judge`, read it from `judge/`, and write scores.npy and outcomes.npy, too.
+    """
     import numpy as np
 
     import pillars
+    from pillars.bundle import booster
     from pillars.bundle.golden import to_json
     from pillars.config import Project
     from pillars.data.parquet import read_parquet
@@ -31,19 +35,27 @@ def main(folder: Path) -> None:
     order = json.loads((folder / "order.json").read_bytes())
     project = Project.model_validate(order["config"])
 
-    def read(kind: str, periods: Any) -> Any:
-        (period,) = periods
-        return read_parquet(folder / "data" / project.project / kind / f"{period}.parquet")
+    def reading(place: str) -> Any:
+        def read(kind: str, periods: Any) -> Any:
+            (period,) = periods
+            return read_parquet(folder / place / project.project / kind / f"{period}.parquet")
+
+        return read
 
     part = plan(project, order["periods"], order["until"]).refit
-    ground = _ground(project, features.reader(project, order["data_version"], read), part)
-    newest = Part((order["until"],))
-    fit = fitting.fit if order["ends"] else fitting.fit_scores  # too few rows gave no interval
-    boosters = fit(ground, _recipe(order["recipe"]), order["threads"])
-    whole = ground.rows if hasattr(ground.rows, "columns") else gather(features.reader(project, order["data_version"], read), newest)
+    read = features.reader(project, order["data_version"], reading("data"))
+    ground = _ground(project, read, part)
+    points = getattr(fitting, "fit_scores", fitting.fit)(ground, _recipe(order["recipe"]), order["threads"])
+    ends = fitting.fit_ends(ground, _recipe(order["recipe"]), order["threads"]) if order["ends"] else ()  # too few rows gave no interval
+    boosters = (*points, *ends)
+    whole = ground.rows if hasattr(ground.rows, "columns") else gather(read, Part((order["until"],)))
     rows = subset(whole, np.unique(np.linspace(0, len(whole.y) - 1, SAMPLE_ROWS).astype(np.int64)))
     made = folder / "made"
     made.mkdir()
+    if judge := order.get("judge"):
+        judged = gather(features.reader(project, "judge", reading("judge")), Part((judge,)))
+        np.save(made / "scores.npy", booster.scores(booster.load(points), ground.encoder.encode(judged.columns), len(project.classes)))
+        np.save(made / "outcomes.npy", judged.y)
     for place, content in enumerate(boosters):
         (made / f"booster-{place}.ubj").write_bytes(content)
     (made / "encoder.json").write_text(json.dumps(ground.encoder.to_json()))

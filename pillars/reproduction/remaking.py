@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 import pillars
@@ -51,7 +52,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Remade:
-    """What a rebuild made. `source` is the digest of the code that made it, `sample` raw columns of rows that were fitted on, n each."""
+    """What a rebuild made. `source` is the digest of the code that made it, `sample` raw columns of rows that were fitted on, n each.
+
+    `scores` (uncalibrated) and `outcomes` are of the rows of a period that was to be judged, in the order of their keys.
+    """
 
     boosters: tuple[bytes, ...]
     encoder: dict[str, Any]
@@ -60,6 +64,8 @@ class Remade:
     rows: int
     source: str
     device: str = "cpu"
+    scores: np.ndarray | None = None
+    outcomes: np.ndarray | None = None
 
     @property
     def sha256(self) -> str:
@@ -106,8 +112,11 @@ def settings_of(stores: Stores, origin: Origin, code: Code, recorded: Iterable[M
     return Settings(chosen, chosen.digest())
 
 
-def remake(folder: Path, code: Code, data: DataVersion, settings: Settings, origin: Origin, recipe: Recipe, threads: int) -> Remade:
-    """Fit `recipe` on the files in `folder/data`, in a process of its own that sees nothing but `folder`.
+def remake(
+    folder: Path, code: Code, data: DataVersion, settings: Settings, origin: Origin, recipe: Recipe, threads: int, judge: str = ""
+) -> Remade:
+    """Fit `recipe` on the files in `folder/data`, in a process of its own that sees nothing but `folder`. It scores the period `judge` of
+    `folder/judge`, too, where one is named.
 
     Raises:
         RebuildFailed: it ended without a model; says with which words.
@@ -122,6 +131,7 @@ def remake(folder: Path, code: Code, data: DataVersion, settings: Settings, orig
         "recipe": recipe.to_json(),
         "threads": threads,
         "ends": origin.ends,
+        **({"judge": judge} if judge else {}),
     }
     (folder / "order.json").write_text(json.dumps(order))
     said = folder / "said.txt"
@@ -153,6 +163,7 @@ def _surroundings(folder: Path, code: Code) -> dict[str, str]:
 
 def _read(made: Path) -> Remade:
     told = json.loads((made / "made.json").read_bytes())
+    judged = {name: np.load(made / f"{name}.npy") if (made / f"{name}.npy").is_file() else None for name in ("scores", "outcomes")}
     return Remade(
         boosters=tuple((made / f"booster-{place}.ubj").read_bytes() for place in range(told["boosters"])),
         encoder=json.loads((made / "encoder.json").read_bytes()),
@@ -161,6 +172,7 @@ def _read(made: Path) -> Remade:
         rows=told["rows"],
         source=lineage.source(Path(told["package"])),
         device=told.get("device", "cpu"),
+        **judged,
     )
 
 

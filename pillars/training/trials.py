@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pillars.config import Project, Range
+from pillars.config import Project, Range, Search
 from pillars.stores import Stores
-from pillars.training.budget import Budget, most_rows
+from pillars.training.budget import Budget, most_rows, took
 from pillars.training.contest import Contest
 from pillars.training.fitting import form_of
 from pillars.training.heldout import HeldOut
@@ -37,8 +37,10 @@ class Sample:
     ended_by: str = ""
 
 
-def sampled(stores: Stores, full: Contest, journal: Path, progress: Progress) -> Sample:
+def sampled(stores: Stores, full: Contest, journal: Path, progress: Progress, most_s: float | None = None) -> Sample:
     """All trials in the order they were asked for; one core each, on the contest's newest rows and one shared matrix per form.
+
+    In `most_s` seconds of fitting, if that is a number.
 
     Raises:
         ConfigInvalid: XGBoost does not know a parameter or refuses its value.
@@ -47,7 +49,7 @@ def sampled(stores: Stores, full: Contest, journal: Path, progress: Progress) ->
     if not settings.trials:
         return Sample(())
     space = space_of(project)
-    budget = Budget(stores, settings, journal)
+    budget = Budget(stores, settings, journal, most_s)
     forms = {form_of(project, one): one for one in (recipe_of(project, style) for style in styles(space))}
     on = full.newest(most_rows(project, len(full.y), len(forms) * len(full.bouts)))
     for one in forms.values():
@@ -82,6 +84,11 @@ def sampled(stores: Stores, full: Contest, journal: Path, progress: Progress) ->
     done = [(place, tried(one), loss_of(one)) for place, one in enumerate(params)]  # read back: each was fitted once
     board = tuple(Tried(replace(one.recipe, name=f"trial {place}"), loss, False, one.seconds) for place, one, loss in done)
     return Sample(board, budget.said[-1] if len(board) < trials else "")
+
+
+def seconds_of(settings: Search, tried: Sequence[Tried]) -> float:
+    """What the trials took together."""
+    return sum(took(settings, [one.seconds for one in tried]))
 
 
 def space_of(project: Project) -> dict[str, Dimension]:

@@ -12,13 +12,14 @@ from typing import Any
 
 from pillars.config import Project, digest
 from pillars.stores import Stores, locked, write_atomically
+from pillars.training.budget import for_trials
 from pillars.training.contest import Contest, contest
 from pillars.training.gate import paired_gain
 from pillars.training.heldout import HeldOut, mean_of
 from pillars.training.rows import Read
 from pillars.training.sealing import seal, sealed
 from pillars.training.splits import plan
-from pillars.training.trials import Progress, sampled
+from pillars.training.trials import Progress, sampled, seconds_of
 from pillars.vocabulary import Json, Measure, Member, Recipe, Tried, Tuned
 
 SEARCHED = "searched"
@@ -67,18 +68,31 @@ def tune(
 def _found(stores: Stores, full: Contest, stock: Recipe, fixed: Sequence[Recipe], journal: Path, progress: Progress) -> dict[str, Json]:
     """The leaderboard, full fidelity first, the verdict, and what the budget came to, as JSON."""
     project, settings = full.project, full.project.search
-    competing = [(stock, settings.early_stopping), *((recipe, None) for recipe in _distinct(fixed))]
-    planned = len(competing) + settings.trials + (settings.average if settings.trials else 0) + settings.bags - 1
-    sample = sampled(stores, full, journal, lambda done, _, best: progress(done, planned, best))
-    finalists = [replace(one, rounds=settings.max_rounds) for one in _best(sample.tried, settings.average)]
-    competing += [(one, settings.early_stopping) for one in finalists]
-    total = len(sample.tried) + len(competing) + settings.bags - 1
+    known = [(stock, settings.early_stopping), *((recipe, None) for recipe in _distinct(fixed))]
+    planned = len(known) + settings.trials + (settings.average if settings.trials else 0) + settings.bags - 1
     standing: list[HeldOut] = []
-    for recipe, patience in competing:
+
+    def fitted(recipe: Recipe, patience: int | None, done: int, of: int) -> float:
         made = full.held_out(stores, recipe, stores.threads, patience)
         full.keep(stores, made)  # the judge asks for it by its rounds
         standing.append(made)
-        progress(len(sample.tried) + len(standing), total, min(full.loss(one.p) for one in standing))
+        progress(done + len(standing), of, min(full.loss(one.p) for one in standing))
+        return made.seconds
+
+    fixed_s = [fitted(recipe, patience, 0, planned) for recipe, patience in known]
+
+    def counted(done: int, of: int, best: float) -> None:
+        progress(len(known) + done, planned, best)
+
+    sample = sampled(stores, full, journal, counted, for_trials(settings, fixed_s))
+    finalists = [replace(one, rounds=settings.max_rounds) for one in _best(sample.tried, settings.average)]
+    total = len(sample.tried) + len(known) + len(finalists) + settings.bags - 1
+    taken_s = sum(fixed_s) + seconds_of(settings, sample.tried)
+    finals: list[float] = []
+    for one in finalists:
+        if settings.seconds is not None and finals and taken_s + sum(finals) + max(finals) > settings.seconds:
+            break
+        finals.append(fitted(one, settings.early_stopping, len(sample.tried), total))
     ranked, verdict = _ranked(full, standing)
     best, said = _averaged(stores, full, ranked)
     progress(total, total, min(full.loss(one.p) for one in (*standing, best)))
@@ -87,7 +101,7 @@ def _found(stores: Stores, full: Contest, stock: Recipe, fixed: Sequence[Recipe]
     lines: list[Json] = [
         {**asdict(one), "recipe": one.recipe.to_json()} for one in (*board, *sorted(sample.tried, key=lambda one: one.loss))
     ]
-    budget: Json = {"trials": settings.trials, "done": len(sample.tried), "ended_by": sample.ended_by}
+    budget: Json = {"trials": settings.trials, "done": len(sample.tried), "finalists": len(finals), "ended_by": sample.ended_by}
     ended = f"; {settings.trials} trials were asked for, search.{sample.ended_by} ended them after {len(sample.tried)}"
     return {"verdict": verdict + said + (ended if sample.ended_by else ""), "budget": budget, "leaderboard": lines}
 

@@ -97,7 +97,17 @@ def commit(root: Path, message: str) -> str:
 def make(stores: Stores, project: Project, recipe: Recipe = RECIPE, **judged: Any) -> World:
     """Publish two months, fit, register. The repository at `stores.root` is as it is: clean, or not."""
     for month in MONTHS:
-        version = versions.publish(stores, project, _prepared(stores, month), NOW)
+        version = publish(stores, project, month)
+    return fitted(stores, project, version, recipe, **judged)
+
+
+def publish(stores: Stores, project: Project, month: str) -> DataVersion:
+    """One more month."""
+    return versions.publish(stores, project, _prepared(stores, month), NOW)
+
+
+def fitted(stores: Stores, project: Project, version: DataVersion, recipe: Recipe, **judged: Any) -> World:
+    """Fit and register on months that are published; once more, and there is one more version."""
     contents = versions.contents(stores, version)
     read = features.reader(project, version.id, partial(versions.read, stores, version), contents)
     yes = Decision.accept("")
@@ -114,7 +124,9 @@ def _registered(stores: Stores, project: Project, version: DataVersion, recipe: 
     from mlflow import MlflowClient
 
     client = MlflowClient(stores.tracking_uri, stores.tracking_uri)
-    run = client.create_run(client.create_experiment("trams", stores.artifacts_uri), tags={"threads": str(stores.threads)})
+    known = client.get_experiment_by_name("trams")
+    experiment = known.experiment_id if known else client.create_experiment("trams", stores.artifacts_uri)
+    run = client.create_run(experiment, tags={"threads": str(stores.threads)})
     client.set_terminated(run.info.run_id)
     loaded = Bundle.load(bundle)
     tags = {"data.version": version.id, "data.commit": version.commit, "fitted_through": MONTHS[-1], "seed": str(recipe.seed)}

@@ -274,7 +274,7 @@ def test_a_time_budget_ends_the_trials_and_its_answer_stays(stores: Stores) -> N
     assert len(trials) == 2
     assert "40 trials were asked for, search.seconds ended them after 2" in tuned.verdict
     board = stores.var / tuned.path
-    assert json.loads(board.read_text())["budget"] == {"trials": 40, "done": 2, "ended_by": "seconds"}
+    assert json.loads(board.read_text())["budget"] == {"trials": 40, "done": 2, "finalists": 1, "ended_by": "seconds"}
     board.unlink()  # killed before it was written
     assert losses(tuned_at(stores, project, READ, "2013-03")) == losses(tuned)
 
