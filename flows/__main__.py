@@ -458,6 +458,19 @@ def source(project: str, period: str | None, as_json: bool) -> None:
     sys.exit(data_commands.source(project, period, as_json))
 
 
+@data.command()
+@PROJECT
+@click.argument("period", required=False)
+@click.option("--moments", type=click.IntRange(min=1), default=5, show_default=True, help="Moments of the period that are tried.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which moments, and which other futures.")
+@JSON
+def future(project: str, period: str | None, moments: int, seed: int, as_json: bool) -> None:
+    """Scramble what comes after moments of a period (the newest if not named); exit 1 unless rows and predictions until then stay."""
+    from flows import data_commands
+
+    sys.exit(data_commands.future(project, period, moments, seed, as_json=as_json))
+
+
 @data.group()
 def expectations() -> None:
     """What a batch must be, and what past batches say it could be held to."""

@@ -36,10 +36,8 @@ def cycle(project: str, period: str | None = None) -> Verdict | None:
         return closing.rejected(opened, batch)  # kept whole; a corrected one is a new revision
     score(project, period)  # the champion answers before the truth is looked at
     verdict = monitor(project, period)  # drift now, quality as outcomes land
-    if verdict.retrain:
-        train(project, period)
-        if promote(project, period):
-            deploy(project)  # reversible: pillars rollback
+    if verdict.retrain and train(project, period) and promote(project, period):
+        deploy(project)  # reversible: pillars rollback
     return closing.finished(opened, batch, verdict)
 
 

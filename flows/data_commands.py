@@ -80,6 +80,19 @@ def source(project: str, period: str | None, as_json: bool) -> int:
     return 0 if all(promise.kept for promise in promises) else 1
 
 
+def future(project: str, period: str | None, moments: int, seed: int, *, as_json: bool) -> int:
+    """Print whether rows and predictions depend on what comes later; 0 when they do not, else 1. Raises: UnknownName, SourceBroken."""
+    from pillars.answers.foresight import foresight
+
+    stores, opened = _opened(project)
+    with terminal.prefect_ready(stores) if any(one.startswith(BLOCK) for one in opened.source.references) else nullcontext():
+        from tasks.secrets import reveal
+
+        found = foresight(stores, opened, period, moments, seed, reveal)
+    terminal.show(found, as_json)
+    return 0 if found.decision else 1
+
+
 def show(project: str, version: str, *, every: bool, as_json: bool) -> None:
     """Print one data version with the groups of rows of its newest period, or a line for each version."""
     from pillars import answers

@@ -10,12 +10,14 @@ from dataclasses import asdict
 import click
 
 from flows import terminal
-from pillars.vocabulary import Experiment, Scorecard
+from pillars.vocabulary import Experiment, Leakage, Scorecard
 
 
 def experiment(project: str, period: str | None, settings: Sequence[str], *, as_json: bool) -> None:
     """Train with other settings than the YAML's, and print what that gained. Raises: ConfigInvalid, UnknownName, TooFewRows."""
-    found: Experiment = terminal.perform("train", {"project": project, "period": period, "settings": tuple(settings)})
+    found: Experiment | Leakage = terminal.perform("train", {"project": project, "period": period, "settings": tuple(settings)})
+    if isinstance(found, Leakage):
+        return terminal.show(found, as_json)
     if as_json:
         click.echo(json.dumps(asdict(found), indent=2))
         return

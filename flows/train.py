@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from pillars.vocabulary import Candidate, DataVersion, Experiment, Json
+from pillars.vocabulary import Candidate, DataVersion, Experiment, Json, Leakage
 from tasks import development, experiment, show, training
 from tasks.opened import Opened, open_project
 from tasks.policy import discreet
@@ -14,8 +14,8 @@ SECTIONS = ("columns", "features", "target", "task", "split", "search", "cost", 
 
 @flow(name="train", flow_run_name="{project} {period}")
 @discreet
-def train(project: str, period: str | None = None, settings: tuple[str, ...] = ()) -> Candidate | Experiment:
-    """Train and judge a challenger; once for each state of data and settings.
+def train(project: str, period: str | None = None, settings: tuple[str, ...] = ()) -> Candidate | Experiment | Leakage:
+    """Train and judge a challenger; once for each state of data and settings. A refusal where a column tells the outcome.
 
     Args:
         project: name of the YAML in configs/
@@ -32,9 +32,11 @@ def train(project: str, period: str | None = None, settings: tuple[str, ...] = (
     known = opened.past.trained_on(inputs)
     if known and training.kept(opened, known):
         return known
+    if not (looked := training.leakage(opened, version, until)):
+        return looked  # on record, by column; the champion stays
     tuned = training.tune(opened, version, until)
     show.leaderboard(tuned)
-    judged = training.judge(opened, version, until, tuned)
+    judged = training.backtest(opened, version, until, tuned, training.judge(opened, version, until, tuned))
     fitted = training.refit(opened, version, until, judged)
     candidate = development.log_training(opened, version, tuned, judged, fitted)
     opened.record("train", inputs | training.replacing(known, candidate), ("accept", tuned.verdict), candidate)
@@ -42,8 +44,10 @@ def train(project: str, period: str | None = None, settings: tuple[str, ...] = (
     return candidate
 
 
-def _tried(opened: Opened, trial: Opened, version: DataVersion, until: str) -> Experiment:
+def _tried(opened: Opened, trial: Opened, version: DataVersion, until: str) -> Experiment | Leakage:
     """Both settings searched and judged alike, the project's own first; nothing is refitted, and nothing goes to the ledger."""
+    if not (looked := training.look_for_leaks(trial, version, until)):
+        return show.leakage(looked)
     own = training.judge(opened, version, until, training.tune(opened, version, until))
     tuned = training.tune(trial, version, until)
     judged = training.judge(trial, version, until, tuned, against_champion=False)  # which may need other features

@@ -9,7 +9,8 @@ words      vocabulary, errors: the values that all speak, and what can go wrong
 settings   config, config_data, project_file: what a YAML may say, of its data and the rest, how it is read
 places     stores, keys, git: where things live, the installation's key, git as a process
 silence    masking: what no log may say
-shared     periods, targets, tracking: names of periods and their times, what came true as numbers, MLflow as all who use it find it
+shared     periods, targets, telling, tracking: names of periods and their times, what came true as numbers, how well one column tells it,
+           MLflow as all who use it find it
 
 Each tool is met in few places, and those call themselves doors: `grep -rn " door" pillars`.
 """

@@ -55,12 +55,52 @@ class Features(Section):
         return self
 
 
+class Folds(Section):
+    """Rows on which a search compares recipes. Whatever they are, they lie before the newest period, and the gate judges on that."""
+
+    by: Literal["time", "group", "outcome"] = Field(
+        default="time",
+        description="time: the newest periods, each by a fit on those before; group: no group on both sides; outcome: its shares alike",
+    )
+    count: int = Field(default=1, ge=1, le=20, description="folds; each costs a fit of every trial and finalist")
+    group: str | None = Field(default=None, description="column of the rows whose values stay together (by: group)")
+    repeats: int = Field(default=1, ge=1, le=20, description="so many times other folds of the same rows (by: outcome)")
+
+    @model_validator(mode="after")
+    def goes_together(self) -> Folds:
+        """Refuse folds that hold nothing out, and keys of another kind."""
+        if self.by != "time" and self.count < 2:
+            raise ValueError(f"count {self.count} holds nothing out; by: {self.by} needs 2 or more")
+        if (self.by == "group") != (self.group is not None):
+            raise ValueError(
+                "by: group needs group, the column" if self.by == "group" else f"group goes with by: group, not with {self.by}"
+            )
+        if self.by != "outcome" and self.repeats > 1:
+            raise ValueError(f"repeats goes with by: outcome, not with {self.by}")
+        return self
+
+
 class Split(Section):
     """How time separates fitting from judging."""
 
     gap_periods: int = Field(default=0, ge=0, description="periods left out between fitting and judging")
     first_share: Share = Field(default=0.7, description="with a single period known, the share of its blocks that is fitted on")
     block: Literal["day", "hour", "row"] = Field(default="day", description="rows of one block stay together and are resampled together")
+    folds: Folds = Field(
+        default=Folds(), description="rows on which a search compares recipes; by default the newest period before the judged one"
+    )
+
+
+class Leakage(Section):
+    """When one column tells the outcome so well that it is likely known only with it; then nothing is trained."""
+
+    limit: float | None = Field(
+        default=None,
+        gt=0.5,
+        le=1,
+        description="AUC, share of errors spared, or R squared of one column alone that is a leak; null: 0.99, 0.97, 0.99",
+    )
+    allow: tuple[str, ...] = Field(default=(), description="features that somebody has looked at: known in time, however well they tell")
 
 
 class Range(Section):
@@ -145,6 +185,24 @@ class Search(Section):
         if wrong := [name for name in STYLES if name in self.space]:
             raise ValueError(f"space: {wrong[0]} is no parameter of XGBoost; styles have keys of their own (encodings, growth, sets)")
         return self
+
+
+class Backtesting(Section):
+    """The candidate's parameters at earlier moments, on its scorecard. It decides nothing."""
+
+    origins: int = Field(
+        default=3,
+        ge=0,
+        le=120,
+        description="newest periods that are judged by a fit on what lies before them, the judged one among them; 0: none",
+    )
+    rows: int | None = Field(
+        default=None, ge=100, description="newest rows that the earlier ones are fitted on; null: all, as the twins are"
+    )
+    nested: int = Field(default=0, ge=0, le=120, description="newest periods at which the whole search is repeated, too; 0: none")
+    seconds: float | None = Field(
+        default=None, gt=0, description="budget of `nested`: no further search is begun once they fitted for so long"
+    )
 
 
 class Fit(Section):
@@ -478,7 +536,9 @@ class Project(Section):
     privacy: Privacy = Field(default=Privacy(), description="whose data these are, and how small a group may be told apart")
     retention: Retention = Field(default=Retention(), description="how long what is kept is kept")
     split: Split = Field(default=Split(), description="time and blocks")
+    leakage: Leakage = Field(default=Leakage(), description="columns that tell the outcome")
     search: Search = Field(default=Search(), description="tuning")
+    backtest: Backtesting = Field(default=Backtesting(), description="earlier moments, on the scorecard")
     fit: Fit = Field(default=Fit(), description="device and engine of the final fits, and how rows count in them")
     calibration: Calibration = Field(default=Calibration(), description="probabilities that hold")
     intervals: Intervals = Field(default=Intervals(), description="between which two numbers a predicted number lies")
@@ -512,6 +572,9 @@ class Project(Section):
                 problems.append(f"features: {name} is known only after the prediction moment")
             elif column.personal:
                 problems.append(f"features: {name} is personal, and only its pseudonyms are kept")
+        for name in self.leakage.allow:
+            if name not in named:
+                problems.append(f"leakage.allow: {name} is no feature{nearest(name, named)}")
         if "outcome" not in self.columns.get(self.target, Column(type="bool")).role:
             problems.append(f"target: {self.target} must be a column with role outcome{nearest(self.target, self.of('outcome'))}")
         else:
@@ -530,7 +593,7 @@ class Project(Section):
             problems.append(
                 f"retention.rows: outcomes come {self.source.outcome_lag} periods after their rows, which would be gone by then"
             )
-        problems += self._weight_problems() + self._monotone_problems() + self._choice_problems()
+        problems += self._fold_problems() + self._weight_problems() + self._monotone_problems() + self._choice_problems()
         problems += self._name_problems() + self._drift_problems() + self._repair_problems() + self._coverage_problems()
         problems += self._judging_problems()
         if problems:
@@ -565,6 +628,18 @@ class Project(Section):
             if column.confidential or name in self.privacy.quasi:
                 problems.append(f"columns: {name} is a weight, and cannot be personal, sensitive or coarsened")
         return problems
+
+    def _fold_problems(self) -> list[str]:
+        """A column that groups no rows."""
+        if (name := self.split.folds.group) is None:
+            return []
+        if name not in self.columns:
+            return [f"split.folds.group: {name} is not declared under columns{nearest(name, self.columns)}"]
+        if name not in self.row_columns:
+            return [f"split.folds.group: {name} is known only after the prediction moment; a group is a column of the rows"]
+        if self.columns[name].type == "float" or name == self.weight:
+            return [f"split.folds.group: {name} is a {'weight' if name == self.weight else 'float'}, whose values are no groups"]
+        return []
 
     def _monotone_problems(self) -> list[str]:
         """Features that have no direction, and scores that cannot be held to one."""
@@ -764,6 +839,7 @@ class Project(Section):
             *(["intervals.method cqr"] if self.intervals.method == "cqr" else []),
             *(["search.encodings other than codes"] if set(search.encodings) != {"codes"} else []),
             *(["search.sets"] if search.sets else []),
+            *([f"split.folds by {self.split.folds.by}"] if self.split.folds.by != "time" else []),
             *([f"gate.comparators {name}" for name in comparators]),
         ]
 

@@ -296,6 +296,51 @@ class Condition:
 
 
 @dataclass(frozen=True)
+class Leak:
+    """A feature that is likely known only with the outcome, and what gave it away."""
+
+    column: str
+    said: str
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """What a look for leaks found on `rows` rows with outcomes, before anything was searched; a refusal names column and figure."""
+
+    project: str
+    period: str
+    rows: int
+    decision: Decision
+    leaks: tuple[Leak, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.decision)
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """A column that another future changes, in `rows` of the `of` rows that were asked about by a `moment`."""
+
+    column: str
+    moment: str
+    rows: int
+    of: int
+
+
+@dataclass(frozen=True)
+class Foresight:
+    """What changed among `rows` rows asked about by some moments when all that came later was scrambled; `predictions` that differ."""
+
+    project: str
+    moments: tuple[str, ...]
+    rows: int
+    predicted_by: str
+    predictions: int
+    decision: Decision
+    foreseen: tuple[Foreseen, ...] = ()
+
+
+@dataclass(frozen=True)
 class Power:
     """How often the gate promotes a challenger that is better by `gain` in truth (units of the loss); `refused`: surely not, share."""
 
@@ -401,6 +446,47 @@ class Reliance:
 
 
 @dataclass(frozen=True)
+class AtOrigin:
+    """A recipe fitted on what lay before a period, and judged on it: mean loss per row, uncalibrated."""
+
+    judged: str
+    fitted_through: str
+    fit_rows: int
+    rows: int
+    recipe: str
+    loss: Measure
+    base: float  # loss there of one answer for all
+    chosen_on: bool = False  # the recipe was chosen by these very rows, which flatters it
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """A rolling origin, oldest first: `origins` of the winning recipe, `procedure` where the search was repeated, too. `loss` names it."""
+
+    loss: str = ""
+    origins: tuple[AtOrigin, ...] = ()
+    procedure: tuple[AtOrigin, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """In one line; empty where there is none."""
+        parts = (("", self.origins), ("; the whole search: ", self.procedure))
+        return "".join(head + self._told(found) for head, found in parts if found).removeprefix("; ")
+
+    def _told(self, found: tuple[AtOrigin, ...]) -> str:
+        values = [one.loss.value for one in found]
+        if len(found) == 1:
+            surely = "" if found[0].loss.high < found[0].base else "not "
+            return f"{self.loss} {values[0]:.4f} in {found[0].judged}, {surely}surely below one answer for all"
+        best, worst = (pick(found, key=lambda one: one.loss.value) for pick in (min, max))
+        beaten = sum(one.loss.high < one.base for one in found)
+        return (
+            f"{self.loss} {sum(values) / len(values):.4f} on average of {len(found)} periods ({best.loss.value:.4f} in {best.judged} to "
+            f"{worst.loss.value:.4f} in {worst.judged}), surely below one answer for all in {beaten}"
+        )
+
+
+@dataclass(frozen=True)
 class Judged:
     """The two decisions of a retraining, and what the release takes over from the judged twin."""
 
@@ -417,6 +503,7 @@ class Judged:
     interval: Interval = field(default_factory=dict)  # of numbers, learned on the judged rows; empty without one
     slices: tuple[Slice, ...] = ()  # where the challenger does worst
     fairness: tuple[Fairness, ...] = ()
+    backtest: Backtest = Backtest()
 
 
 @dataclass(frozen=True)
@@ -439,6 +526,7 @@ class Candidate:
     slices: tuple[Slice, ...] = ()
     fairness: tuple[Fairness, ...] = ()
     reliance: tuple[Reliance, ...] = ()  # the columns that the released boosters lean on most
+    backtest: Backtest = Backtest()
 
     @property
     def releasable(self) -> Decision:

@@ -51,4 +51,5 @@ def log_training(opened: Opened, version: DataVersion, tuned: Tuned, judged: Jud
         slices=judged.slices,
         fairness=judged.fairness,
         reliance=explained.reliance,
+        backtest=judged.backtest,
     )

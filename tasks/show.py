@@ -11,10 +11,12 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from pillars.data.auditing import Audit
 from pillars.vocabulary import (
     Attribution,
+    Backtest,
     Candidate,
     Decision,
     Experiment,
     GateNoise,
+    Leakage,
     Measure,
     Reproduction,
     Rollout,
@@ -97,6 +99,13 @@ def reproductions(project: str, found: Sequence[Reproduction]) -> None:
     create_table_artifact(rows, key=_key("reproduction", project), description=f"{same} of {len(rows)} versions are the same bytes again.")
 
 
+def leakage(found: Leakage) -> Leakage:
+    """Columns that tell the outcome: nothing was trained."""
+    lines = [f"# Nothing trained in {found.period}: {found.decision.reason}", *(f"- `{one.column}`: {one.said}" for one in found.leaks)]
+    create_markdown_artifact("\n".join(lines), key=_key("leakage", found.project))
+    return found
+
+
 def attribution(found: Attribution) -> None:
     """A line per factor in which two versions differ."""
     one, other = f"v{found.one}", f"v{found.other}"
@@ -148,6 +157,7 @@ def candidate(made: Candidate) -> None:
         *_slices(made),
         *_groups(made),
         *_reliance(made),
+        *backtest(made.backtest),
         "",
         "The scorecards belong to the twin that did not see these rows; the released boosters are refitted through them.",
     ]
@@ -279,6 +289,21 @@ def _cell(text: str) -> str:
     """Text of the data in a Markdown table's cell, as it is."""
     kept = " ".join(text.split()).replace("|", "/").replace("`", "'")
     return kept.replace("<", "&lt;").replace("[", "&#91;")
+
+
+def backtest(found: Backtest) -> list[str]:
+    """Markdown table, a line per period; nothing where there was none."""
+    if not found.said:
+        return []
+    lines = ["", f"Rolling origin: {found.said}.", ""]
+    lines += [f"| period | fitted through | rows fitted on | recipe | {found.loss} | one answer for all |", "|---" * 6 + "|"]
+    for which, ones in (("", found.origins), (", searched then", found.procedure)):
+        for one in ones:
+            mark = " (the search chose by it)" if one.chosen_on else ""
+            lines.append(
+                f"| {one.judged}{mark} | {one.fitted_through} | {one.fit_rows} | {one.recipe}{which} | {one.loss} | {one.base:.4f} |"
+            )
+    return lines
 
 
 def _drift_mark(seen: Verdict, column: str) -> str:

@@ -11,10 +11,12 @@ from pillars.deployment import release
 from pillars.development import features, models
 from pillars.errors import BundleRefused
 from pillars.monitoring import lineage, worktree
+from pillars.training import backtest as backtesting
 from pillars.training import behaving, conditions, judging, own, refitting, rows, tuning
+from pillars.training import leakage as leaks
 from pillars.training.splits import Part
-from pillars.vocabulary import Candidate, Condition, DataVersion, Decision, Json, Judged, Tuned
-from tasks import progress
+from pillars.vocabulary import Backtest, Candidate, Condition, DataVersion, Decision, Json, Judged, Leakage, Tuned
+from tasks import progress, show
 from tasks.opened import Opened
 from tasks.policy import step
 
@@ -63,6 +65,25 @@ def labelled(opened: Opened, version: DataVersion) -> rows.Read:
     return features.reader(opened.config, version.id, opened.read(version), versions.contents(opened.stores, version))
 
 
+@step("look for leaks")
+def look_for_leaks(opened: Opened, version: DataVersion, until: str) -> Leakage:
+    """Every feature held against the outcomes of the newest rows."""
+    return leaks.look(opened.config, opened.read(version), opened.known(version, until), until)
+
+
+def leakage(opened: Opened, version: DataVersion, until: str) -> Leakage:
+    """Whether a feature tells the outcome too well; a refusal is put on record, once for each state of data and settings."""
+    settings = opened.config.section_digest(*opened.config.learning, "leakage")
+    inputs: dict[str, Json] = {"period": until, "data_version": version.id, "settings": settings}
+    found = opened.recall("leakage", inputs, Leakage)
+    if found is None:
+        found = look_for_leaks(opened, version, until)
+    if not found:
+        opened.record("leakage", inputs, found.decision, found)
+        show.leakage(found)
+    return found
+
+
 @step("search")
 def tune(opened: Opened, version: DataVersion, until: str) -> Tuned:
     """Recipes by their loss on the newest period that the judges will not use."""
@@ -83,6 +104,22 @@ def judge(opened: Opened, version: DataVersion, until: str, tuned: Tuned, agains
     periods = opened.known(version, until)
     read = labelled(opened, version)
     return judging.judge(opened.stores, opened.config, read, periods, until, tuned, champion, through, opened.write)
+
+
+@step("backtest")
+def _backtest(opened: Opened, version: DataVersion, until: str, tuned: Tuned, judged: Judged) -> Backtest:
+    config, given = opened.config, (opened.stores, opened.config, labelled(opened, version), opened.known(version, until), until)
+    origins = backtesting.backtest(*given, judged.recipe)
+    stock, fixed = models.stock_recipe(config), [models.prior_recipe(config)]
+    return backtesting.joined(
+        config, origins, backtesting.nested(*given, tuned, stock, fixed, lambda at: progress.search(f"nested search {opened.name} {at}"))
+    )
+
+
+def backtest(opened: Opened, version: DataVersion, until: str, tuned: Tuned, judged: Judged) -> Judged:
+    """With how the winner, and where that is asked for the search, would have done at earlier moments."""
+    asked = opened.config.backtest
+    return replace(judged, backtest=_backtest(opened, version, until, tuned, judged)) if asked.origins or asked.nested else judged
 
 
 @step("refit through newest period")

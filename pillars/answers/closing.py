@@ -49,6 +49,8 @@ def verdict_of(chapter: Chapter) -> str:
         return "unfinished"
     if not chapter.verdict.retrain:
         return "keep"
+    if chapter.leakage is not None:
+        return "not trained, a leak"
     if chapter.promotion is None:
         return "retrain"
     if chapter.promotion and chapter.version:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from pillars.monitoring.ledger import Entry, Ledger
 from pillars.stores import Stores
-from pillars.vocabulary import Batch, Candidate, Decision, ModelVersion, Promotion, Rollout, Scorecard, Scored, Verdict
+from pillars.vocabulary import Batch, Candidate, Decision, Leakage, ModelVersion, Promotion, Rollout, Scorecard, Scored, Verdict
 
 T = TypeVar("T")
 ASIDE = ("reset", "reproduce")  # decisions that belong to no period
@@ -26,6 +26,7 @@ class Chapter:
     scored: Scored | None = None
     verdict: Verdict | None = None
     candidate: Candidate | None = None
+    leakage: Leakage | None = None  # why nothing was trained, as long as nothing was
     promotion: Decision | None = None
     version: ModelVersion | None = None  # what was registered for the promotion
     rollouts: tuple[Rollout, ...] = ()
@@ -105,7 +106,9 @@ def _told(chapter: Chapter, entry: Entry) -> Chapter:
         case "monitor":
             return replace(chapter, verdict=facts_of(entry, Verdict))
         case "train":
-            return replace(chapter, candidate=facts_of(entry, Candidate))
+            return replace(chapter, candidate=facts_of(entry, Candidate), leakage=None)
+        case "leakage":
+            return replace(chapter, leakage=facts_of(entry, Leakage))
         case "promote":
             made = facts_of(entry, Promotion)
             return replace(chapter, promotion=Decision(outcome_of(entry), entry.reason), version=made.version)

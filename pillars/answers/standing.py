@@ -87,6 +87,9 @@ def _problems(stores: Stores, project: Project, told: History, answering: Rollou
     if told.configured and (changed := config.binding_differences(told.configured.facts, project.model_dump(mode="json"))):
         yield f"configs/{name}.yaml changed since the last run ({'; '.join(changed)}); pillars run {name} --continue"
     yield from (_of_chapter(name, chapter) for chapter in told.chapters if not chapter.finished or _rejected(chapter))
+    trained = [chapter for chapter in told.chapters if chapter.candidate or chapter.leakage is not None]
+    if trained and (leak := trained[-1].leakage) is not None:
+        yield f"nothing was trained in {leak.period} ({leak.decision.reason}); then: pillars run {name} --continue, pillars train {name}"
     yield from _of_traffic(stores, name, told, answering)
 
 

@@ -1,6 +1,7 @@
 """Pillar 1, data management.
 
 collection   source, contract, collection: a source opened (`sources/` has those that need no code), held to its promises, kept in `raw/`
+future       future: the source under another future (`pillars data future`)
 beginning    dialect, profiling, aim, proposal: how a file is written, its columns, what is asked of it, a first YAML (`pillars init`)
 validation   suite, validation, validation_page, hollow: the checks, what was seen of each, its page, columns that came empty
 engines      engines, over_duckdb: Great Expectations, by pandas or over DuckDB

@@ -17,9 +17,10 @@ from pillars.config import MOST_COMPARED, Task
 from pillars.config_data import Batches, Csv, Every
 from pillars.data.aim import LOSS, Aim, aim_at, look_at
 from pillars.data.parsing import FALSE, TRUE
-from pillars.data.profiling import TELLING, Profile, Seen, is_key, looks_like_a_key, looks_personal, telling
+from pillars.data.profiling import Profile, Seen, is_key, looks_like_a_key, looks_personal
 from pillars.data.sources.cutting import names_of
 from pillars.errors import ColumnUnfit
+from pillars.telling import TELLING, telling
 
 SPANS: tuple[Every, ...] = ("day", "week", "month", "quarter", "year")
 MOST_PERIODS, FEWEST_PERIODS = 36, 3

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from itertools import islice, pairwise
 from typing import Literal, Protocol, TypeAlias, cast
 
@@ -48,18 +49,40 @@ def open_source(stores: Stores, project: Project, reveal: Reveal = of_environmen
         StoreUnavailable: what it reads from does not answer.
         SourceBroken: the module fails otherwise while it is imported or opened, or what it opens has not the three methods.
     """
-    if (name := project.source.python) is None:
+    if project.source.python is None:
         return _declared(stores, project, reveal)
-    options = project.source.options
-    file = stores.config_file(project.project).name
+    found = _of_module(stores, project, "source", project.source.options)
+    if found is None:
+        name, file = project.source.python, stores.config_file(project.project).name
+        raise ConfigInvalid(file, [f"source.python: {name} must have a function source(**options)"])
+    return found
+
+
+def open_scrambled(stores: Stores, project: Project, now: datetime, seed: int, source: Source) -> Source | None:
+    """`source` under another future than the one after `now`, a time of its time column. None where its module does not say what that is.
+
+    Without code it is known: rows after the moment are others, and outcomes are.
+
+    Raises: as `open_source`.
+    """
+    if project.source.python is None:
+        from pillars.data.future import Scrambled
+
+        return Scrambled(project, source, now, seed)
+    return _of_module(stores, project, "scrambled", {"now": now, "seed": seed, **project.source.options})
+
+
+def _of_module(stores: Stores, project: Project, function: str, options: Mapping[str, object]) -> Source | None:
+    """What a function of the source's module gives; None where there is no such function."""
+    name, file = str(project.source.python), stores.config_file(project.project).name
     stores.importable()
     try:
-        opener = getattr(importlib.import_module(name), "source", None)
+        opener = getattr(importlib.import_module(name), function, None)
         if not callable(opener):
-            raise ConfigInvalid(file, [f"source.python: {name} must have a function source(**options)"])
+            return None
         if problem := _misfit(opener, options):
-            raise ConfigInvalid(file, [f"source.options: {name}.source does not take them ({problem})"])
-        return _with_methods(name, opener(**options))
+            raise ConfigInvalid(file, [f"source.options: {name}.{function} does not take them ({problem})"])
+        return _with_methods(name, opener(**options), function)
     except (ConfigInvalid, SourceBroken, StoreUnavailable):
         raise
     except ModuleNotFoundError as err:
@@ -67,7 +90,7 @@ def open_source(stores: Stores, project: Project, reveal: Reveal = of_environmen
             raise ConfigInvalid(file, [f"source.python: there is no module {name}, in {stores.root} or installed"]) from err
         raise SourceBroken(name, "all", f"it needs the module {err.name}, which is not installed") from err
     except FAULTS as err:
-        raise _fault(project, "all", "source()", err, "it cannot be opened") from cause(project, err)
+        raise _fault(project, "all", f"{function}()", err, "it cannot be opened") from cause(project, err)
 
 
 def _declared(stores: Stores, project: Project, reveal: Reveal) -> Source:
@@ -121,10 +144,10 @@ def _misfit(opener: Callable[..., object], options: Mapping[str, object]) -> str
     return ""
 
 
-def _with_methods(name: str, opened: object) -> Source:
+def _with_methods(name: str, opened: object, function: str) -> Source:
     lacking = [m for m in ("periods", "rows", "outcomes") if not callable(getattr(opened, m, None))]
     if lacking:
-        raise SourceBroken(name, "all", f"source() gave {type(opened).__name__}, which has no {', '.join(f'{m}()' for m in lacking)}")
+        raise SourceBroken(name, "all", f"{function}() gave {type(opened).__name__}, which has no {', '.join(f'{m}()' for m in lacking)}")
     return cast(Source, opened)
 
 

@@ -66,7 +66,7 @@ def log_training(
             _log(client, run, project, version, tuned, judged, changes, gains)
             for rank in range(min(len(tuned.leaderboard), MOST_TRIALS)):
                 _log_trial(client, run, tuned, rank)
-            _log_files(client, run.info.run_id, _files(project, version, tuned, plots, manifest))
+            _log_files(client, run.info.run_id, _files(project, version, tuned, judged, plots, manifest))
         except BaseException:
             _fail(client, run.info.run_id)
             raise
@@ -143,7 +143,7 @@ def _log(
         "mlflow.loggedArtifacts": json.dumps([{"path": "leaderboard.json", "type": "table"}]),
     }
     run_id, at = run.info.run_id, run.info.start_time
-    points = [*run_content.measures(judged), *run_content.gains(gains), *run_content.search(tuned)]
+    points = [*run_content.measures(judged), *run_content.gains(gains), *run_content.search(tuned), *run_content.backtest(judged.backtest)]
     metrics = [Metric(name, value, at, step) for name, value, step in points]
     client.log_batch(run_id, metrics[:800], params[:90], [RunTag(k, v) for k, v in said.items()])
     for start in range(800, len(metrics), 1000):
@@ -168,13 +168,17 @@ def _log_trial(client: MlflowClient, parent: Run, tuned: Tuned, rank: int) -> No
     client.set_terminated(run_id, "FINISHED")
 
 
-def _files(project: Project, version: DataVersion, tuned: Tuned, plots: Mapping[str, bytes], manifest: bytes) -> dict[str, bytes]:
+def _files(
+    project: Project, version: DataVersion, tuned: Tuned, judged: Judged, plots: Mapping[str, bytes], manifest: bytes
+) -> dict[str, bytes]:
     """Content by path in the run's artifacts."""
     texts = {
         "leaderboard.json": json.dumps(run_content.leaderboard(tuned)),
         "config.json": project.model_dump_json(indent=1),
         "lineage/data.dvc": run_content.data_dvc(version),
     }
+    if judged.backtest.said:
+        texts["backtest.json"] = json.dumps(asdict(judged.backtest), indent=1)
     files = {name: text.encode() for name, text in texts.items()} | {f"plots/{name}.png": png for name, png in plots.items()}
     return files | ({"bundle/manifest.json": manifest} if manifest else {})
 

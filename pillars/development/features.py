@@ -25,8 +25,9 @@ class Labelled:
     """Rows whose outcome is known, in key order within each period.
 
     keys: the key columns. columns: as `design` gives them. y: (n,), as `truth` gives it. blocks: int64 (n,), rows of one block share their
-    luck. digest: sha256 over columns, y, blocks, and the weights where there are any: float64 (n,), above 0, how much each row counts.
-    aside: columns beside the features (str or None), by which rows are told apart when they are judged; no model sees them, and no digest.
+    luck. digest: sha256 over columns, y, blocks, and the weights and groups where there are any. weights: float64 (n,), above 0, how much
+    each row counts. groups: objects (n,), str or None, which of `split.folds.group` it belongs to. aside: columns beside the features (str
+    or None), by which rows are told apart when they are judged; no model sees them, and no digest.
     """
 
     keys: pa.Table
@@ -35,6 +36,7 @@ class Labelled:
     blocks: np.ndarray
     digest: str
     weights: np.ndarray | None = None
+    groups: np.ndarray | None = None
     aside: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -75,6 +77,19 @@ def weights(project: Project, rows: pa.Table) -> np.ndarray | None:
     if wrong := int((~((found > 0) & np.isfinite(found))).sum()):
         raise ConfigInvalid(f"{project.project}.yaml", [f"columns: {name} is a weight, and in {wrong} of {len(found)} rows not above 0"])
     return found
+
+
+def groups(project: Project, rows: pa.Table) -> np.ndarray | None:
+    """The group of each row, objects, str or None, shape (n,); None where the YAML names no column of groups.
+
+    Raises:
+        ConfigInvalid: it is not there.
+    """
+    if (name := project.split.folds.group) is None:
+        return None
+    if name not in rows.column_names:
+        raise ConfigInvalid(f"{project.project}.yaml", [f"split.folds.group: the rows have no column {name}"])
+    return _categories(rows.column(name))
 
 
 def labelled(project: Project, rows: pa.Table, outcomes: pa.Table) -> tuple[pa.Table, np.ndarray, np.ndarray]:
@@ -124,9 +139,11 @@ def _labelled(project: Project, rows: pa.Table, outcomes: pa.Table) -> Labelled:
     its_weights = weights(project, kept)
     for array in (y, its_blocks, *(() if its_weights is None else (its_weights,))):
         content.update(array.tobytes())
+    if (its_groups := groups(project, kept)) is not None:
+        content.update("\x1f".join(map(str, its_groups.tolist())).encode())
     aside = {name: _aside(kept, name) for name in project.aside}
     keys = kept.select(list(project.key)).combine_chunks()
-    return Labelled(keys, columns, y, its_blocks, content.hexdigest(), its_weights, aside)
+    return Labelled(keys, columns, y, its_blocks, content.hexdigest(), its_weights, its_groups, aside)
 
 
 def _aside(rows: pa.Table, name: str) -> np.ndarray:
@@ -142,8 +159,9 @@ def _joined(project: Project, parts: Sequence[Labelled]) -> Labelled:
     its_blocks = np.arange(len(y)) if project.split.block == "row" else np.concatenate([part.blocks for part in parts])
     digest = hashlib.sha256("".join(part.digest for part in parts).encode()).hexdigest()
     its_weights = np.concatenate([part.weights for part in parts if part.weights is not None]) if project.weight else None
+    its_groups = np.concatenate([part.groups for part in parts if part.groups is not None]) if project.split.folds.group else None
     aside = {name: np.concatenate([part.aside[name] for part in parts]) for name in project.aside}
-    return Labelled(pa.concat_tables([part.keys for part in parts]), columns, y, its_blocks, digest, its_weights, aside)
+    return Labelled(pa.concat_tables([part.keys for part in parts]), columns, y, its_blocks, digest, its_weights, its_groups, aside)
 
 
 def _numbers(project: Project, name: str, column: pa.ChunkedArray) -> np.ndarray:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pillars.config import Project
-from pillars.vocabulary import Change, DataVersion, Gain, Judged, Tried, Tuned
+from pillars.vocabulary import Backtest, Change, DataVersion, Gain, Judged, Tried, Tuned
 
 MOST_SAID = 500  # characters: MLflow takes 6,000 of a parameter, and nobody reads them
 Point = tuple[str, float, int]  # metric, value, step
@@ -53,6 +53,16 @@ def measures(judged: Judged) -> Iterator[Point]:
         for group in fairness.groups:
             for name, measure in group.rates.items():
                 yield _short(f"fairness/{fairness.by}/{group.name}", name), measure.value, 0
+
+
+def backtest(found: Backtest) -> Iterator[Point]:
+    """`backtest/<loss>` with the ends of its interval, and the loss of one answer for all; step: the period's place, oldest first."""
+    for name, ones in (("backtest", found.origins), ("backtest.procedure", found.procedure)):
+        for place, one in enumerate(ones):
+            measure = one.loss
+            for suffix, value in (("", measure.value), (".low", measure.low), (".high", measure.high), (".base", one.base)):
+                if math.isfinite(value):
+                    yield f"{name}/{found.loss}{suffix}", value, place
 
 
 def search(tuned: Tuned) -> Iterator[Point]:
@@ -130,5 +140,6 @@ def note(tuned: Tuned, judged: Judged, changes: Sequence[Change] = (), gains: Se
         f"**Recipe**: {judged.recipe_decision.outcome}. {judged.recipe_decision.reason}",
         f"**Refresh**: {judged.refresh_decision.outcome}. {judged.refresh_decision.reason}",
         f"**Search**: {tuned.verdict}",
+        *([f"**Backtest**: {judged.backtest.said}"] if judged.backtest.said else []),
     ]
     return "\n\n".join(lines)

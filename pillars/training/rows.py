@@ -45,6 +45,10 @@ class Labelled(Protocol):
     def aside(self) -> Mapping[str, np.ndarray]:
         """Columns by which rows are told apart when they are judged, each (n,), str or None; no model sees them."""
 
+    @property
+    def groups(self) -> np.ndarray | None:
+        """Objects, str or None, shape (n,): rows that folds keep together; None where there are no such."""
+
 
 Read = Callable[[Sequence[str]], Labelled]
 
@@ -59,6 +63,7 @@ class Rows:
     blocks: np.ndarray
     digest: str
     weights: np.ndarray | None = None
+    groups: np.ndarray | None = None
     aside: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -87,7 +92,7 @@ def gather(read: Read, part: Part) -> Rows:
     if len(found.y) == 0:
         raise TooFewRows(part.periods[-1], "no row with a known outcome")
     if not part.cuts:
-        return Rows(found.keys, found.columns, found.y, found.blocks, found.digest, found.weights, found.aside)
+        return Rows(found.keys, found.columns, found.y, found.blocks, found.digest, found.weights, found.groups, found.aside)
     return subset(found, np.flatnonzero(taken(part, found.blocks)))
 
 
@@ -100,9 +105,9 @@ def subset(rows: Labelled, places: np.ndarray) -> Rows:
     """The rows at `places`, int64, ascending."""
     digest = hashlib.sha256(rows.digest.encode() + places.astype(np.int64).tobytes()).hexdigest()
     columns = {name: column[places] for name, column in rows.columns.items()}
-    weights = None if rows.weights is None else rows.weights[places]
+    weights, groups = (None if each is None else each[places] for each in (rows.weights, rows.groups))
     aside = {name: column[places] for name, column in rows.aside.items()}
-    return Rows(rows.keys.take(pa.array(places)), columns, rows.y[places], rows.blocks[places], digest, weights, aside)
+    return Rows(rows.keys.take(pa.array(places)), columns, rows.y[places], rows.blocks[places], digest, weights, groups, aside)
 
 
 def lacking(plan: Plan, read: Read) -> str:

@@ -9,11 +9,10 @@ from pathlib import Path
 from pillars.config import Project, Range, Search
 from pillars.stores import Stores
 from pillars.training.budget import Budget, most_rows, took
-from pillars.training.fitting import Ground, form_of
-from pillars.training.heldout import HeldOut, held_out
-from pillars.training.rows import Rows
+from pillars.training.contest import Contest
+from pillars.training.fitting import form_of
+from pillars.training.heldout import HeldOut
 from pillars.training.spaces import Dimension, Params, size, styles
-from pillars.training.streamed import Streamed, newest_of
 from pillars.training.study import asked_again, search
 from pillars.vocabulary import Recipe, Tried
 
@@ -38,29 +37,29 @@ class Sample:
     ended_by: str = ""
 
 
-def sampled(
-    stores: Stores, project: Project, fit_rows: Rows | Streamed, valid: Rows, journal: Path, progress: Progress, most_s: float | None = None
-) -> Sample:
-    """All trials in the order they were asked for; one core each, on one shared matrix per form; in `most_s`, if that is a number.
+def sampled(stores: Stores, full: Contest, journal: Path, progress: Progress, most_s: float | None = None) -> Sample:
+    """All trials in the order they were asked for; one core each, on the contest's newest rows and one shared matrix per form.
+
+    In `most_s` seconds of fitting, if that is a number.
 
     Raises:
         ConfigInvalid: XGBoost does not know a parameter or refuses its value.
     """
-    settings = project.search
+    project, settings = full.project, full.project.search
     if not settings.trials:
         return Sample(())
     space = space_of(project)
     budget = Budget(stores, settings, journal, most_s)
     forms = {form_of(project, one): one for one in (recipe_of(project, style) for style in styles(space))}
-    on = Ground(project, newest_of(fit_rows, most_rows(project, len(valid.y), len(forms))))
+    on = full.newest(most_rows(project, len(full.y), len(forms) * len(full.bouts)))
     for one in forms.values():
-        on.matrix(one, stores.threads)  # before the threads share it
+        on.prepare(one, stores.threads)  # before the threads share it
 
     def tried(params: Params) -> HeldOut:
-        return held_out(stores, on, valid, recipe_of(project, params), threads=1, patience=settings.early_stopping)
+        return on.held_out(stores, recipe_of(project, params), threads=1, patience=settings.early_stopping)
 
     def loss_of(params: Params) -> float:
-        return on.loss(valid, tried(params).p)
+        return on.loss(tried(params).p)
 
     trials = min(settings.trials, size(space)) if settings.sampler == "grid" else settings.trials
 

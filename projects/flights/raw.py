@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import zipfile
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -57,6 +58,11 @@ class Raw:
         offset = utc_offsets(self.flights["origin"], self.scheduled, new_york)
         moved = pc.subtract(self.flights["time_hour"].cast(pa.int64()), pa.array((offset - self.ints("minute")) * 60))
         return moved.cast(pa.timestamp("s")).combine_chunks()
+
+    def asked_at(self, departs: datetime, horizon_min: int) -> int:
+        """The minute of the clock at which the last flight that is scheduled by a New York time was asked about."""
+        by = int(np.searchsorted(self.local.to_numpy(), np.datetime64(departs, "s"), side="right"))
+        return int(self.scheduled[max(0, by - 1)]) - horizon_min
 
     @cached_property
     def duration(self) -> Ints:

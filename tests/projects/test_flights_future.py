@@ -13,16 +13,21 @@ from pillars import project_file
 from pillars.bundle.encoder import Encoder
 from pillars.development import features
 from projects.flights import past, plane, traffic, weather
+from projects.flights.clock import minutes
+from projects.flights.future import scrambled, until
 from projects.flights.raw import Raw
 from projects.flights.weather import observed
 from projects.flights.windows import Ints
 from projects.flights.year import build
 from tests.clone import CHECKOUT
-from tests.projects.scrambling import minute, scrambled, until
 from tests.projects.years import HORIZON_MIN, whole_raw, whole_year
 
 PROJECT = project_file.load(CHECKOUT / "configs" / "flights.yaml")
 DAY_MIN = 1440
+
+
+def minute(day: str) -> int:
+    return int(minutes(pa.chunked_array([pa.array([np.datetime64(day, "s")])]))[0])
 
 
 def asked_before(raw: Raw, moment: int) -> int:
@@ -53,7 +58,7 @@ def test_whatever_comes_after_a_moment_no_row_asked_about_by_then_changes_in_any
     for now in moments(month):
         raw = until(whole_raw(), now + 2 * DAY_MIN)
         known = asked_before(raw, now)
-        found, expected = build(scrambled(raw, now, seed=month), HORIZON_MIN).rows, whole_year().rows
+        found, expected = build(scrambled(raw, now, month, HORIZON_MIN), HORIZON_MIN).rows, whole_year().rows
         for name in found.column_names:
             assert found[name].slice(0, known).equals(expected[name].slice(0, known)), (now, name)
         since = asked_before(raw, now - DAY_MIN)
@@ -68,7 +73,7 @@ CUTS = [pytest.param("2013-02-08T21:17", id="a blizzard"), pytest.param("2013-07
 def test_rows_asked_for_before_a_moment_do_not_depend_on_what_comes_after_it(cut: str):
     raw, now = whole_raw(), minute(cut)
     known = asked_before(raw, now)
-    found = build(scrambled(raw, now, seed=7), HORIZON_MIN).rows
+    found = build(scrambled(raw, now, 7, HORIZON_MIN), HORIZON_MIN).rows
     assert known > 30_000
     for name in found.column_names:
         assert found[name].slice(0, known).equals(whole_year().rows[name].slice(0, known)), name
@@ -96,7 +101,10 @@ def test_the_scrambling_shows_a_family_that_asks_too_late(family: Family, late_m
     def changed(late_min: int, now: int) -> bool:
         raw = until(whole_raw(), now + 2 * DAY_MIN)
         known = asked_before(raw, now)
-        both = [family(one, one.scheduled - HORIZON_MIN + late_min)[column].slice(0, known) for one in (raw, scrambled(raw, now, seed=7))]
+        both = [
+            family(one, one.scheduled - HORIZON_MIN + late_min)[column].slice(0, known)
+            for one in (raw, scrambled(raw, now, 7, HORIZON_MIN))
+        ]
         return not both[0].equals(both[1])
 
     busy = minute("2013-07-10T22:45" if family is plane.previous_leg else "2013-01-30T23:00")  # legs are still under way in a storm alone

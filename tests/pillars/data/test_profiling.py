@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pillars.data.profiling import TELLING, is_key, looks_like_a_key, looks_personal, profile, telling
+from pillars.data.profiling import is_key, looks_like_a_key, looks_personal, profile
+from pillars.telling import TELLING, telling
 
 
 def seen(*values: object, name: str = "a", type_: pa.DataType | None = None) -> dict[str, object]:

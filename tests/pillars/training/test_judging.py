@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,11 +10,11 @@ from pillars.stores import Stores
 from pillars.training import judging, plots
 from pillars.training.fitting import Ground
 from pillars.training.heldout import held_out
-from pillars.training.rows import gather
+from pillars.training.rows import Rows, gather
 from pillars.training.splits import plan
 from pillars.vocabulary import Member
 from tests.factories import binary_project
-from tests.pillars.training.worlds import MONTHS, RECIPE, found, judged_at, readable, released
+from tests.pillars.training.worlds import MONTHS, RECIPE, found, judged_at, readable, released, tuned_at
 
 PROJECT = binary_project()
 READ = readable(PROJECT)
@@ -204,6 +205,33 @@ def test_threshold_and_calibration_do_not_look_at_the_judged_rows(stores: Stores
     second = judged_at(stores, PROJECT, scrambled, "2013-04", found(RECIPE))  # type: ignore[arg-type]
     assert (second.threshold, second.calibration) == (first.threshold, first.calibration)
     assert second.recipe_decision.outcome != first.recipe_decision.outcome
+
+
+@pytest.mark.parametrize(
+    "folds",
+    [{}, {"count": 2}, {"by": "outcome", "count": 2}, {"by": "group", "count": 2, "group": "stop"}],
+    ids=["one", "time", "outcome", "group"],
+)
+def test_what_is_said_of_a_period_does_not_hang_on_its_outcomes_from_search_to_calibration(
+    stores: Stores, folds: dict[str, object]
+) -> None:
+    """All that becomes known of April later is scrambled: searched, fitted and calibrated anew, each of its rows scores the same bits."""
+    project = binary_project(split={"folds": folds}, search={"trials": 2}, calibration={"method": "sigmoid"})
+    plain = readable(project)
+
+    def scrambled(periods: Sequence[str]) -> Rows:
+        given = plain(periods)
+        y, months = given.y.copy(), np.array([at.as_py().month for at in given.keys.column("at")])
+        y[months == 4] = 1 - y[months == 4]
+        return replace(given, y=y, digest=f"{given.digest} turned around" if (months == 4).any() else given.digest)  # type: ignore[type-var]
+
+    said = []
+    for read, where in ((plain, stores), (scrambled, Stores(root=stores.root, var=stores.var / "scrambled"))):
+        judged = judged_at(where, project, read, "2013-04", tuned_at(where, project, read, "2013-04"))
+        said.append((judged.calibration, judged.threshold, pq.read_table(where.var / judged.path)))
+    assert said[0][:2] == said[1][:2]
+    assert said[0][2]["score_challenger"].equals(said[1][2]["score_challenger"])
+    assert not said[0][2]["outcome"].equals(said[1][2]["outcome"]), "April was not scrambled"
 
 
 @pytest.mark.parametrize("until", ["2013-01", "2013-02"])

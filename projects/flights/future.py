@@ -1,4 +1,4 @@
-"""Another future for the flights' year: everything from a moment on is replaced, and what was known by then stays."""
+"""Another future for the year (`pillars data future`): everything from a moment on is replaced, what was known by then stays."""
 
 from __future__ import annotations
 
@@ -8,14 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from projects.flights import raw as tables
-from projects.flights.clock import NEVER, minutes
+from projects.flights.clock import NEVER
 from projects.flights.raw import READINGS, Raw
 from projects.flights.weather import observed
-from tests.projects.years import HORIZON_MIN
-
-
-def minute(day: str) -> int:
-    return int(minutes(pa.chunked_array([pa.array([np.datetime64(day, "s")])]))[0])
 
 
 def until(raw: Raw, moment: int) -> Raw:
@@ -24,14 +19,14 @@ def until(raw: Raw, moment: int) -> Raw:
     return replace(raw, flights=flights, weather=raw.weather.filter(pa.array(observed(raw) <= moment)))
 
 
-def scrambled(raw: Raw, now: int, seed: int) -> Raw:
+def scrambled(raw: Raw, now: int, seed: int, horizon_min: int) -> Raw:
     """Everything from minute `now` on, replaced: delays and cancellations of what has not left or landed, weather, and for flights that
     nobody has asked about yet also plane and destination; a third of those are gone.
     """
     rng = np.random.default_rng(seed)
     n = len(raw.scheduled)
     left = np.where(rng.random(n) < 0.3, NEVER, np.maximum(now, raw.scheduled - 30) + rng.integers(0, 900, n))
-    unasked = raw.scheduled - HORIZON_MIN > now
+    unasked = raw.scheduled - horizon_min > now
     landed = np.maximum(now, raw.scheduled) + rng.integers(0, 2_000, n) + 1440 * unasked  # a day more: their duration changes too
     landed = np.where((rng.random(n) < 0.3) | (left == NEVER), NEVER, landed)
     flights = raw.flights
