@@ -40,7 +40,9 @@ def people() -> tuple[Project, Rows]:
     table = pq.read_table(CHECKOUT / "projects" / "adult" / "people.parquet").slice(0, 10_000)
     aside = {"line": table["sex"].to_numpy(), "stop": table["race"].to_numpy()}
     y = table["over_50k"].to_numpy().astype(np.float64)
-    return GROUPED, Rows(table.select(["person"]), {}, y, np.arange(len(y)), "", table["stands_for"].to_numpy().astype(np.float64), aside)
+    return GROUPED, Rows(
+        table.select(["person"]), {}, y, np.arange(len(y)), "", table["stands_for"].to_numpy().astype(np.float64), aside=aside
+    )
 
 
 def trams(weighted: bool) -> tuple[Project, Rows]:
@@ -85,7 +87,7 @@ def test_an_interval_holds_the_true_difference_as_often_as_it_says() -> None:
     for _ in range(100):
         line = random.integers(0, 2, 1000)
         p = (random.random(1000) < np.where(line == 1, 0.5, 0.3)).astype(float)
-        rows = Rows(pa.table({}), {}, random.integers(0, 2, 1000).astype(float), np.arange(1000), "", None, {"line": line.astype(str)})
+        rows = Rows(pa.table({}), {}, random.integers(0, 2, 1000).astype(float), np.arange(1000), "", aside={"line": line.astype(str)})
         measure = fairness.compared(project, rows, p, 0.5)[0].differences["demographic_parity_difference"]
         held += measure.low <= 0.2 <= measure.high
     assert 88 <= held <= 100
@@ -196,5 +198,5 @@ def test_groups_of_a_confidential_column_are_numbered(judged: Rows, kind: str) -
 
 def test_no_row_and_one_row_are_no_groups() -> None:
     project = binary_project(fairness={"groups": ["line"]})
-    one = Rows(pa.table({}), {}, np.ones(1), np.zeros(1, dtype=np.int64), "", None, {"line": np.array(["A"], dtype=object)})
+    one = Rows(pa.table({}), {}, np.ones(1), np.zeros(1, dtype=np.int64), "", aside={"line": np.array(["A"], dtype=object)})
     assert fairness.compared(project, one, np.ones(1), 0.5) == (Fairness("line", (), {}, 1),)
