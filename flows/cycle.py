@@ -15,10 +15,10 @@ from flows.train import train
 from pillars.vocabulary import Verdict
 from tasks import closing
 from tasks.opened import open_project
-from tasks.policy import discreet
+from tasks.policy import discreet, run_name
 
 
-@flow(name="cycle", flow_run_name=closing.run_name)
+@flow(name="cycle", flow_run_name=run_name("next"))
 @discreet
 def cycle(project: str, period: str | None = None) -> Verdict | None:
     """Take one period through the loop: data in, scored, watched; trained, judged and released when the verdict says so.

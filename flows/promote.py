@@ -7,10 +7,10 @@ from prefect import flow
 from pillars.vocabulary import Decision, Json, Promotion
 from tasks import monitoring, show
 from tasks.opened import open_project
-from tasks.policy import discreet
+from tasks.policy import discreet, run_name
 
 
-@flow(name="promote", flow_run_name="{project} {period}")
+@flow(name="promote", flow_run_name=run_name("newest"))
 @discreet
 def promote(project: str, period: str | None = None) -> Decision:
     """Hold the newest candidate (of `period`, if named) against its gate, register it, and move the alias when it passed.

@@ -7,12 +7,12 @@ from prefect import flow
 from pillars.vocabulary import Candidate, DataVersion, Experiment, Json, Leakage
 from tasks import development, experiment, show, training
 from tasks.opened import Opened, open_project
-from tasks.policy import discreet
+from tasks.policy import discreet, run_name
 
 SECTIONS = ("columns", "features", "target", "task", "split", "search", "cost", "gate")  # and `classes`, and what `choices` adds
 
 
-@flow(name="train", flow_run_name="{project} {period}")
+@flow(name="train", flow_run_name=run_name("newest"))
 @discreet
 def train(project: str, period: str | None = None, settings: tuple[str, ...] = ()) -> Candidate | Experiment | Leakage:
     """Train and judge a challenger; once for each state of data and settings. A refusal where a column tells the outcome.

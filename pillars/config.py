@@ -43,6 +43,11 @@ class Features(Section):
     )
     sets: dict[str, tuple[str, ...]] = Field(default={}, description="name to some of these columns, for `search.sets`")
 
+    @property
+    def named(self) -> set[tuple[str, str]]:
+        """Each with what it is taken as."""
+        return {("number", name) for name in self.numeric} | {("category", name) for name in self.categorical}
+
     @model_validator(mode="after")
     def sets_fit(self) -> Features:
         """Refuse a set that is empty or holds a column that is no feature."""

@@ -9,6 +9,7 @@ PillarsError
  +- InputInvalid       a column that cannot be encoded                      exit 2
  +- ColumnUnfit        a column of a file is not what was asked of it      exit 2
  +- TagRefused         a name that no data version can be given            exit 2
+ +- ChampionOutgrown   rows no longer have what the champion takes         exit 4
  +- TooFewRows         a period holds too little to fit, validate and judge on   exit 4
  +- SourceBroken       a source did not give what its contract says        exit 4
  +- RebuildFailed      a registered version cannot be fitted again        exit 4
@@ -23,6 +24,8 @@ PillarsError
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class PillarsError(Exception):
@@ -115,6 +118,22 @@ class InputInvalid(PillarsError):
 
     def __str__(self) -> str:
         return f"column {self.column} {self.problem}; nothing was predicted."
+
+
+class ChampionOutgrown(PillarsError):
+    """The rows no longer have what the champion takes; nothing was predicted."""
+
+    exit_code = 4
+
+    def __init__(self, project: str, period: str, version: int, columns: Sequence[str]) -> None:
+        super().__init__(project, period, version, columns)
+        self.project, self.period, self.version, self.columns = project, period, version, tuple(columns)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.project} {self.period}: the champion v{self.version} takes {', '.join(self.columns)}, which these rows have no more; "
+            f"nothing was predicted. To have one that does without: pillars train {self.project}, then promote and deploy."
+        )
 
 
 class ColumnUnfit(PillarsError):

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from typing import cast
 
-from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from pillars.vocabulary import Batch, Json, Verdict
 from tasks.opened import Opened
-
-
-def run_name() -> str:
-    """Name of a cycle's flow run."""
-    given = flow_run.get_parameters()
-    return f"{given['project']} {given.get('period') or 'next'}"
 
 
 def nothing_new(project: str) -> Verdict | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pillars.data import sealing
 from pillars.deployment import release, scoring, traffic
 from pillars.development import features
-from pillars.errors import BundleRefused, DataCorrupt
+from pillars.errors import BundleRefused, ChampionOutgrown, DataCorrupt
 from pillars.monitoring import registry
 from pillars.vocabulary import DataVersion, ModelVersion, Release, Rollout, Scored
 from tasks.opened import Opened
@@ -59,7 +59,9 @@ def score(opened: Opened, period: str, version: DataVersion, lost: Scored | None
         return Scored(opened.name, period, None, version.id, 0, "", "", "no champion yet")
     rows = opened.read(version)("rows", [period])
     bundle = release.load(opened.stores, rollout.champion)
-    columns = features.design(opened.config, rows)
+    if gone := [one["name"] for one in bundle.schema["inputs"] if one["name"] not in rows.column_names]:
+        raise ChampionOutgrown(opened.name, period, rollout.champion.version, gone)
+    columns = features.design(features.taken_by(opened.config, bundle.schema), rows)
     key = tuple(
         dict.fromkeys((*opened.config.key, *opened.config.of("time"), *opened.config.of("weight")))
     )  # block and weight a row is judged by

@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.runtime import flow_run
 
 from pillars import masking, project_file
 from pillars.config import Project
@@ -43,6 +44,16 @@ def step(name: str, retries: int = 0) -> Callable[[Callable[P, R]], Callable[P, 
         persist_result=False,
     )
     return lambda work: as_task(discreet(work))
+
+
+def run_name(otherwise: str) -> Callable[[], str]:
+    """Names a flow's runs by project and period; by project and `otherwise` where no period was given."""
+
+    def named() -> str:
+        given = flow_run.get_parameters()
+        return f"{given['project']} {given.get('period') or otherwise}"
+
+    return named
 
 
 def discreet(work: Callable[P, R]) -> Callable[P, R]:

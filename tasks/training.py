@@ -102,8 +102,13 @@ def judge(opened: Opened, version: DataVersion, until: str, tuned: Tuned, agains
     champion = champion_of(opened) if against_champion else None
     through = str(champion.lineage["fitted_through"]) if champion else None
     periods = opened.known(version, until)
-    read = labelled(opened, version)
-    return judging.judge(opened.stores, opened.config, read, periods, until, tuned, champion, through, opened.write)
+    read, live_read, gone = labelled(opened, version), None, list[str]()
+    if champion:
+        takes = features.taken_by(opened.config, champion.schema)
+        if takes.features.named - opened.config.features.named:  # rare, and the rows have to be read once more
+            gone = sorted({name for _, name in takes.features.named} - set(opened.read(version)("rows", [until]).column_names))
+            live_read = features.reader(takes, version.id, opened.read(version), versions.contents(opened.stores, version))
+    return judging.judge(opened.stores, opened.config, read, periods, until, tuned, champion, through, opened.write, live_read, gone)
 
 
 @step("backtest")

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from pillars.answers import history
 from pillars.bundle.bundle import Bundle
-from pillars.config import Features, Project
+from pillars.config import Project
 from pillars.data import versions
 from pillars.development import experiments, features, settings
 from pillars.errors import BundleRefused, ConfigInvalid, InputInvalid, StoreUnavailable, UnknownName
@@ -204,7 +204,7 @@ def _on_the_same_rows(
     try:
         table, y, blocks = features.labelled(project, table, outcomes)
         weights = features.weights(project, table)
-        designs = [features.design(_features(project, bundle), table) for bundle in (one, other)]
+        designs = [features.design(features.taken_by(project, bundle.schema), table) for bundle in (one, other)]
         said = [bundle.scores(columns) for bundle, columns in zip((one, other), designs, strict=True)]
         bounds = [
             bundle.predict(columns).bounds if bundle.interval else None for bundle, columns in zip((one, other), designs, strict=True)
@@ -221,9 +221,3 @@ def _on_the_same_rows(
     )
     sides = [pairing.Side(keys, np.asarray(p)) for p in said]
     return cards, pairing.gain(project, rows, against, sides[1], sides[0])
-
-
-def _features(project: Project, bundle: Bundle) -> Project:
-    """The project with the features of a bundle, which may be others than those of today."""
-    of = {kind: tuple(one["name"] for one in bundle.schema["inputs"] if one["type"] == kind) for kind in ("double", "string")}
-    return project.model_copy(update={"features": Features(numeric=of["double"], categorical=of["string"])})

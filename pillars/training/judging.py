@@ -51,12 +51,16 @@ def judge(
     champion: Bundle | None,
     champion_fitted_through: str | None,
     write: Write | None = None,
+    live_read: Read | None = None,
+    gone: Sequence[str] = (),
 ) -> Judged:
     """Both decisions on the rows of `until`, scorecards of all sides there, and calibration and threshold from earlier rows.
 
     recipe: twins of both recipes, fitted through t - 1, compared paired; without a champion the base rate is the one to beat. The live
     champion is its recipe's twin when it was fitted on those very rows. refresh: the winner's twin against the live champion; refused when
-    the live champion (`champion_fitted_through`) has seen the judged rows. `write` puts the sides' scores on the disk.
+    the live champion (`champion_fitted_through`) has seen the judged rows. `write` puts the sides' scores on the
+    disk. `live_read` gives the same rows with what the champion takes, where those are other features than today's; `gone` are columns that
+    it takes and no row has any more: then it cannot answer, and a refresh is right.
 
     Raises:
         UnknownName: `until` has no outcomes.
@@ -67,14 +71,16 @@ def judge(
     ground, judged = grounded(stores, project, read, parts.twin_fit), gather(read, parts.judge_on)
     defending = recipe_of(champion) if champion else None
     unseen = champion_fitted_through is None or champion_fitted_through < parts.judge_on.periods[0]
-    live = _live(champion, judged) if champion and unseen else None
+    live = _live(champion, gather(live_read, parts.judge_on) if live_read else judged) if champion and unseen and not gone else None
     if champion:
         _keep_the_live_champion_as_twin(stores, project, champion, ground, judged)
     winner, twin, recipe_decision = _recipe(stores, project, ground, judged, tuned.recipe, defending)
     calibration, acting = _learned(stores, project, read, periods, parts, winner)
     laid, interval = _bounded(stores, project, read, parts, ground, judged, twin)
     challenger = Side(apply(calibration, twin.p), acting, laid)
-    if champion and not live:
+    if champion and gone:
+        refresh_decision = Decision.accept(f"the live champion cannot answer: it takes {gone[0]}, which the rows have no more")
+    elif champion and not live:
         refresh_decision = Decision.refuse(f"the live champion was fitted through {champion_fitted_through}: it has seen the judged rows")
     else:
         refresh_decision = _refresh(project, judged, live, challenger.p, recipe_decision)

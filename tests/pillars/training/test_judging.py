@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pillars.errors import BundleRefused
+from pillars.errors import BundleRefused, InputInvalid
 from pillars.stores import Stores
 from pillars.training import judging, plots
 from pillars.training.fitting import Ground
@@ -135,6 +135,27 @@ def test_a_champion_that_has_seen_the_judged_rows_cannot_be_compared(stores: Sto
     assert judged.refresh_decision.outcome == "refuse"
     assert "has seen the judged rows" in judged.refresh_decision.reason
     assert "champion" not in [card.model for card in judged.scorecards]
+
+
+def test_a_champion_of_other_features_is_asked_with_those(stores: Stores) -> None:
+    champion, fewer = released(stores, PROJECT, READ, "2013-02"), binary_project(features={"numeric": ["load"], "categorical": ["line"]})
+    given = (stores, fewer, readable(fewer), MONTHS[:4], "2013-04", found(RECIPE, "2013-04"), champion, "2013-02")
+    with pytest.raises(InputInvalid, match="is missing"):
+        judging.judge(*given)
+    judged = judging.judge(*given, live_read=READ)
+    same = judged_at(stores, PROJECT, READ, "2013-04", found(RECIPE, "2013-04"), champion)
+    its, before = ({card.model: card for card in one.scorecards}["champion"] for one in (judged, same))
+    assert its.measures == before.measures
+    assert judged.scorecards[0].measures != same.scorecards[0].measures
+
+
+def test_a_champion_that_cannot_answer_any_more_is_replaced(stores: Stores) -> None:
+    champion, fewer = released(stores, PROJECT, READ, "2013-03"), binary_project(features={"numeric": ["load"], "categorical": ["line"]})
+    given = (stores, fewer, readable(fewer), MONTHS[:4], "2013-04", found(RECIPE, "2013-04"), champion, "2013-03")
+    judged = judging.judge(*given, gone=["hour", "wind"])
+    assert judged.refresh_decision
+    assert "cannot answer: it takes hour" in judged.refresh_decision.reason
+    assert "champion" not in {card.model for card in judged.scorecards}
 
 
 def test_too_few_rows_never_promote(stores: Stores) -> None:
