@@ -16,4 +16,5 @@ class Serving(Environment):
     port_prefect: int = Field(default=4200, ge=1, le=65535, description="Prefect server and its UI; the next free port when taken")
     port_mlflow: int = Field(default=5000, ge=1, le=65535, description="MLflow server and its UI; the next free port when taken")
     port_evidently: int = Field(default=8000, ge=1, le=65535, description="Evidently UI; the next free port when taken")
+    port_serving: int = Field(default=8080, ge=1, le=65535, description="prediction server; the next free port when taken")
     alert_webhook: SecretStr | None = Field(default=None, description="URL that gets a POST for each failed or crashed run of a deployment")

@@ -43,6 +43,14 @@ def scores(boosters: Sequence[Booster], encoded: np.ndarray, classes: int = 0) -
     return total / len(boosters)
 
 
+def contributions(boosters: Sequence[Booster], encoded: np.ndarray) -> np.ndarray:
+    """Mean over the boosters of what each encoded column adds to a row's margin; see `Bundle.contributions`."""
+    import xgboost
+
+    rows = xgboost.DMatrix(encoded, nthread=1)
+    return np.mean([booster.predict(rows, pred_contribs=True, validate_features=False) for booster in boosters], axis=0)
+
+
 def objective(booster: Booster) -> str:
     """What it was fitted to minimize, by XGBoost's name: `binary:logistic`."""
     return str(json.loads(booster.save_config())["learner"]["objective"]["name"])

@@ -1,4 +1,4 @@
-"""Pillar 4, deployment.
+"""Pillar 4, deployment. `server/` is the prediction server, which needs none of these modules.
 
 release    release: a version as an immutable folder
 routing    traffic: who answers
