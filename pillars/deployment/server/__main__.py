@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -31,6 +32,7 @@ def main(*arguments: str) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers are processes
     os.environ[guard.HEADER_S] = str(settings.limits.header_s)
     os.environ[guard.HEADER_BYTES] = str(settings.limits.header_bytes)
+    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn has its own while it runs, and then raises the signal again
     threading.Thread(target=_say_when_ready, args=(settings, as_json), daemon=True).start()
     with _shared_metrics(settings):
         uvicorn.run(
