@@ -269,6 +269,26 @@ def replay(project: str, first: str | None, last: str | None, accept_changes: bo
 
 
 @main.command()
+@PROJECT
+@JSON
+def compact(project: str, as_json: bool) -> None:
+    """Turn what the prediction server logged into Parquet: every segment that is finished."""
+    _show(_flow("compact", project=project), as_json)
+
+
+@main.command()
+@click.argument("prediction")
+@PROJECT
+@click.option("--recompute", is_flag=True, help="Answer the row again by the model that did, with what each feature added.")
+@JSON
+def why(prediction: str, project: str, recompute: bool, as_json: bool) -> None:
+    """Why a request was answered as it was. PREDICTION is its request_id, a dash and the row (from 0). Exit 1 when it comes out other."""
+    from flows import serving_commands
+
+    sys.exit(serving_commands.why(project, prediction, recompute=recompute, as_json=as_json))
+
+
+@main.command()
 @click.argument("words", metavar="[VERSION] [PROJECT]", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="Every registered version of the project.")
 @click.option(

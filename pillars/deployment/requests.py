@@ -1,0 +1,200 @@
+"""The request log of the prediction server, read back: finished segments as Parquet, one prediction by its id."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pillars.errors import DataCorrupt, StoreUnavailable, UnknownName
+from pillars.stores import Stores, locked, write_parquet
+from pillars.vocabulary import Compacted
+
+ID = re.compile(r"([0-9a-f]{12})[0-9a-f]{20}-[0-9]+(s[0-9]+)?")  # milliseconds, a drawn part, the row, and whose shadow answered
+HEAD = {
+    "id": pa.string(),
+    "at": pa.timestamp("us", "UTC"),
+    "trace": pa.string(),
+    "version": pa.int64(),
+    "sha256": pa.string(),
+    "digest": pa.string(),
+    "release": pa.string(),
+    "generation": pa.int64(),
+    "arm": pa.string(),
+    "bucket": pa.int32(),
+    "took_us": pa.int64(),
+}
+INPUT, OUTPUT = "in_", "out_"  # before the names of columns, which may be anything
+TYPES = {"double": pa.float64(), "string": pa.string(), "boolean": pa.bool_()}
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One logged row. `inputs` are as they came; `release`: the folder of the model that answered, relative to `var`."""
+
+    id: str
+    at: datetime
+    trace: str
+    version: int
+    sha256: str
+    digest: str
+    release: str
+    generation: int
+    arm: str
+    bucket: int | None
+    took_us: int
+    inputs: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+
+
+def compact(stores: Stores, project_name: str) -> Compacted:
+    """Turn each finished segment into a Parquet file `served/<project>/rows/<day>/<segment>.parquet`, then remove it.
+
+    Killed anywhere it is run again: the same segment is the same file. A segment that is still written stays.
+
+    Raises:
+        DataCorrupt: a line in the middle of a segment is none; that segment stays as it is.
+        StoreUnavailable: the disk refuses; what is not turned yet stays.
+        Busy: somebody else does it.
+    """
+    base = stores.folder("served", project_name)
+    done, rows, cut, waiting = list[str](), 0, 0, 0
+    with locked(base / ".lock", f"the request log of {project_name}"):
+        for segment in _segments(base):
+            if not is_finished(segment):
+                waiting += 1
+                continue
+            found, lost = _read(segment)
+            if found:
+                path = base / "rows" / f"{found[0].at:%Y-%m-%d}" / f"{segment.stem}.parquet"
+                write_parquet(path, table(found))
+                done.append(stores.relative(path))
+            _remove(segment)
+            rows, cut = rows + len(found), cut + lost
+    return Compacted(project_name, rows, tuple(done), cut, waiting)
+
+
+def find(stores: Stores, project_name: str, id: str) -> Prediction:
+    """A logged prediction. Raises: UnknownName, DataCorrupt."""
+    base = stores.folder("served", project_name)
+    if found := ID.fullmatch(id):
+        for segment in _segments(base):
+            if f'"id":"{id}"'.encode() in segment.read_bytes():
+                return next(one for one in _read(segment)[0] if one.id == id)
+        day = datetime.fromtimestamp(int(found.group(1), 16) / 1000, UTC)
+        for near in sorted({f"{day + timedelta(days=n):%Y-%m-%d}" for n in (-1, 0, 1)}):  # a segment has the day of its first row
+            for file in sorted((base / "rows" / near).glob("*.parquet")):
+                if rows := pq.read_table(file, filters=[("id", "=", id)]).to_pylist():
+                    return _of_row(rows[0])
+    raise UnknownName("prediction", id, newest(stores, project_name))
+
+
+def newest(stores: Stores, project_name: str, most: int = 3) -> list[str]:
+    """Ids of what was answered last, of segments that are not compacted yet."""
+    for segment in reversed(_segments(stores.folder("served", project_name))):
+        if found := _read(segment)[0]:
+            return [one.id for one in found[-most:]]
+    return []
+
+
+def is_finished(segment: Path) -> bool:
+    """Whether nobody writes it: its process holds a lock on it for as long as it lives."""
+    with segment.open("rb") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+def table(rows: Sequence[Prediction]) -> pa.Table:
+    """Rows with declared types: `in_<column>` double or string, `out_<column>` as the model answers; null where it has none."""
+    columns: dict[str, pa.Array] = {name: pa.array([getattr(row, name) for row in rows], kind) for name, kind in HEAD.items()}
+    for prefix, cells in ((INPUT, [row.inputs for row in rows]), (OUTPUT, [row.outputs for row in rows])):
+        for name in dict.fromkeys(name for row in cells for name in row):
+            columns[prefix + name] = _column([row.get(name) for row in cells])
+    return pa.table(columns)
+
+
+def _column(values: Sequence[Any]) -> pa.Array:
+    """Booleans, doubles, or text; of mixed ones (a key may be both) the text. A column of nulls is double: it joins with either."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {bool}:
+        return pa.array(values, pa.bool_())
+    if kinds <= {float, bool}:
+        return pa.array([None if value is None else float(value) for value in values], pa.float64())
+    return pa.array([value if value is None or isinstance(value, str) else json.dumps(value) for value in values], pa.string())
+
+
+def _segments(base: Path) -> list[Path]:
+    return sorted((base / "log").glob("*.jsonl"))
+
+
+def _read(segment: Path) -> tuple[list[Prediction], int]:
+    """The predictions of a segment, and how many bytes at its end were cut off: of a request that was never answered."""
+    try:
+        content = segment.read_bytes()
+    except OSError as err:
+        raise StoreUnavailable.refused(str(segment), err, "Nothing was changed; mend it and run again.", "read") from err
+    whole, _, rest = content.rpartition(b"\n")
+    models: dict[int, dict[str, Any]] = {}
+    return list(_predictions(segment, whole.splitlines(), models)), len(rest)
+
+
+def _predictions(segment: Path, lines: Sequence[bytes], models: dict[int, dict[str, Any]]) -> Iterator[Prediction]:
+    for number, line in enumerate(lines, start=1):
+        try:
+            one = json.loads(line)
+            if one.get("kind") == "model":
+                models[one["version"]] = one
+                continue
+            yield _of_line(one, models[one["version"]])
+        except (ValueError, KeyError, TypeError, AttributeError) as err:
+            remedy = "Nothing was changed; set the line aside by hand."
+            raise DataCorrupt(f"{segment} line {number}", "of a prediction", "none", remedy) from err
+
+
+def _of_line(one: Mapping[str, Any], model: Mapping[str, Any]) -> Prediction:
+    kinds = {each["name"]: each["type"] for each in model["inputs"]}
+    inputs = {name: _typed(value, kinds.get(name)) for name, value in one["inputs"].items()}
+    return Prediction(
+        one["id"],
+        datetime.fromtimestamp(one["at_us"] // 1_000_000, UTC) + timedelta(microseconds=one["at_us"] % 1_000_000),
+        one["trace"],
+        one["version"],
+        model["sha256"],
+        model["digest"],
+        model["path"],
+        one["generation"],
+        one["arm"],
+        one["bucket"],
+        one["took_us"],
+        inputs,
+        one["outputs"],
+    )
+
+
+def _typed(value: Any, kind: str | None) -> Any:
+    """A number of the model's as a double, whatever JSON made of it: true, 5 and 5.0 are alike to it."""
+    return float(value) if kind == "double" and value is not None else value
+
+
+def _of_row(row: Mapping[str, Any]) -> Prediction:
+    inputs = {name.removeprefix(INPUT): value for name, value in row.items() if name.startswith(INPUT)}
+    outputs = {name.removeprefix(OUTPUT): value for name, value in row.items() if name.startswith(OUTPUT) and value is not None}
+    return Prediction(**{name: row[name] for name in HEAD}, inputs=inputs, outputs=outputs)
+
+
+def _remove(segment: Path) -> None:
+    try:
+        segment.unlink()
+    except OSError as err:
+        raise StoreUnavailable.refused(str(segment), err, "Its rows are in Parquet already; free it and run again.", "removed") from err
