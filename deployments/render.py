@@ -16,7 +16,7 @@ from pillars.stores import Stores, write_atomically
 
 VERBS = (
     *("ingest", "train", "promote", "deploy", "rollback", "score", "monitor", "cycle", "replay"),
-    *("rebuild", "readmit", "audit", "tag", "retain", "reproduce", "calibrate", "compare", "reset"),
+    *("rebuild", "readmit", "audit", "tag", "retain", "reproduce", "calibrate", "compare", "compact", "reset"),
 )
 BY_WISH = ("audit", "retain", "reproduce")  # verbs that are scheduled where the YAML asks for it
 HEADER = """\

@@ -13,6 +13,7 @@ from typing import Any
 
 from deployments.settings import Serving
 from flows.environment import local_settings, names_a_server, places, project_settings
+from pillars import project_file
 from pillars.stores import Stores
 
 HOST = "127.0.0.1"
@@ -60,6 +61,11 @@ def services(stores: Stores, serving: Serving, by: Mapping[str, Any]) -> list[Se
         found.append(_mlflow(stores, common, free_port(serving.port_mlflow)))
     awaited = [service.health for service in found]  # MLflow too: its database is made by one process, then used by runs
     found.append(_evidently(stores, common, free_port(serving.port_evidently)))
+    port = serving.port_serving
+    for project in project_file.names(stores.configs):
+        if (stores.var / "releases" / project / "policy.json").exists():  # before its first deployment there is nothing to answer with
+            found.append(_predictions(project, common, port := free_port(port)))
+            port += 1
     worker = (sys.executable, "-m", "deployments.worker", *(["--own-server"] if own else []), *awaited)
     return [*found, Service("worker", worker, common)]
 
@@ -88,6 +94,12 @@ def _evidently(stores: Stores, common: dict[str, str], port: int) -> Service:
     workspace = stores.folder("evidently")  # must exist
     command = (str(Path(sys.executable).with_name("evidently")), "ui", "--host", HOST, "--port", str(port), "--workspace", str(workspace))
     return Service("evidently", command, common, url, f"{url}/api/version", "drift and its trend")
+
+
+def _predictions(project: str, common: dict[str, str], port: int) -> Service:
+    url = f"http://{HOST}:{port}"
+    command = (sys.executable, "-m", "flows", "serve", project, "--host", HOST, "--port", str(port))
+    return Service(f"predictions-{project}", command, common, f"{url}/docs", f"{url}/live", f"predictions of {project}")
 
 
 def free_port(wanted: int) -> int:

@@ -125,11 +125,24 @@ def run(project: str, accept_changes: bool, as_json: bool) -> None:
 @main.command()
 @click.option("--detach", is_flag=True, help="Return as soon as everything answers.")
 def up(detach: bool) -> None:
-    """Start Prefect, MLflow, Evidently and the schedules; print their addresses."""
+    """Start Prefect, MLflow, Evidently, prediction servers and the schedules; print their addresses."""
     from flows import up as stack
     from pillars.stores import Stores
 
     sys.exit(stack.up(Stores(), detach=detach))
+
+
+@main.command()
+@PROJECT
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; elsewhere than on this machine only with tokens.")
+@click.option("--port", type=click.IntRange(1, 65535), help="By default PILLARS_PORT_SERVING (8080), or the next free one.")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that answer.")
+@JSON
+def serve(project: str, host: str, port: int | None, workers: int, as_json: bool) -> None:
+    """Answer predictions over HTTP until ^C, by the releases of the traffic policy; a switch needs no restart."""
+    from flows import serving_commands
+
+    serving_commands.serve(project, host, port, workers, as_json=as_json)
 
 
 @main.command()
@@ -253,6 +266,26 @@ def replay(project: str, first: str | None, last: str | None, accept_changes: bo
         raise click.UsageError(f"--to {last} is before --from {first}; nothing was replayed")
     done = _flow("replay", project=project, first=first, last=last, accept_changes=accept_changes)
     _show({"project": project, "replayed": done}, as_json)
+
+
+@main.command()
+@PROJECT
+@JSON
+def compact(project: str, as_json: bool) -> None:
+    """Turn what the prediction server logged into Parquet: every segment that is finished."""
+    _show(_flow("compact", project=project), as_json)
+
+
+@main.command()
+@click.argument("prediction")
+@PROJECT
+@click.option("--recompute", is_flag=True, help="Answer the row again by the model that did, with what each feature added.")
+@JSON
+def why(prediction: str, project: str, recompute: bool, as_json: bool) -> None:
+    """Why a request was answered as it was. PREDICTION is its request_id, a dash and the row (from 0). Exit 1 when it comes out other."""
+    from flows import serving_commands
+
+    sys.exit(serving_commands.why(project, prediction, recompute=recompute, as_json=as_json))
 
 
 @main.command()

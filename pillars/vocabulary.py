@@ -754,6 +754,18 @@ class Scored:
 
 
 @dataclass(frozen=True)
+class Compacted:
+    """Finished segments of the request log as Parquet files (relative to `var`). `cut`: bytes of lines that were never answered;
+    `waiting`: segments that are still written."""
+
+    project: str
+    rows: int
+    files: tuple[str, ...]
+    cut: int
+    waiting: int
+
+
+@dataclass(frozen=True)
 class Drift:
     """Distances of one period's columns to the reference. `share` counts declared structural columns only."""
 

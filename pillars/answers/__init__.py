@@ -9,6 +9,7 @@ dropped   retained: what retention took away
 gate      calibrated: what its margin stands on (`pillars gate show`)
 future    foresight: whether rows and predictions depend on what comes later (`pillars data future`)
 versions  compared: two registered versions side by side
+requests  predicted: why one was answered as it was (`pillars why`)
 ledger    history: what it says of a project, read back as values
 """
 

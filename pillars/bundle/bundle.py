@@ -129,14 +129,17 @@ class Bundle:
         Raises:
             InputInvalid: a column is missing, or holds what is no number.
         """
-        encoded = self.encoder.encode(columns)
+        return self.say(self.encoder.encode(columns), columns.get(self.interval.get("by", "")))
+
+    def say(self, encoded: np.ndarray, groups: np.ndarray | None = None) -> Predictions:
+        """The same of rows that its encoder has encoded. `groups`: each row's value of the column that intervals go by."""
         score = calibrated(self.calibration, self._raw(encoded))
         match self.task:
             case "multiclass":
                 best = cheapest(np.array(self.costs), score) if self.costs else score.argmax(axis=1)
                 return Predictions(score[np.arange(len(best)), best], np.array(self.classes, dtype=object)[best], score)
             case "regression":
-                return Predictions(score, None, bounds=self._bounds(columns, encoded, score))
+                return Predictions(score, None, bounds=self._bounds(encoded, score, groups))
             case _:
                 return Predictions(score, score >= self.threshold)
 
@@ -151,12 +154,12 @@ class Bundle:
     def _raw(self, encoded: np.ndarray) -> np.ndarray:
         return booster.scores(self.boosters, encoded, len(self.classes))
 
-    def _bounds(self, columns: Mapping[str, np.ndarray], encoded: np.ndarray, score: np.ndarray) -> np.ndarray | None:
+    def _bounds(self, encoded: np.ndarray, score: np.ndarray, groups: np.ndarray | None) -> np.ndarray | None:
         """Low and high of numbers scored `score`, float64, shape (n, 2); None where the bundle has no intervals."""
         if not self.interval:
             return None
         ends = booster.scores(self.ends, encoded, 2) if self.ends else None
-        return bounds(self.interval, score, ends, columns.get(self.interval.get("by", "")))
+        return bounds(self.interval, score, ends, groups)
 
     @property
     def objective(self) -> str:

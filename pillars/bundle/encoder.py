@@ -53,6 +53,18 @@ class Encoder:
             encoded[:, place] = self._coded(name, column) if name in self.codes else _numbers(name, column)
         return encoded
 
+    def encode_rows(self, numbers: np.ndarray, categories: Sequence[Sequence[str | None]]) -> np.ndarray:
+        """What `encode` makes of rows whose types are known to be right, in a tenth of the time for one row.
+
+        `numbers`: float64 with NaN, shape (n, numeric). `categories`: for each, in order, a str or None a row.
+        """
+        encoded = np.empty((len(numbers), len(self.feature_names)), dtype=np.float32)
+        encoded[:, : len(self.numeric)] = _held(numbers)
+        for place, (name, values) in enumerate(zip(self.categorical, categories, strict=True), start=len(self.numeric)):
+            code_of = self.codes[name].get
+            encoded[:, place] = [code_of(value, 0) for value in values]  # type: ignore[arg-type]  # None is no known category
+        return encoded
+
     def _coded(self, name: str, column: np.ndarray) -> np.ndarray:
         code_of = self.codes[name].get
         return np.fromiter((code_of(v, 0) if isinstance(v, str) else 0 for v in column.tolist()), dtype=np.float32, count=len(column))
@@ -87,7 +99,13 @@ def _numbers(name: str, column: np.ndarray) -> np.ndarray:
     if column.dtype.kind not in "fiubO" or (column.dtype.kind == "O" and any(isinstance(v, str) for v in column.tolist())):
         raise InputInvalid(name, "holds text where numbers are needed")
     try:
-        numbers = np.clip(column.astype(np.float64), -LIMIT, LIMIT)
+        numbers = column.astype(np.float64)
     except (TypeError, ValueError) as err:
         raise InputInvalid(name, f"holds what is no number ({err})") from err
-    return np.where(np.isnan(numbers), MISSING, numbers.astype(np.float32))
+    return _held(numbers)
+
+
+def _held(numbers: np.ndarray) -> np.ndarray:
+    """Numbers (float64, NaN where there is none, any shape) as XGBoost gets them: float32."""
+    held = np.clip(numbers, -LIMIT, LIMIT)
+    return np.where(np.isnan(held), MISSING, held.astype(np.float32))

@@ -26,6 +26,7 @@ FILES = {  # top of `var/`: what it is
     "report": "the story's page",
     "reports": "pages of periods",
     "search": "searches",
+    "served": "requests that were answered",
     "staging": "cleaned batches",
     "traffic": "who answers",
 }
@@ -44,6 +45,7 @@ LEFT_OUT = {  # patterns of paths under `var/`: why
     "up.json": "of services that run here",
     "prefect/.room": "a probe",
     "scratch/*": "of fits that run",
+    "served/*/metrics-*": "counts of servers that run",
 }
 
 

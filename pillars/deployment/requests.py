@@ -1,0 +1,205 @@
+"""The request log of the prediction server, read back: finished segments as Parquet, one prediction by its id."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pillars.errors import DataCorrupt, StoreUnavailable, UnknownName
+from pillars.stores import Stores, locked, write_parquet
+from pillars.vocabulary import Compacted
+
+ID = re.compile(r"([0-9a-f]{12})[0-9a-f]{20}-[0-9]+(s[0-9]+)?")  # milliseconds, a drawn part, the row, and whose shadow answered
+HEAD = {
+    "id": pa.string(),
+    "at": pa.timestamp("us", "UTC"),
+    "trace": pa.string(),
+    "version": pa.int64(),
+    "sha256": pa.string(),
+    "digest": pa.string(),
+    "release": pa.string(),
+    "generation": pa.int64(),
+    "arm": pa.string(),
+    "bucket": pa.int32(),
+    "took_us": pa.int64(),
+}
+SHORT = 16  # characters of a hash in each line
+INPUT, OUTPUT = "in_", "out_"  # before the names of columns, which may be anything
+TYPES = {"double": pa.float64(), "string": pa.string(), "boolean": pa.bool_()}
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One logged row. `inputs` are as they came; `release`: the folder of the model that answered, relative to `var`."""
+
+    id: str
+    at: datetime
+    trace: str
+    version: int
+    sha256: str
+    digest: str
+    release: str
+    generation: int
+    arm: str
+    bucket: int | None
+    took_us: int
+    inputs: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What one file holds. `inputs`, `outputs`: columns and their types; `cut`: bytes at its end that are no line, of a request that was
+    never answered."""
+
+    rows: list[Prediction]
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    cut: int
+
+
+def compact(stores: Stores, project_name: str) -> Compacted:
+    """Turn each finished segment into a Parquet file `served/<project>/rows/<day>/<segment>.parquet`, then remove it.
+
+    Killed anywhere it is run again: the same segment is the same file. A segment that is still written stays.
+
+    Raises:
+        DataCorrupt: a line in the middle of a segment is none; that segment stays as it is.
+        StoreUnavailable: the disk refuses; what is not turned yet stays.
+        Busy: somebody else does it.
+    """
+    base = stores.folder("served", project_name)
+    done, rows, cut, waiting = list[str](), 0, 0, 0
+    with locked(base / ".lock", f"the request log of {project_name}"):
+        for segment in _segments(base):
+            if not is_finished(segment):
+                waiting += 1
+                continue
+            found = _read(segment)
+            if found.rows:
+                path = base / "rows" / f"{found.rows[0].at:%Y-%m-%d}" / f"{segment.stem}.parquet"
+                write_parquet(path, table(found))
+                done.append(stores.relative(path))
+            _remove(segment)
+            rows, cut = rows + len(found.rows), cut + found.cut
+    return Compacted(project_name, rows, tuple(done), cut, waiting)
+
+
+def find(stores: Stores, project_name: str, id: str) -> Prediction:
+    """A logged prediction. Raises: UnknownName, DataCorrupt."""
+    base = stores.folder("served", project_name)
+    if found := ID.fullmatch(id):
+        for segment in _segments(base):
+            with suppress(FileNotFoundError):  # it became Parquet meanwhile
+                if f'"id":"{id}"'.encode() in segment.read_bytes():
+                    return next(one for one in _read(segment).rows if one.id == id)
+        day = datetime.fromtimestamp(int(found.group(1), 16) / 1000, UTC)
+        for near in sorted({f"{day + timedelta(days=n):%Y-%m-%d}" for n in (-1, 0, 1)}):  # a segment has the day of its first row
+            for file in sorted((base / "rows" / near).glob("*.parquet")):
+                if rows := pq.read_table(file, filters=[("id", "=", id)]).to_pylist():
+                    return _of_row(rows[0])
+    raise UnknownName("prediction", id, newest(stores, project_name))
+
+
+def newest(stores: Stores, project_name: str, most: int = 3) -> list[str]:
+    """Ids of what was answered last, of segments that are not compacted yet."""
+    for segment in reversed(_segments(stores.folder("served", project_name))):
+        if found := _read(segment).rows:
+            return [one.id for one in found[-most:]]
+    return []
+
+
+def is_finished(segment: Path) -> bool:
+    """Whether nobody writes it: its process holds a lock on it for as long as it lives."""
+    with segment.open("rb") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+def table(segment: Segment) -> pa.Table:
+    """Rows with declared types: `in_<column>` double or string, `out_<column>` as the models answer; null where a row has none."""
+    rows = segment.rows
+    columns: dict[str, pa.Array] = {name: pa.array([getattr(row, name) for row in rows], kind) for name, kind in HEAD.items()}
+    for name, kind in segment.inputs.items():
+        columns[INPUT + name] = pa.array([row.inputs.get(name) for row in rows], TYPES[kind])
+    for name, kind in segment.outputs.items():
+        columns[OUTPUT + name] = pa.array([row.outputs.get(name) for row in rows], TYPES[kind])
+    return pa.table(columns)
+
+
+def _segments(base: Path) -> list[Path]:
+    return sorted((base / "log").glob("*.jsonl"))
+
+
+def _read(path: Path) -> Segment:
+    """A segment. Raises: DataCorrupt, StoreUnavailable."""
+    try:
+        content = path.read_bytes()
+    except OSError as err:
+        raise StoreUnavailable.refused(str(path), err, "Nothing was changed; mend it and run again.", "read") from err
+    whole, _, rest = content.rpartition(b"\n")
+    found, models = Segment([], {}, {}, len(rest)), dict[tuple[int, str], dict[str, Any]]()
+    for number, line in enumerate(whole.splitlines(), start=1):
+        try:
+            one = json.loads(line)
+            if one.get("kind") == "model":
+                models[one["version"], one["sha256"][:SHORT]] = one
+                found.inputs.update(one["inputs"])
+                found.outputs.update(one["outputs"])
+            else:
+                found.rows.append(_of_line(one, models[one["version"], one["sha256"]]))
+        except (ValueError, KeyError, TypeError, AttributeError) as err:
+            remedy = "Nothing was changed; set the line aside by hand."
+            raise DataCorrupt(f"{path} line {number}", "of a prediction", "none", remedy) from err
+    return found
+
+
+def _of_line(one: Mapping[str, Any], model: Mapping[str, Any]) -> Prediction:
+    return Prediction(
+        one["id"],
+        datetime.fromtimestamp(one["at_us"] // 1_000_000, UTC) + timedelta(microseconds=one["at_us"] % 1_000_000),
+        one["trace"],
+        one["version"],
+        model["sha256"],
+        model["digest"],
+        model["path"],
+        one["generation"],
+        one["arm"],
+        one["bucket"],
+        one["took_us"],
+        {name: _typed(value, model["inputs"][name]) for name, value in one["inputs"].items()},
+        one["outputs"],
+    )
+
+
+def _typed(value: Any, kind: str) -> Any:
+    """A number as a double, whatever JSON made of it: true, 5 and 5.0 are alike to a model. A key or entity as text, if it was none."""
+    if value is None or isinstance(value, str):
+        return value
+    return float(value) if kind == "double" else json.dumps(value)
+
+
+def _of_row(row: Mapping[str, Any]) -> Prediction:
+    inputs = {name.removeprefix(INPUT): value for name, value in row.items() if name.startswith(INPUT)}
+    outputs = {name.removeprefix(OUTPUT): value for name, value in row.items() if name.startswith(OUTPUT) and value is not None}
+    return Prediction(**{name: row[name] for name in HEAD}, inputs=inputs, outputs=outputs)
+
+
+def _remove(segment: Path) -> None:
+    try:
+        segment.unlink()
+    except OSError as err:
+        raise StoreUnavailable.refused(str(segment), err, "Its rows are in Parquet already; free it and run again.", "removed") from err

