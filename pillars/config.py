@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pillars.config_data import MODULE, Column, ColumnType, Expectations, Privacy, Retention, Role, Section, Share, Source
+from pillars.config_rollout import Rollout
 from pillars.vocabulary import Encoding
 
 NAME = r"^[a-z][a-z0-9_-]{0,40}$"
@@ -266,13 +267,6 @@ class Gate(Section):
     limits: dict[str, Limit] = Field(default={}, description="measure of the scorecard to what it must hold on the judged rows")
 
 
-class Rollout(Section):
-    """How a release takes traffic."""
-
-    strategy: Literal["direct"] = Field(default="direct", description="direct: the whole traffic at once")
-    keep: int = Field(default=3, ge=1, description="earlier releases kept for rollback")
-
-
 class Drift(Section):
     """What Evidently compares, and what counts."""
 
@@ -420,6 +414,7 @@ class Project(Section):
             )
         problems += self._weight_problems() + self._monotone_problems() + self._choice_problems()
         problems += self._name_problems() + self._drift_problems() + self._repair_problems() + self._coverage_problems()
+        problems += self._rollout_problems()
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -432,6 +427,19 @@ class Project(Section):
             if name in own:
                 kind = "a key" if name in self.key else "the weight"
                 problems.append(f"columns: {name} is {kind}, and predictions have a column of that name; rename it")
+        return problems
+
+    def _rollout_problems(self) -> list[str]:
+        """Why traffic cannot be split by a column, and why a constant cannot be an answer."""
+        problems, name, constant = [], self.rollout.entity, self.rollout.fallback
+        if name is not None and name not in self.columns:
+            problems.append(f"rollout.entity: {name} is not declared under columns{nearest(name, self.columns)}")
+        elif name is not None and {"outcome", "known_later"} & set(self.columns[name].role):
+            problems.append(f"rollout.entity: {name} is known only after the prediction moment")
+        if constant is not None and self.task != "regression" and not 0 <= constant <= 1:
+            problems.append(f"rollout.fallback: {constant:g} is no probability")
+        if constant is not None and self.task == "multiclass":
+            problems.append("rollout.fallback: of several classes one number is no answer")
         return problems
 
     def _weight_problems(self) -> list[str]:

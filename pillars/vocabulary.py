@@ -585,6 +585,79 @@ class Release:
     digest: str = ""  # as of its version; what is loaded is held against both
 
 
+Metric = Literal["error", "latency", "score", "wrong"]  # kinds of bad events
+Arm = Literal["champion", "challenger", "shadow"]
+Health = Literal["healthy", "harmful", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One answered request, as a rollout is judged by it. A shadow's has entity and time of the request that it was shown."""
+
+    entity: str  # what the router splits by; of a request without one, the request's id
+    arm: Arm
+    at: float  # seconds since 1970, UTC
+    generation: int  # of the traffic policy that routed it
+    error: bool
+    latency_ms: float
+    score: float | None = None
+    wrong: bool | None = None  # None until the outcome is known
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The share of the entities that a challenger has, in basis points, from `generation` of the traffic on."""
+
+    generation: int
+    weight_bp: int
+    since: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A release on trial beside the champion. `stages`, oldest first; the last one is in force.
+
+    What bad events are measured by is settled when the trial begins, or the test would not be one: `latency_ms` (None: latency is not
+    judged) and, for a trial with the whole traffic, `ceilings`: metric to the share of bad entities that is put up with.
+    """
+
+    challenger: Release
+    mode: Literal["blue-green", "canary", "shadow", "ab"]
+    salt: str
+    stages: tuple[Stage, ...]
+    latency_ms: float | None = None
+    ceilings: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A version that a person holds in place; automation leaves it."""
+
+    version: int
+    by: str
+    at: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Something was taken back: nothing is rolled out or back by itself before `until`, and no release of `harmed` (sha256) ever."""
+
+    until: str
+    harmed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a look at a trial came to. `e` maps each judged metric to the natural logarithm of its e-value."""
+
+    health: Health
+    reason: str
+    e: dict[str, float] = field(default_factory=dict)
+    challenger: int = 0  # entities served at the share in force
+    champion: int = 0
+
+
 @dataclass(frozen=True)
 class Rollout:
     """Who answers: the content of the traffic policy file. `generation` grows by one with every change."""
@@ -595,6 +668,9 @@ class Rollout:
     previous: tuple[Release, ...] = ()  # newest first: where rollback goes
     strategy: str = "direct"
     reason: str = ""
+    trial: Trial | None = None
+    pin: Pin | None = None
+    rest: Rest | None = None
 
 
 @dataclass(frozen=True)
