@@ -229,6 +229,36 @@ def deploy(project: str, version: int | None, as_json: bool) -> None:
 
 @main.command()
 @PROJECT
+@JSON
+def rollout(project: str, as_json: bool) -> None:
+    """Look at the release on trial once: the next share, the end, back, or nothing yet; exit 1 when it harmed."""
+    from flows import rollout_commands
+
+    sys.exit(rollout_commands.rollout(project, as_json=as_json))
+
+
+@main.command()
+@click.argument("words", metavar="VERSION [PROJECT]", nargs=-1, required=True)
+@click.option("--reason", default="asked for by hand", help="Why, for the record.")
+@JSON
+def pin(words: tuple[str, ...], reason: str, as_json: bool) -> None:
+    """Give all traffic to VERSION (its number, or champion) and hold it there: no automation changes that until unpin."""
+    from flows import rollout_commands
+
+    rollout_commands.pin(words, reason, as_json=as_json)
+
+
+@main.command()
+@PROJECT
+@click.option("--reason", default="asked for by hand", help="Why, for the record.")
+@JSON
+def unpin(project: str, reason: str, as_json: bool) -> None:
+    """Let automation go on; who answers stays as it is."""
+    _show(_flow("unpin", project=project, reason=reason), as_json)
+
+
+@main.command()
+@PROJECT
 @click.option("--reason", default="asked for by hand", help="Why, for the record.")
 @JSON
 def rollback(project: str, reason: str, as_json: bool) -> None:

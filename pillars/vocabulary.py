@@ -674,6 +674,17 @@ class Rollout:
 
 
 @dataclass(frozen=True)
+class Looked:
+    """A look at a trial: what it came to, who answers after it, and whether that was changed. No judgement where nothing is on trial."""
+
+    project: str
+    moved: bool
+    rollout: Rollout
+    judgement: Judgement | None = None
+    unreadable: int = 0  # lines of the request log that are none
+
+
+@dataclass(frozen=True)
 class Scored:
     """A period's predictions, written before its outcomes were looked at. `path` is relative to `var`."""
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pillars.answers.history import facts_of
+from pillars.answers.history import TRAFFIC, facts_of
 from pillars.errors import UnknownName
 from pillars.monitoring.ledger import Entry, Ledger
 from pillars.vocabulary import Batch, Candidate, Collected, DataVersion, Json, ModelVersion, Promotion, Rollout, Scorecard, Verdict
-
-TRAFFIC = ("deploy", "rollback")  # decisions that change it
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,8 @@ class Past:
             if entry.decision == "promote" and entry.outcome == "accept":
                 made.append(facts_of(entry, Promotion).version.version)
             elif entry.decision in TRAFFIC and facts_of(entry, Rollout).generation > newest:  # or it was overtaken, and is on record later
-                made.append(facts_of(entry, Rollout).champion.version)
+                now = facts_of(entry, Rollout).champion.version
+                made += [now] if entry.decision in ("deploy", "rollback") or [now] != made[-1:] else []  # steps of a trial change nobody
                 newest = facts_of(entry, Rollout).generation
         return made[::-1]
 

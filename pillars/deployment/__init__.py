@@ -3,6 +3,7 @@
 release    release: a version as an immutable folder
 routing    traffic: who answers
 scoring    scoring: a period's predictions
-judging    evidence, judge: whether a release on trial harms
+strategies rollout: from one share to the next, to the end, or back
+judging    evidence, logged, judge: whether a release on trial harms
 rollback   rollback: back to the last good release
 """

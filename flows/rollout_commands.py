@@ -1,0 +1,48 @@
+"""What the command says of a release on trial, and of a version that is held in place."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import click
+
+from flows import terminal
+from pillars.vocabulary import Looked
+
+
+def rollout(project: str, *, as_json: bool) -> int:
+    """Look once, and print what it came to; 1 when the release on trial harmed, else 0. Raises: UnknownName, StoreUnavailable."""
+    looked: Looked = terminal.perform("rollout", {"project": project})
+    if as_json:
+        click.echo(json.dumps(asdict(looked), indent=2))
+    else:
+        _tell(looked)
+    return 1 if looked.judgement and looked.judgement.health == "harmful" else 0
+
+
+def pin(words: Sequence[str], reason: str, *, as_json: bool) -> None:
+    """Pin a version and print who answers. Raises: UsageError, UnknownName, BundleRefused."""
+    if len(words) > 2:
+        raise click.UsageError("a version and a project, no more; nothing was done")
+    if words[0] != "champion" and not (words[0].isascii() and words[0].isdigit() and len(words[0]) < 10):
+        raise click.UsageError(f"{words[0]!r} is no version: a number, or champion; nothing was done")
+    version = None if words[0] == "champion" else int(words[0])
+    given = {"project": words[1] if len(words) == 2 else "flights", "version": version, "reason": reason}
+    terminal.show(terminal.perform("pin", given), as_json)
+
+
+def _tell(looked: Looked) -> None:
+    now, found = looked.rollout, looked.judgement
+    if found is None:
+        click.echo(f"nothing is on trial; v{now.champion.version} answers (generation {now.generation})")
+        return
+    click.echo(f"{found.health}: {found.reason}")
+    for metric, e in found.e.items():
+        click.echo(f"{metric:>12}  e-value {math.exp(min(e, 700)):.3g}")
+    click.echo(f"{'entities':>12}  challenger {found.challenger}, champion {found.champion}, at the share in force")
+    if looked.unreadable:
+        click.echo(f"{'log':>12}  {looked.unreadable} lines are no requests and were passed over")
+    click.echo(f"{'now':>12}  {now.reason if looked.moved else 'unchanged'} (generation {now.generation})")
