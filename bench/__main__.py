@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import gate, price, quality, search, serving, validation
+from bench import gate, price, quality, rollout, search, serving, validation
 
 BENCHES = {
     "quality": quality.main,
@@ -13,6 +13,7 @@ BENCHES = {
     "search": search.main,
     "gate": gate.main,
     "serving": serving.main,
+    "rollout": rollout.main,
 }
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pillars.config_data import Retention
 from pillars.stores import Stores, write_atomically
 
 VERBS = (
-    *("ingest", "train", "promote", "deploy", "rollback", "score", "monitor", "cycle", "replay"),
+    *("ingest", "train", "promote", "deploy", "rollout", "rollback", "pin", "unpin", "score", "monitor", "cycle", "replay"),
     *("rebuild", "readmit", "audit", "tag", "retain", "reproduce", "calibrate", "compare", "compact", "reset"),
 )
 BY_WISH = ("audit", "retain", "reproduce")  # verbs that are scheduled where the YAML asks for it
@@ -48,6 +48,8 @@ def scheduled(project: config.Project) -> list[dict[str, Any]]:
         found.append(_audit(project, project.schedule.audit))
     if project.retention != Retention():
         found.append(_retained(project))
+    if project.rollout.strategy != "direct":
+        found.append(_watched(project))
     if project.schedule.reproduce:
         found.append(_reproducing(project, project.schedule.reproduce))
     return found
@@ -82,6 +84,12 @@ def _retained(project: config.Project) -> dict[str, Any]:
     """Beside the cycle and not in it: what a running one may still read is held back."""
     about = f"Deletes what of {project.project} is older than its retention says, by the schedule of its cycle."
     return _scheduled(project, "retain", project.schedule.cron, about)
+
+
+def _watched(project: config.Project) -> dict[str, Any]:
+    """Every minute: a look without anything on trial ends at once."""
+    about = f"A look at the release of {project.project} on trial: the next share, the end, back, or nothing yet."
+    return _scheduled(project, "rollout", "* * * * *", about)
 
 
 def _reproducing(project: config.Project, cron: str) -> dict[str, Any]:

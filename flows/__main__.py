@@ -7,7 +7,7 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import click
 
@@ -238,6 +238,68 @@ _of_a_period("promote", False, "Hold the newest candidate against its gate.")
 def deploy(project: str, version: int | None, as_json: bool) -> None:
     """Export a promoted version and give it the traffic."""
     _show(_flow("deploy", project=project, version=version), as_json)
+
+
+@main.command()
+@PROJECT
+@JSON
+def rollout(project: str, as_json: bool) -> None:
+    """Look at the release on trial once: the next share, the end, back, or nothing yet; exit 1 when it harmed."""
+    from flows import rollout_commands
+
+    sys.exit(rollout_commands.rollout(project, as_json=as_json))
+
+
+@main.command()
+@PROJECT
+@click.option("--serve", "port", type=click.IntRange(0, 65535), help="Answer over HTTP at this port until ^C (0: any): GET /verdict.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--report", "arms", is_flag=True, help="Arm by arm, and where a shadow would have answered otherwise.")
+@JSON
+def verdict(project: str, port: int | None, host: str, arms: bool, as_json: bool) -> None:
+    """How the release on trial does, and nothing is changed; exit 1 when it harms."""
+    from flows import rollout_commands
+
+    sys.exit(rollout_commands.verdict(project, port, host, arms=arms, as_json=as_json))
+
+
+@main.command()
+@PROJECT
+@click.option("--for", "target", type=click.Choice(["kserve", "argo"]), default="kserve", show_default=True, help="Who splits the traffic.")
+@click.option("--image", required=True, help="Image of the prediction server, with a tag or digest.")
+@click.option("--claim", required=True, help="Claim of the volume that holds var.")
+@click.option("--namespace", default="default", show_default=True, help="Namespace of all of it.")
+@click.option("--replicas", type=int, default=2, show_default=True, help="Pods of each arm.")
+@click.option("--tokens", default="", help="Secret with the key tokens: who may ask the server.")
+@click.option("--flows", default="", help="argo: image of the flows, which judges.")
+@click.option("--gateway", default="", help="argo: Gateway that splits by weight; without it, pods are counted.")
+@click.option("--hostname", "host", default="", help="argo: host name at the gateway.")
+@JSON
+def manifests(project: str, target: Literal["kserve", "argo"], as_json: bool, **given: Any) -> None:
+    """Print the rollout as Kubernetes manifests: KServe's InferenceService, or an Argo Rollout that asks `pillars verdict`."""
+    from flows import rollout_commands
+
+    rollout_commands.manifests(project, target, given, as_json=as_json)
+
+
+@main.command()
+@click.argument("words", metavar="VERSION [PROJECT]", nargs=-1, required=True)
+@click.option("--reason", default="asked for by hand", help="Why, for the record.")
+@JSON
+def pin(words: tuple[str, ...], reason: str, as_json: bool) -> None:
+    """Give all traffic to VERSION (its number, or champion) and hold it there: no automation changes that until unpin."""
+    from flows import rollout_commands
+
+    rollout_commands.pin(words, reason, as_json=as_json)
+
+
+@main.command()
+@PROJECT
+@click.option("--reason", default="asked for by hand", help="Why, for the record.")
+@JSON
+def unpin(project: str, reason: str, as_json: bool) -> None:
+    """Let automation go on; who answers stays as it is."""
+    _show(_flow("unpin", project=project, reason=reason), as_json)
 
 
 @main.command()

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pillars.config_data import MODULE, Column, ColumnType, Expectations, Privacy, Retention, Role, Section, Share, Source
+from pillars.config_rollout import Rollout
 from pillars.vocabulary import Encoding
 
 NAME = r"^[a-z][a-z0-9_-]{0,40}$"
@@ -435,13 +436,6 @@ class Gate(Section):
     )
 
 
-class Rollout(Section):
-    """How a release takes traffic."""
-
-    strategy: Literal["direct"] = Field(default="direct", description="direct: the whole traffic at once")
-    keep: int = Field(default=3, ge=1, description="earlier releases kept for rollback")
-
-
 class Drift(Section):
     """What Evidently compares, and what counts."""
 
@@ -601,6 +595,7 @@ class Project(Section):
         problems += self._fold_problems() + self._weight_problems() + self._monotone_problems() + self._choice_problems()
         problems += self._name_problems() + self._drift_problems() + self._repair_problems() + self._coverage_problems()
         problems += self._judging_problems()
+        problems += self._rollout_problems()
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -609,10 +604,24 @@ class Project(Section):
         """Keys that a table of predictions could not hold beside its own columns."""
         problems, own = [], {"score", "decision", "model_version", "data_version", "generation", *(f"p_{name}" for name in self.classes)}
         own |= {"low", "high"} if self.intervals.method != "none" else set()
+        own |= {"champion", "shadow_score", "shadow_decision"} if self.rollout.strategy != "direct" else set()
         for name in dict.fromkeys((*self.key, *self.of("weight"))):
             if name in own:
                 kind = "a key" if name in self.key else "the weight"
                 problems.append(f"columns: {name} is {kind}, and predictions have a column of that name; rename it")
+        return problems
+
+    def _rollout_problems(self) -> list[str]:
+        """Why traffic cannot be split, or reported, by a column."""
+        problems, name, of = [], self.rollout.entity, self.rollout.slice
+        if of is not None and of not in self.columns:
+            problems.append(f"rollout.slice: {of} is not declared under columns{nearest(of, self.columns)}")
+        elif of is not None and (self.columns[of].confidential or {"outcome", "known_later"} & set(self.columns[of].role)):
+            problems.append(f"rollout.slice: {of} is confidential, or known only after the prediction moment")
+        if name is not None and name not in self.columns:
+            problems.append(f"rollout.entity: {name} is not declared under columns{nearest(name, self.columns)}")
+        elif name is not None and {"outcome", "known_later"} & set(self.columns[name].role):
+            problems.append(f"rollout.entity: {name} is known only after the prediction moment")
         return problems
 
     def _weight_problems(self) -> list[str]:

@@ -726,6 +726,80 @@ class Release:
     digest: str = ""  # as of its version; what is loaded is held against both
 
 
+Metric = Literal["error", "latency", "score", "wrong"]  # kinds of bad events
+Arm = Literal["champion", "challenger", "shadow"]
+Health = Literal["healthy", "harmful", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One answered request, as a rollout is judged by it. A shadow's has entity and time of the request that it was shown."""
+
+    entity: str  # what the router splits by; of a request without one, the request's id
+    arm: Arm
+    at: float  # seconds since 1970, UTC
+    generation: int  # of the traffic policy that routed it
+    error: bool
+    latency_ms: float | None  # None: nobody waited for it
+    score: float | None = None
+    wrong: bool | None = None  # None until the outcome is known
+    slice: str = ""  # the group that it is of, see `rollout.slice`
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The share of the entities that a challenger has, in basis points, from `generation` of the traffic on."""
+
+    generation: int
+    weight_bp: int
+    since: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A release on trial beside the champion. `stages`, oldest first; the last one is in force.
+
+    What bad events are measured by is settled when the trial begins, or the test would not be one: `latency_ms` (None: latency is not
+    judged) and, for a trial with the whole traffic, `ceilings`: metric to the share of bad entities that is put up with.
+    """
+
+    challenger: Release
+    mode: Literal["blue-green", "canary", "shadow", "ab"]
+    salt: str
+    stages: tuple[Stage, ...]
+    latency_ms: float | None = None
+    ceilings: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A version that a person holds in place; automation leaves it."""
+
+    version: int
+    by: str
+    at: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Something was taken back: nothing is rolled out or back by itself before `until`, and no release of `harmed` (sha256) ever."""
+
+    until: str
+    harmed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a look at a trial came to. `e` maps each judged metric to the natural logarithm of its e-value."""
+
+    health: Health
+    reason: str
+    e: dict[str, float] = field(default_factory=dict)
+    challenger: int = 0  # entities served at the share in force
+    champion: int = 0
+
+
 @dataclass(frozen=True)
 class Rollout:
     """Who answers: the content of the traffic policy file. `generation` grows by one with every change."""
@@ -736,6 +810,54 @@ class Rollout:
     previous: tuple[Release, ...] = ()  # newest first: where rollback goes
     strategy: str = "direct"
     reason: str = ""
+    trial: Trial | None = None
+    pin: Pin | None = None
+    rest: Rest | None = None
+
+
+@dataclass(frozen=True)
+class ArmReport:
+    """One arm of a trial. `bad` maps a metric to the share of entities that had a bad event; latencies in milliseconds."""
+
+    arm: Arm
+    requests: int
+    entities: int
+    bad: dict[str, Measure]
+    p50_ms: float | None
+    p99_ms: float | None
+    mean_score: float | None
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Of one slice: how far a shadow's scores lie from the champion's on the same requests, absolute, in units of the score."""
+
+    slice: str
+    pairs: int
+    mean: float
+    most: float
+
+
+@dataclass(frozen=True)
+class TrialReport:
+    """What a trial came to by now."""
+
+    challenger: int
+    mode: str
+    arms: tuple[ArmReport, ...]
+    divergence: tuple[Divergence, ...] = ()
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A look at a trial: what it came to, who answers after it, and whether that was changed. No judgement where nothing is on trial."""
+
+    project: str
+    moved: bool
+    rollout: Rollout
+    judgement: Judgement | None = None
+    unreadable: int = 0  # lines of the request log that are none
+    report: str = ""  # of the arms, when something moved: JSON, relative to `var`
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pillars.answers.history import facts_of
+from pillars.answers.history import TRAFFIC, facts_of
 from pillars.errors import UnknownName
 from pillars.monitoring.ledger import Entry, Ledger
 from pillars.vocabulary import Batch, Candidate, Collected, DataVersion, Json, ModelVersion, Promotion, Rollout, Scorecard, Verdict
-
-TRAFFIC = ("deploy", "rollback")  # decisions that change it
 
 
 @dataclass(frozen=True)
@@ -116,8 +114,10 @@ class Past:
         for entry in self.ledger.entries(self.project):
             if entry.decision == "promote" and entry.outcome == "accept":
                 made.append(facts_of(entry, Promotion).version.version)
-            elif entry.decision in TRAFFIC and facts_of(entry, Rollout).generation > newest:  # or it was overtaken, and is on record later
-                made.append(facts_of(entry, Rollout).champion.version)
+            elif entry.decision in TRAFFIC and facts_of(entry, Rollout).generation >= newest:  # or it was overtaken, and is on record later
+                now = facts_of(entry, Rollout).champion.version
+                again = facts_of(entry, Rollout).generation == newest or entry.decision not in ("deploy", "rollback")
+                made += [] if again and [now] == made[-1:] else [now]  # a step of a trial, or a deployment that was refused, changes nobody
                 newest = facts_of(entry, Rollout).generation
         return made[::-1]
 

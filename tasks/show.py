@@ -236,7 +236,8 @@ def verdict(seen: Verdict) -> None:
 def rollout(now: Rollout) -> None:
     """Who answers from here on."""
     before = f"v{now.previous[0].version}" if now.previous else "nothing"
-    head = f"# v{now.champion.version} answers (generation {now.generation})\n{now.reason}"
+    beside = f", v{now.trial.challenger.version} is on trial ({now.trial.mode})" if now.trial else ""
+    head = f"# v{now.champion.version} answers{beside} (generation {now.generation})\n{now.reason}"
     text = f"{head}\n\nBefore: {before}. Back: `pillars rollback {now.project}`"
     create_markdown_artifact(text, key=_key("traffic", now.project))
 

@@ -241,3 +241,26 @@ def test_the_schema_describes_every_key_and_refuses_others() -> None:
     for section in (schema, *(d for d in schema["$defs"].values() if "properties" in d)):
         assert section["additionalProperties"] is False
         assert not [key for key, value in section["properties"].items() if not value.get("description")]
+
+
+def test_a_rollout_at_its_defaults_changes_no_digest(mine: Path) -> None:
+    plain = project_file.load(mine)
+    mine.write_text(VALID + f"rollout: {json.dumps(config.Rollout().model_dump(mode='json'))}\n")
+    said = project_file.load(mine)
+    assert (said.digest(), said.section_digest("rollout")) == (plain.digest(), plain.section_digest("rollout"))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "shares", "ends_in"),
+    [
+        pytest.param("canary", [0.01, 0.05, 0.25, 0.5], "promote", id="canary"),
+        pytest.param("ab", [0.5], "keep", id="ab"),
+        pytest.param("blue-green", [1.0], "promote", id="blue-green"),
+        pytest.param("shadow", [1.0], "promote", id="shadow"),
+    ],
+)
+def test_every_strategy_is_steps_and_an_end(strategy: str, shares: list[float], ends_in: str) -> None:
+    rollout = config.Rollout.model_validate({"strategy": strategy})
+    assert [step.share for step in rollout.bakes] == shares
+    assert rollout.ends_in == ends_in
+    assert config.Rollout.model_validate({"strategy": strategy, "then": "keep"}).ends_in == "keep"

@@ -8,6 +8,7 @@ aside     quarantined: what was set aside and why
 dropped   retained: what retention took away
 gate      calibrated: what its margin stands on (`pillars gate show`)
 future    foresight: whether rows and predictions depend on what comes later (`pillars data future`)
+trials    trials: how the release on trial does (`pillars verdict`)
 versions  compared: two registered versions side by side
 requests  predicted: why one was answered as it was (`pillars why`)
 ledger    history: what it says of a project, read back as values

@@ -14,6 +14,7 @@ from pillars.stores import Stores
 from pillars.vocabulary import Batch, Candidate, Decision, Leakage, ModelVersion, Promotion, Rollout, Scorecard, Scored, Verdict
 
 T = TypeVar("T")
+TRAFFIC = ("deploy", "rollback", "rollout", "pin", "unpin")  # decisions that change who answers
 ASIDE = ("reset", "reproduce")  # decisions that belong to no period
 
 
@@ -68,7 +69,7 @@ def read(stores: Stores, project: str) -> History:
     rollout: Rollout | None = None
     for entry in told:
         period = str(entry.inputs.get("period") or period)  # a deployment or rollback belongs to the period it came after
-        if entry.decision in ("deploy", "rollback"):
+        if entry.decision in TRAFFIC:
             change = facts_of(entry, Rollout)
             rollout = change if rollout is None or change.generation > rollout.generation else rollout  # or it was overtaken
         if period and entry.decision != "configure":
@@ -112,7 +113,7 @@ def _told(chapter: Chapter, entry: Entry) -> Chapter:
         case "promote":
             made = facts_of(entry, Promotion)
             return replace(chapter, promotion=Decision(outcome_of(entry), entry.reason), version=made.version)
-        case "deploy" | "rollback":
+        case decision if decision in TRAFFIC:
             return replace(chapter, rollouts=(*chapter.rollouts, facts_of(entry, Rollout)))
         case "cycle":
             return replace(chapter, finished=True)

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from pillars.config import Project
+from pillars.config_rollout import BASIS
 from pillars.deployment import release as releases
 from pillars.errors import Overtaken, StoreUnavailable
 from pillars.stores import Stores, locked, write_atomically
-from pillars.vocabulary import ModelVersion, Release, Rollout
+from pillars.vocabulary import ModelVersion, Pin, Release, Rest, Rollout, Stage, Trial
 
 FORMAT = 1
+ROUTED = ("challenger", "shadow", "salt")  # what the prediction server reads of a trial
 
 
 def read(stores: Stores, project_name: str) -> Rollout | None:
@@ -49,7 +51,7 @@ def switch(
         if before.champion == release and instead is None:
             return before
         earlier = tuple(r for r in (before.champion, *before.previous) if r != release)[: project.rollout.keep]
-        return replace(before, champion=release, previous=earlier, strategy=project.rollout.strategy, reason=reason)
+        return replace(before, champion=release, previous=earlier, strategy=project.rollout.strategy, reason=reason, trial=None)
 
     rollout = change(stores, project.project, expected_generation, onto, instead.generation if instead else 0)
     with locked(_lock(stores, project.project), f"the releases of {project.project}"):
@@ -76,8 +78,10 @@ def change(
         if expected_generation is not None and expected_generation != (current.generation if current else 0):
             raise Overtaken(f"the traffic policy of {project_name}", expected_generation, current.generation if current else 0)
         releases.load(stores, wanted.champion)
+        if wanted.trial is not None:
+            releases.load(stores, wanted.trial.challenger)
         rollout = replace(wanted, generation=max(generation, after) + 1)
-        write_atomically(_file(stores, project_name), _to_json(asdict(rollout)))
+        write_atomically(_file(stores, project_name), to_json(rollout))
         return rollout
 
 
@@ -90,7 +94,8 @@ def believed(now: Rollout | None, recorded: Rollout | None, promoted: Collection
         return True
     if now is None or (recorded and now.generation <= recorded.generation):
         return False
-    return any((v.version, v.sha256) == (now.champion.version, now.champion.sha256) for v in promoted)
+    named = {(r.version, r.sha256) for r in (now.champion, now.trial and now.trial.challenger) if r}
+    return named <= {(v.version, v.sha256) for v in promoted}
 
 
 def held_to(stores: Stores, now: Rollout | None, recorded: Rollout | None, promoted: Collection[ModelVersion]) -> Rollout | None:
@@ -124,7 +129,8 @@ def withdraw(stores: Stores, project_name: str) -> None:
 def _prune(stores: Stores, project_name: str) -> None:
     rollout = read(stores, project_name)
     if rollout is not None:
-        releases.prune(stores, project_name, {r.path for r in (rollout.champion, *rollout.previous)}, rollout.champion.version)
+        kept = {r.path for r in (rollout.champion, *rollout.previous, rollout.trial and rollout.trial.challenger) if r}
+        releases.prune(stores, project_name, kept, rollout.champion.version)
 
 
 def _file(stores: Stores, project_name: str) -> Path:
@@ -153,8 +159,45 @@ def _read(stores: Stores, project_name: str) -> tuple[int, Rollout | None]:
 def _from_json(content: dict[str, Any]) -> Rollout | None:
     if content["champion"] is None:
         return None
-    previous = tuple(Release(**r) for r in content["previous"])
-    return Rollout(**{**content, "champion": Release(**content["champion"]), "previous": previous})
+    previous, trial = tuple(Release(**r) for r in content["previous"]), _trial(content.get("trial"))
+    routed = {name: content.pop(name) for name in ROUTED if name in content}
+    if routed != json.loads(json.dumps(_routed(trial))):
+        raise ValueError("what it routes by is not what its trial says")
+    pin, rest = content.get("pin"), content.get("rest")
+    others = {
+        "pin": pin and Pin(**pin),
+        "rest": rest and Rest(rest["until"], tuple(rest["harmed"])),
+    }
+    return Rollout(**{**content, "champion": Release(**content["champion"]), "previous": previous, "trial": trial, **others})
+
+
+def _trial(content: dict[str, Any] | None) -> Trial | None:
+    if content is None:
+        return None
+    stages = tuple(Stage(**stage) for stage in content["stages"])
+    if not stages or any(not 0 <= stage.weight_bp <= BASIS for stage in stages):
+        raise ValueError("a trial without a share")
+    return Trial(**{**content, "challenger": Release(**content["challenger"]), "stages": stages})
+
+
+def to_json(rollout: Rollout) -> bytes:
+    """A policy as the file has it."""
+    return _to_json(_content(rollout))
+
+
+def _content(rollout: Rollout) -> dict[str, Any]:
+    """All of it, without what there is not; and what the router goes by, which needs to know nothing of trials."""
+    content = {name: value for name, value in asdict(rollout).items() if value is not None}
+    return {**content, **_routed(rollout.trial)}
+
+
+def _routed(trial: Trial | None) -> dict[str, Any]:
+    if trial is None:
+        return {}
+    challenger = asdict(trial.challenger)
+    if trial.mode == "shadow":
+        return {"shadow": challenger, "salt": trial.salt}
+    return {"challenger": {**challenger, "weight_bp": trial.stages[-1].weight_bp}, "salt": trial.salt}
 
 
 def _to_json(content: dict[str, Any]) -> bytes:
