@@ -7,7 +7,7 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import click
 
@@ -235,6 +235,37 @@ def rollout(project: str, as_json: bool) -> None:
     from flows import rollout_commands
 
     sys.exit(rollout_commands.rollout(project, as_json=as_json))
+
+
+@main.command()
+@PROJECT
+@click.option("--serve", "port", type=click.IntRange(0, 65535), help="Answer over HTTP at this port until ^C (0: any): GET /verdict.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@JSON
+def verdict(project: str, port: int | None, host: str, as_json: bool) -> None:
+    """How the release on trial does, and nothing is changed; exit 1 when it harms."""
+    from flows import rollout_commands
+
+    sys.exit(rollout_commands.verdict(project, port, host, as_json=as_json))
+
+
+@main.command()
+@PROJECT
+@click.option("--for", "target", type=click.Choice(["kserve", "argo"]), default="kserve", show_default=True, help="Who splits the traffic.")
+@click.option("--image", required=True, help="Image of the prediction server, with a tag or digest.")
+@click.option("--claim", required=True, help="Claim of the volume that holds var.")
+@click.option("--namespace", default="default", show_default=True, help="Namespace of all of it.")
+@click.option("--replicas", type=int, default=2, show_default=True, help="Pods of each arm.")
+@click.option("--tokens", default="", help="Secret with the key tokens: who may ask the server.")
+@click.option("--flows", default="", help="argo: image of the flows, which judges.")
+@click.option("--gateway", default="", help="argo: Gateway that splits by weight; without it, pods are counted.")
+@click.option("--hostname", "host", default="", help="argo: host name at the gateway.")
+@JSON
+def manifests(project: str, target: Literal["kserve", "argo"], as_json: bool, **given: Any) -> None:
+    """Print the rollout as Kubernetes manifests: KServe's InferenceService, or an Argo Rollout that asks `pillars verdict`."""
+    from flows import rollout_commands
+
+    rollout_commands.manifests(project, target, given, as_json=as_json)
 
 
 @main.command()

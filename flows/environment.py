@@ -117,6 +117,17 @@ def hangs(url: str, timeout_s: float) -> bool:
         return isinstance(err, TimeoutError) or isinstance(getattr(err, "reason", None), TimeoutError)
 
 
+def takes(url: str, timeout_s: float) -> bool:
+    """Whether a server answers a GET of `url` in time, in whatever words."""
+    try:
+        with urllib.request.urlopen(url, timeout=timeout_s):
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except (OSError, ValueError, http.client.HTTPException):
+        return False
+
+
 def _flat(table: Mapping[str, Any], prefix: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for key, value in table.items():

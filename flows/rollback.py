@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from prefect import flow
 
-from pillars.deployment import rollback as policy
 from pillars.deployment import traffic
-from pillars.vocabulary import Json, Rollout
-from tasks import monitoring, show
-from tasks.opened import Opened, actor, open_as_it_is, plain
+from pillars.vocabulary import Rollout
+from tasks import back, monitoring, show
+from tasks.opened import actor, open_as_it_is
 from tasks.policy import discreet
 
 
@@ -24,19 +21,9 @@ def rollback(project: str, reason: str = "asked for by hand") -> Rollout:
         reason: why, for the record
     """
     opened = open_as_it_is(project)
-    rollout = take_back(opened, reason)
+    rollout = back.take_back(opened.stores, opened.name, reason, actor())
     monitoring.follow(opened)
     show.rollout(rollout)
-    return rollout
-
-
-def take_back(opened: Opened, reason: str) -> Rollout:
-    """What needs neither Prefect nor MLflow: the policy file, then the ledger. One that died in between is finished, not gone beyond."""
-    recorded, now = opened.past.rollout(), opened.answering()
-    half_done = now is not None and now.generation > (recorded.generation if recorded else 0) and now.reason == reason
-    rollout = now if now is not None and half_done else policy.roll_back(opened.stores, opened.name, reason)
-    inputs: dict[str, Json] = {"version": rollout.champion.version, "generation": rollout.generation}
-    opened.ledger.record(opened.name, "rollback", inputs, "accept", reason, plain(rollout), datetime.now(UTC), actor())
     return rollout
 
 

@@ -6,11 +6,12 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any, Literal
 
 import click
 
 from flows import terminal
-from pillars.vocabulary import Looked
+from pillars.vocabulary import Judgement, Looked
 
 
 def rollout(project: str, *, as_json: bool) -> int:
@@ -34,15 +35,62 @@ def pin(words: Sequence[str], reason: str, *, as_json: bool) -> None:
     terminal.show(terminal.perform("pin", given), as_json)
 
 
+def verdict(project: str, port: int | None, host: str, *, as_json: bool) -> int:
+    """Print the verdict on what is on trial, 1 when it harms; or answer it over HTTP until ^C. Raises: UnknownName, StoreUnavailable."""
+    from datetime import UTC, datetime
+
+    from pillars import project_file
+    from pillars.answers import trials
+    from pillars.stores import Stores
+
+    stores = Stores()
+    opened = project_file.load(stores.config_file(project))
+
+    def ask() -> Judgement:
+        return trials.verdict(stores, opened, datetime.now(UTC))
+
+    if port is not None:
+        from pillars.deployment import verdicts
+
+        with verdicts.server(host, port, ask) as serving:
+            click.echo(f"http://{host}:{serving.server_port}/verdict", err=True)
+            serving.serve_forever()
+    found = ask()
+    if as_json:
+        click.echo(json.dumps(asdict(found), indent=2))
+    else:
+        _tell_judgement(found)
+    return 1 if found.health == "harmful" else 0
+
+
+def manifests(project: str, target: Literal["kserve", "argo"], given: dict[str, Any], *, as_json: bool) -> None:
+    """Print manifests as YAML, or JSON. Raises: UnknownName, ConfigInvalid, StoreUnavailable."""
+    import yaml
+
+    from pillars import project_file
+    from pillars.deployment import traffic
+    from pillars.deployment.manifests import Cluster, render
+    from pillars.stores import Stores
+
+    stores = Stores()
+    opened = project_file.load(stores.config_file(project))
+    made = render(opened, traffic.read(stores, opened.project), Cluster(**given), target)
+    click.echo(json.dumps(made, indent=2) if as_json else yaml.safe_dump_all(made, sort_keys=False, width=140), nl=as_json)
+
+
 def _tell(looked: Looked) -> None:
     now, found = looked.rollout, looked.judgement
     if found is None:
         click.echo(f"nothing is on trial; v{now.champion.version} answers (generation {now.generation})")
         return
+    _tell_judgement(found)
+    if looked.unreadable:
+        click.echo(f"{'log':>12}  {looked.unreadable} lines are no requests and were passed over")
+    click.echo(f"{'now':>12}  {now.reason if looked.moved else 'unchanged'} (generation {now.generation})")
+
+
+def _tell_judgement(found: Judgement) -> None:
     click.echo(f"{found.health}: {found.reason}")
     for metric, e in found.e.items():
         click.echo(f"{metric:>12}  e-value {math.exp(min(e, 700)):.3g}")
     click.echo(f"{'entities':>12}  challenger {found.challenger}, champion {found.champion}, at the share in force")
-    if looked.unreadable:
-        click.echo(f"{'log':>12}  {looked.unreadable} lines are no requests and were passed over")
-    click.echo(f"{'now':>12}  {now.reason if looked.moved else 'unchanged'} (generation {now.generation})")

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.environment import hangs, prepare_prefect
+from flows.environment import hangs, prepare_prefect, takes
 from pillars.errors import PillarsError, StoreUnavailable
-from pillars.stores import Stores, without_password, write_atomically
+from pillars.stores import Stores, user_name, without_password, write_atomically
 
 if TYPE_CHECKING:
     from pillars.answers import PeriodRow
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ROOM_BYTES = 1 << 18  # what Prefect's database takes for a few runs
 SILENCE_S = 60.0  # Prefect's own; a used SQLite server with late runs has been seen to take 30 s after its start
+PATIENCE_S = 1.0  # with either server, after a rollback
 PREFECT_REMEDY = "What is on record stays. Start the server (pillars up) or mend PREFECT_API_URL; the same command goes on from there."
 
 
@@ -192,18 +193,27 @@ def status(project: str, as_json: bool) -> int:
 
 def rollback(project: str, reason: str) -> Any:
     """Take the traffic back at once; tell Prefect and MLflow afterwards, and only if they answer."""
-    choose_prefect(Stores())
-    from flows.rollback import take_back
-    from tasks.opened import open_as_it_is
+    from tasks.back import take_back
 
-    rollout = take_back(open_as_it_is(project), reason)
+    stores = Stores()
+    rollout = take_back(stores, project, reason, user_name())
     click.echo(f"v{rollout.champion.version} answers again; now Prefect and MLflow are told", err=True)
     try:
+        choose_prefect(stores)
+        _refuse_the_unreachable(stores)
         perform("rollback", {"project": project}, flow="report")
     except Exception as err:
         why = err.problem if isinstance(err, StoreUnavailable) else err
         click.echo(f"pillars: Prefect and MLflow could not be told ({why}); the next deployment or rollback does it", err=True)
     return rollout
+
+
+def _refuse_the_unreachable(stores: Stores) -> None:
+    """Prefect and MLflow try again for minutes; who rolls back has other things to do. Raises: StoreUnavailable."""
+    prefect = os.environ.get("PREFECT_API_URL", "")
+    for name, url in (("Prefect", prefect and f"{prefect.rstrip('/')}/health"), ("MLflow", stores.mlflow_uri)):
+        if url.startswith("http") and not takes(url, PATIENCE_S):
+            raise StoreUnavailable(name, f"{name} does not answer at {without_password(url)}", PREFECT_REMEDY)
 
 
 def pages(project: str, period: str) -> list[str]:

@@ -6,7 +6,7 @@ answers    answers: what joins the pillars: status, closing table, the story's p
 recovery   recovery: everything in one file, and out of it again elsewhere
 repeat     reproduction: a registered version made again from its lineage, and held against it
 words      vocabulary, errors: the values that all speak, and what can go wrong
-settings   config, config_data, project_file: what a YAML may say, of its data and the rest, how it is read
+settings   config, config_data, config_rollout, project_file: what a YAML may say, of its data and the rest, how it is read
 places     stores, keys, git: where things live, the installation's key, git as a process
 silence    masking: what no log may say
 shared     periods, targets, tracking: names of periods and their times, what came true as numbers, MLflow as all who use it find it

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from pillars.config import Project
-from pillars.config_rollout import Judge
+from pillars.answers.trials import bounds, judged, logged
 from pillars.deployment import evidence, rollback, rollout, traffic
 from pillars.deployment.evidence import Evidence
-from pillars.deployment.judge import judge
-from pillars.deployment.logged import Logged
 from pillars.errors import BundleRefused, UnknownName
-from pillars.vocabulary import Decision, Json, Judgement, Looked, Pin, Release, Rollout, Trial
+from pillars.vocabulary import Decision, Json, Looked, Pin, Release, Rollout
 from tasks.opened import Opened, actor, plain
 from tasks.policy import step
 
@@ -33,7 +30,7 @@ def begin(opened: Opened, release: Release, by_hand: bool = False, read: Evidenc
     now, at = opened.answering(), at or datetime.now(UTC)
     if now is None:
         raise UnknownName("champion to try it beside", opened.name, [])
-    policy, log = opened.config.rollout, read or logged(opened)
+    policy, log = opened.config.rollout, read or logged(opened.stores, opened.config)
     limits = evidence.baseline(policy.judge, log.events(now.generation), bounds(opened.config))
 
     def onto(current: Rollout | None) -> Rollout:
@@ -59,20 +56,13 @@ def look(opened: Opened, read: Evidence | None = None, at: datetime | None = Non
         raise UnknownName("champion", opened.name, [])
     if now.trial is None:
         return Looked(opened.name, False, now)
-    log = read or logged(opened)
+    log = read or logged(opened.stores, opened.config)
     verdict = judged(opened.config, now.trial, log, at)
     after = _replaced(opened, now, lambda current: rollout.advanced(opened.config.rollout, current, verdict, at))
     moved = after.generation != now.generation
     if moved:
         settle(opened)
     return Looked(opened.name, moved, after, verdict, getattr(log, "unreadable", 0))
-
-
-def judged(config: Project, trial: Trial, log: Evidence, at: datetime) -> Judgement:
-    """The verdict on a trial by what is logged."""
-    policy = config.rollout.judge
-    counted = evidence.tally(policy, trial, log.events(trial.stages[0].generation), bounds(config))
-    return judge(policy, counted, rollout.baked(config.rollout, trial, at))
 
 
 @step("pin version")
@@ -97,20 +87,6 @@ def settle(opened: Opened, but: Release | None = None) -> None:
         return
     if now.generation > (recorded.generation if recorded else 0):
         _record(opened, recorded, now)
-
-
-def logged(opened: Opened) -> Logged:
-    """The request log of the project's server."""
-    column = opened.config.rollout.entity
-    return Logged(opened.stores, opened.name, (column,) if column else tuple(opened.config.key))
-
-
-def bounds(config: Project) -> tuple[float, float]:
-    """Where a score lies: as the YAML says, else probabilities in 0 to 1, and numbers anywhere."""
-    said: Judge = config.rollout.judge
-    if said.score is not None:
-        return said.score
-    return (float("-inf"), float("inf")) if config.task == "regression" else (0.0, 1.0)
 
 
 def _replaced(opened: Opened, now: Rollout, to: Callable[[Rollout], Rollout]) -> Rollout:

@@ -7,6 +7,7 @@ data      datasets, revisions: a data version and all that came of it (`pillars 
 aside     quarantined: what was set aside and why
 dropped   retained: what retention took away
 gate      calibrated: what its margin stands on (`pillars gate show`)
+trials    trials: how the release on trial does (`pillars verdict`)
 versions  compared: two registered versions side by side
 ledger    history: what it says of a project, read back as values
 """

@@ -5,5 +5,6 @@ routing    traffic: who answers
 scoring    scoring: a period's predictions
 strategies rollout: from one share to the next, to the end, or back
 judging    evidence, logged, judge: whether a release on trial harms
+clusters   manifests, verdicts: Kubernetes splits, our judge says how it goes
 rollback   rollback: back to the last good release
 """

@@ -81,7 +81,7 @@ def change(
         if wanted.trial is not None:
             releases.load(stores, wanted.trial.challenger)
         rollout = replace(wanted, generation=max(generation, after) + 1)
-        write_atomically(_file(stores, project_name), _to_json(_content(rollout)))
+        write_atomically(_file(stores, project_name), to_json(rollout))
         return rollout
 
 
@@ -178,6 +178,11 @@ def _trial(content: dict[str, Any] | None) -> Trial | None:
     if not stages or any(not 0 <= stage.weight_bp <= BASIS for stage in stages):
         raise ValueError("a trial without a share")
     return Trial(**{**content, "challenger": Release(**content["challenger"]), "stages": stages})
+
+
+def to_json(rollout: Rollout) -> bytes:
+    """A policy as the file has it."""
+    return _to_json(_content(rollout))
 
 
 def _content(rollout: Rollout) -> dict[str, Any]:
