@@ -423,6 +423,7 @@ class Project(Section):
         """Keys that a table of predictions could not hold beside its own columns."""
         problems, own = [], {"score", "decision", "model_version", "data_version", "generation", *(f"p_{name}" for name in self.classes)}
         own |= {"low", "high"} if self.intervals.method != "none" else set()
+        own |= {"champion", "shadow_score", "shadow_decision"} if self.rollout.strategy != "direct" else set()
         for name in dict.fromkeys((*self.key, *self.of("weight"))):
             if name in own:
                 kind = "a key" if name in self.key else "the weight"
@@ -430,16 +431,12 @@ class Project(Section):
         return problems
 
     def _rollout_problems(self) -> list[str]:
-        """Why traffic cannot be split by a column, and why a constant cannot be an answer."""
-        problems, name, constant = [], self.rollout.entity, self.rollout.fallback
+        """Why traffic cannot be split by a column."""
+        problems, name = [], self.rollout.entity
         if name is not None and name not in self.columns:
             problems.append(f"rollout.entity: {name} is not declared under columns{nearest(name, self.columns)}")
         elif name is not None and {"outcome", "known_later"} & set(self.columns[name].role):
             problems.append(f"rollout.entity: {name} is known only after the prediction moment")
-        if constant is not None and self.task != "regression" and not 0 <= constant <= 1:
-            problems.append(f"rollout.fallback: {constant:g} is no probability")
-        if constant is not None and self.task == "multiclass":
-            problems.append("rollout.fallback: of several classes one number is no answer")
         return problems
 
     def _weight_problems(self) -> list[str]:

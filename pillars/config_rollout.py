@@ -88,7 +88,6 @@ class Rollout(Section):
         default=None, description="what a healthy end is: promote, or keep the champion and report; null: keep for ab, else promote"
     )
     entity: str | None = Field(default=None, description="column whose value the traffic is split by; null: the row's key")
-    fallback: float | None = Field(default=None, description="score that is answered, flagged, when no release loads; null: an error is")
     judge: Judge = Field(default=Judge(), description="by what a challenger is called harmful")
 
     @model_validator(mode="after")

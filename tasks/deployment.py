@@ -60,13 +60,28 @@ def score(opened: Opened, period: str, version: DataVersion, lost: Scored | None
     rows = opened.read(version)("rows", [period])
     bundle = release.load(opened.stores, rollout.champion)
     columns = features.design(opened.config, rows)
+    entity = (opened.config.rollout.entity,) if rollout.trial and opened.config.rollout.entity else ()
     key = tuple(
-        dict.fromkeys((*opened.config.key, *opened.config.of("time"), *opened.config.of("weight")))
-    )  # block and weight a row is judged by
-    scored = scoring.score(opened.stores, opened.name, period, rows, columns, bundle, rollout, version.id, key, opened.write)
+        dict.fromkeys((*opened.config.key, *opened.config.of("time"), *opened.config.of("weight"), *entity))
+    )  # block and weight a row is judged by, and whom it counts for
+    scored = scoring.score(
+        opened.stores, opened.name, period, rows, columns, bundle, rollout, version.id, key, opened.write, _beside(opened, rollout)
+    )
     if lost and scored.sha256 != lost.sha256:
         raise DataCorrupt(lost.path, lost.sha256, _found(opened, lost), GONE)
     return replace(scored, reason=_reason(scored, rollout), threshold=bundle.threshold)
+
+
+def _beside(opened: Opened, rollout: Rollout) -> scoring.Beside | None:
+    """What is on trial, with who an entity is. One that does not load answers nobody, and the champion does."""
+    if rollout.trial is None:
+        return None
+    column = opened.config.rollout.entity
+    try:
+        bundle = release.load(opened.stores, rollout.trial.challenger)
+    except BundleRefused:
+        return None
+    return scoring.Beside(bundle, (column,) if column else tuple(opened.config.key))
 
 
 def _found(opened: Opened, scored: Scored) -> str:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pillars.answers.history import facts_of
 from pillars.answers.trials import bounds, judged, logged
-from pillars.deployment import evidence, rollback, rollout, traffic
+from pillars.data import collection
+from pillars.deployment import batches, evidence, rollback, rollout, traffic
 from pillars.deployment.evidence import Evidence
 from pillars.errors import BundleRefused, UnknownName
-from pillars.vocabulary import Decision, Json, Looked, Pin, Release, Rollout
+from pillars.monitoring import performance
+from pillars.vocabulary import Decision, Event, Json, Looked, Pin, Release, Rollout, Scored
 from tasks.opened import Opened, actor, plain
 from tasks.policy import step
 
@@ -18,6 +24,40 @@ def allowed(opened: Opened, release: Release, by_hand: bool, at: datetime | None
     """Whether a release may be tried, or take the traffic. Before the first deployment it may."""
     now = traffic.read(opened.stores, opened.name)
     return Decision.accept("") if now is None else rollout.allowed(now, release, at or datetime.now(UTC), by_hand)
+
+
+class Everything:
+    """All that is known of a trial: the server's log, and batches with the outcomes that have come since."""
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened, self._log = opened, logged(opened.stores, opened.config)
+
+    @property
+    def unreadable(self) -> int:
+        """Lines of the log that are no requests."""
+        return self._log.unreadable
+
+    def events(self, generation: int) -> Iterator[Event]:
+        """Requests and batch rows that this generation or a later one answered. Raises: StoreUnavailable, DataCorrupt, SourceBroken."""
+        yield from self._log.events(generation)
+        opened = self._opened
+        for entry in reversed(opened.ledger.entries(opened.name, "score")):
+            scored = facts_of(entry, Scored)
+            if entry.outcome != "accept" or not scored.path:
+                continue
+            table = collection.read_collected(opened.stores, scored.path, scored.sha256)
+            if table.num_rows and pc.max(table["generation"]).as_py() < generation:
+                return
+            yield from batches.events(opened.config, table, self._outcomes(scored, table))
+
+    def _outcomes(self, scored: Scored, table: pa.Table) -> pa.Table | None:
+        """The batch's rows whose outcome has come."""
+        opened = self._opened
+        version = opened.past.ingested(opened.past.newest())
+        newest = opened.outcomes_period(opened.past.newest())
+        if newest is None or scored.period > newest:
+            return None
+        return performance.joined(opened.config, table, opened.read(version)("outcomes", [scored.period]))
 
 
 @step("begin trial")
@@ -30,7 +70,7 @@ def begin(opened: Opened, release: Release, by_hand: bool = False, read: Evidenc
     now, at = opened.answering(), at or datetime.now(UTC)
     if now is None:
         raise UnknownName("champion to try it beside", opened.name, [])
-    policy, log = opened.config.rollout, read or logged(opened.stores, opened.config)
+    policy, log = opened.config.rollout, read or Everything(opened)
     limits = evidence.baseline(policy.judge, log.events(now.generation), bounds(opened.config))
 
     def onto(current: Rollout | None) -> Rollout:
@@ -56,7 +96,7 @@ def look(opened: Opened, read: Evidence | None = None, at: datetime | None = Non
         raise UnknownName("champion", opened.name, [])
     if now.trial is None:
         return Looked(opened.name, False, now)
-    log = read or logged(opened.stores, opened.config)
+    log = read or Everything(opened)
     verdict = judged(opened.config, now.trial, log, at)
     after = _replaced(opened, now, lambda current: rollout.advanced(opened.config.rollout, current, verdict, at))
     moved = after.generation != now.generation

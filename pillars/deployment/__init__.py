@@ -1,10 +1,10 @@
 """Pillar 4, deployment.
 
 release    release: a version as an immutable folder
-routing    traffic: who answers
+routing    traffic, split: who answers, and whom a release on trial answers
 scoring    scoring: a period's predictions
 strategies rollout: from one share to the next, to the end, or back
-judging    evidence, logged, judge: whether a release on trial harms
+judging    evidence, logged, batches, judge: whether a release on trial harms
 clusters   manifests, verdicts: Kubernetes splits, our judge says how it goes
 rollback   rollback: back to the last good release
 """

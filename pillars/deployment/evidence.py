@@ -70,14 +70,16 @@ def tally(policy: Judge, trial: Trial, events: Iterable[Event], bounds: tuple[fl
             served[arm].add(event.entity)
             _keep(newest[arm], (event.at, event.entity, event.error), policy.guard_window)
         if trial.mode == "shadow":
-            paired.setdefault((event.entity, event.at), {})[arm] = event
+            seen = paired.setdefault((event.entity, event.at), {})
+            if arm not in seen or seen[arm].wrong is None:  # the row may come again with its outcome
+                seen[arm] = event
             continue
         bad = {metric for metric in metrics if is_bad(metric, event, trial.latency_ms, bounds)}
         if trial.stages[place].weight_bp == BASIS:
             if arm == "challenger":
                 known = {metric for metric in metrics if metric != "wrong" or event.wrong is not None}
-                seen = asked.get((place, arm, event.entity))
-                if seen is None or (event.at, -len(known)) < (seen[0], -len(seen[2])):
+                before = asked.get((place, arm, event.entity))
+                if before is None or (event.at, -len(known)) < (before[0], -len(before[2])):
                     asked[place, arm, event.entity] = (event.at, bad, known)
             continue
         for metric in bad:
