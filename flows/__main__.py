@@ -241,12 +241,13 @@ def rollout(project: str, as_json: bool) -> None:
 @PROJECT
 @click.option("--serve", "port", type=click.IntRange(0, 65535), help="Answer over HTTP at this port until ^C (0: any): GET /verdict.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--report", "arms", is_flag=True, help="Arm by arm, and where a shadow would have answered otherwise.")
 @JSON
-def verdict(project: str, port: int | None, host: str, as_json: bool) -> None:
+def verdict(project: str, port: int | None, host: str, arms: bool, as_json: bool) -> None:
     """How the release on trial does, and nothing is changed; exit 1 when it harms."""
     from flows import rollout_commands
 
-    sys.exit(rollout_commands.verdict(project, port, host, as_json=as_json))
+    sys.exit(rollout_commands.verdict(project, port, host, arms=arms, as_json=as_json))
 
 
 @main.command()

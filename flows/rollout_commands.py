@@ -11,7 +11,7 @@ from typing import Any, Literal
 import click
 
 from flows import terminal
-from pillars.vocabulary import Judgement, Looked
+from pillars.vocabulary import Judgement, Looked, TrialReport
 
 
 def rollout(project: str, *, as_json: bool) -> int:
@@ -35,7 +35,7 @@ def pin(words: Sequence[str], reason: str, *, as_json: bool) -> None:
     terminal.show(terminal.perform("pin", given), as_json)
 
 
-def verdict(project: str, port: int | None, host: str, *, as_json: bool) -> int:
+def verdict(project: str, port: int | None, host: str, *, arms: bool, as_json: bool) -> int:
     """Print the verdict on what is on trial, 1 when it harms; or answer it over HTTP until ^C. Raises: UnknownName, StoreUnavailable."""
     from datetime import UTC, datetime
 
@@ -56,10 +56,13 @@ def verdict(project: str, port: int | None, host: str, *, as_json: bool) -> int:
             click.echo(f"http://{host}:{serving.server_port}/verdict", err=True)
             serving.serve_forever()
     found = ask()
+    told = trials.reported(stores, opened) if arms else None
     if as_json:
-        click.echo(json.dumps(asdict(found), indent=2))
+        click.echo(json.dumps(asdict(found) | ({"report": asdict(told)} if told else {}), indent=2))
     else:
         _tell_judgement(found)
+        if told:
+            _tell_arms(told)
     return 1 if found.health == "harmful" else 0
 
 
@@ -94,3 +97,18 @@ def _tell_judgement(found: Judgement) -> None:
     for metric, e in found.e.items():
         click.echo(f"{metric:>12}  e-value {math.exp(min(e, 700)):.3g}")
     click.echo(f"{'entities':>12}  challenger {found.challenger}, champion {found.champion}, at the share in force")
+
+
+def _tell_arms(told: TrialReport) -> None:
+    for one in told.arms:
+        click.echo(f"\n{one.arm:>12}  {one.requests} requests of {one.entities} entities")
+        for metric, share in one.bad.items():
+            click.echo(f"{metric:>12}  {share.value:.4f} of the entities [{share.low:.4f}, {share.high:.4f}]")
+        if one.p50_ms is not None and one.p99_ms is not None:
+            click.echo(f"{'ms':>12}  {one.p50_ms:.1f}, 99 % within {one.p99_ms:.1f}")
+        if one.mean_score is not None:
+            click.echo(f"{'mean score':>12}  {one.mean_score:.4f}")
+    for apart in told.divergence:
+        click.echo(
+            f"{'apart by':>12}  {apart.mean:.4f} on average, {apart.most:.4f} at most, on {apart.pairs} requests of {apart.slice or 'all'}"
+        )

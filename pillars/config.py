@@ -431,8 +431,12 @@ class Project(Section):
         return problems
 
     def _rollout_problems(self) -> list[str]:
-        """Why traffic cannot be split by a column."""
-        problems, name = [], self.rollout.entity
+        """Why traffic cannot be split, or reported, by a column."""
+        problems, name, of = [], self.rollout.entity, self.rollout.slice
+        if of is not None and of not in self.columns:
+            problems.append(f"rollout.slice: {of} is not declared under columns{nearest(of, self.columns)}")
+        elif of is not None and (self.columns[of].confidential or {"outcome", "known_later"} & set(self.columns[of].role)):
+            problems.append(f"rollout.slice: {of} is confidential, or known only after the prediction moment")
         if name is not None and name not in self.columns:
             problems.append(f"rollout.entity: {name} is not declared under columns{nearest(name, self.columns)}")
         elif name is not None and {"outcome", "known_later"} & set(self.columns[name].role):

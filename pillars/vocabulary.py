@@ -602,6 +602,7 @@ class Event:
     latency_ms: float
     score: float | None = None
     wrong: bool | None = None  # None until the outcome is known
+    slice: str = ""  # the group that it is of, see `rollout.slice`
 
 
 @dataclass(frozen=True)
@@ -674,6 +675,39 @@ class Rollout:
 
 
 @dataclass(frozen=True)
+class ArmReport:
+    """One arm of a trial. `bad` maps a metric to the share of entities that had a bad event; latencies in milliseconds."""
+
+    arm: Arm
+    requests: int
+    entities: int
+    bad: dict[str, Measure]
+    p50_ms: float | None
+    p99_ms: float | None
+    mean_score: float | None
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Of one slice: how far a shadow's scores lie from the champion's on the same requests, absolute, in units of the score."""
+
+    slice: str
+    pairs: int
+    mean: float
+    most: float
+
+
+@dataclass(frozen=True)
+class TrialReport:
+    """What a trial came to by now."""
+
+    challenger: int
+    mode: str
+    arms: tuple[ArmReport, ...]
+    divergence: tuple[Divergence, ...] = ()
+
+
+@dataclass(frozen=True)
 class Looked:
     """A look at a trial: what it came to, who answers after it, and whether that was changed. No judgement where nothing is on trial."""
 
@@ -682,6 +716,7 @@ class Looked:
     rollout: Rollout
     judgement: Judgement | None = None
     unreadable: int = 0  # lines of the request log that are none
+    report: str = ""  # of the arms, when something moved: JSON, relative to `var`
 
 
 @dataclass(frozen=True)

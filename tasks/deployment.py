@@ -60,7 +60,8 @@ def score(opened: Opened, period: str, version: DataVersion, lost: Scored | None
     rows = opened.read(version)("rows", [period])
     bundle = release.load(opened.stores, rollout.champion)
     columns = features.design(opened.config, rows)
-    entity = (opened.config.rollout.entity,) if rollout.trial and opened.config.rollout.entity else ()
+    named = (opened.config.rollout.entity, opened.config.rollout.slice) if rollout.trial else ()
+    entity = tuple(name for name in named if name and name in rows.column_names)
     key = tuple(
         dict.fromkeys((*opened.config.key, *opened.config.of("time"), *opened.config.of("weight"), *entity))
     )  # block and weight a row is judged by, and whom it counts for

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from pillars.answers.history import facts_of
-from pillars.answers.trials import bounds, judged, logged
-from pillars.data import collection
-from pillars.deployment import batches, evidence, rollback, rollout, traffic
+from pillars.answers.trials import bounds, evidence_of, judged, report
+from pillars.deployment import evidence, rollback, rollout, traffic
 from pillars.deployment.evidence import Evidence
 from pillars.errors import BundleRefused, UnknownName
-from pillars.monitoring import performance
-from pillars.vocabulary import Decision, Event, Json, Looked, Pin, Release, Rollout, Scored
+from pillars.stores import write_atomically
+from pillars.vocabulary import Decision, Json, Looked, Pin, Release, Rollout
 from tasks.opened import Opened, actor, plain
 from tasks.policy import step
 
@@ -24,40 +20,6 @@ def allowed(opened: Opened, release: Release, by_hand: bool, at: datetime | None
     """Whether a release may be tried, or take the traffic. Before the first deployment it may."""
     now = traffic.read(opened.stores, opened.name)
     return Decision.accept("") if now is None else rollout.allowed(now, release, at or datetime.now(UTC), by_hand)
-
-
-class Everything:
-    """All that is known of a trial: the server's log, and batches with the outcomes that have come since."""
-
-    def __init__(self, opened: Opened) -> None:
-        self._opened, self._log = opened, logged(opened.stores, opened.config)
-
-    @property
-    def unreadable(self) -> int:
-        """Lines of the log that are no requests."""
-        return self._log.unreadable
-
-    def events(self, generation: int) -> Iterator[Event]:
-        """Requests and batch rows that this generation or a later one answered. Raises: StoreUnavailable, DataCorrupt, SourceBroken."""
-        yield from self._log.events(generation)
-        opened = self._opened
-        for entry in reversed(opened.ledger.entries(opened.name, "score")):
-            scored = facts_of(entry, Scored)
-            if entry.outcome != "accept" or not scored.path:
-                continue
-            table = collection.read_collected(opened.stores, scored.path, scored.sha256)
-            if table.num_rows and pc.max(table["generation"]).as_py() < generation:
-                return
-            yield from batches.events(opened.config, table, self._outcomes(scored, table))
-
-    def _outcomes(self, scored: Scored, table: pa.Table) -> pa.Table | None:
-        """The batch's rows whose outcome has come."""
-        opened = self._opened
-        version = opened.past.ingested(opened.past.newest())
-        newest = opened.outcomes_period(opened.past.newest())
-        if newest is None or scored.period > newest:
-            return None
-        return performance.joined(opened.config, table, opened.read(version)("outcomes", [scored.period]))
 
 
 @step("begin trial")
@@ -70,7 +32,7 @@ def begin(opened: Opened, release: Release, by_hand: bool = False, read: Evidenc
     now, at = opened.answering(), at or datetime.now(UTC)
     if now is None:
         raise UnknownName("champion to try it beside", opened.name, [])
-    policy, log = opened.config.rollout, read or Everything(opened)
+    policy, log = opened.config.rollout, read or evidence_of(opened.stores, opened.config, opened.ledger)
     limits = evidence.baseline(policy.judge, log.events(now.generation), bounds(opened.config))
 
     def onto(current: Rollout | None) -> Rollout:
@@ -96,13 +58,18 @@ def look(opened: Opened, read: Evidence | None = None, at: datetime | None = Non
         raise UnknownName("champion", opened.name, [])
     if now.trial is None:
         return Looked(opened.name, False, now)
-    log = read or Everything(opened)
+    log = read or evidence_of(opened.stores, opened.config, opened.ledger)
     verdict = judged(opened.config, now.trial, log, at)
+    if rollout.advanced(opened.config.rollout, now, verdict, at) == now:
+        return Looked(opened.name, False, now, verdict, getattr(log, "unreadable", 0))
+    path = f"rollouts/{opened.name}/g{now.generation}.json"  # before the move: after it, nobody would make it
+    told = json.dumps(plain(report(opened.config, now.trial, log)), indent=1).encode() + b"\n"
+    write_atomically(opened.stores.folder("rollouts", opened.name) / f"g{now.generation}.json", told)
     after = _replaced(opened, now, lambda current: rollout.advanced(opened.config.rollout, current, verdict, at))
     moved = after.generation != now.generation
     if moved:
         settle(opened)
-    return Looked(opened.name, moved, after, verdict, getattr(log, "unreadable", 0))
+    return Looked(opened.name, moved, after, verdict, getattr(log, "unreadable", 0), path)
 
 
 @step("pin version")

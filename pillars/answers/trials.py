@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pillars.answers.history import facts_of
 from pillars.config import Project
-from pillars.deployment import evidence, rollout, traffic
+from pillars.data import collection, versions
+from pillars.deployment import batches, evidence, rollout, traffic
+from pillars.deployment import report as reports
 from pillars.deployment.evidence import Evidence
 from pillars.deployment.judge import judge
 from pillars.deployment.logged import Logged
+from pillars.errors import UnknownName
+from pillars.monitoring import performance
+from pillars.monitoring.ledger import Ledger
 from pillars.stores import Stores
-from pillars.vocabulary import Judgement, Trial
+from pillars.vocabulary import Batch, Event, Judgement, Scored, Trial, TrialReport
 
 
 def verdict(stores: Stores, project: Project, at: datetime) -> Judgement:
@@ -18,11 +28,23 @@ def verdict(stores: Stores, project: Project, at: datetime) -> Judgement:
 
     Raises:
         StoreUnavailable: policy or log cannot be read.
+        DataCorrupt, SourceBroken: a scored batch or its outcomes are not what they were.
     """
     now = traffic.read(stores, project.project)
     if now is None or now.trial is None:
         return Judgement("inconclusive", "nothing is on trial")
-    return judged(project, now.trial, logged(stores, project), at)
+    return judged(project, now.trial, evidence_of(stores, project), at)
+
+
+def reported(stores: Stores, project: Project) -> TrialReport | None:
+    """Arm by arm what is on trial came to; None where nothing is. Raises: as `verdict`."""
+    now = traffic.read(stores, project.project)
+    return report(project, now.trial, evidence_of(stores, project)) if now and now.trial else None
+
+
+def report(project: Project, trial: Trial, log: Evidence) -> TrialReport:
+    """Arm by arm what a log says of a trial."""
+    return reports.report(project.rollout.judge, trial, log.events(trial.stages[0].generation), bounds(project))
 
 
 def judged(project: Project, trial: Trial, log: Evidence, at: datetime) -> Judgement:
@@ -32,10 +54,47 @@ def judged(project: Project, trial: Trial, log: Evidence, at: datetime) -> Judge
     return judge(policy, counted, rollout.baked(project.rollout, trial, at))
 
 
-def logged(stores: Stores, project: Project) -> Logged:
-    """The request log of the project's server."""
-    column = project.rollout.entity
-    return Logged(stores, project.project, (column,) if column else tuple(project.key))
+class Everything:
+    """The server's log, and scored batches with the outcomes that have come since."""
+
+    def __init__(self, stores: Stores, project: Project, ledger: Ledger) -> None:
+        column = project.rollout.entity
+        self._stores, self._project, self._ledger = stores, project, ledger
+        self._log = Logged(stores, project.project, (column,) if column else tuple(project.key), project.rollout.slice)
+
+    @property
+    def unreadable(self) -> int:
+        """Lines of the log that are no requests."""
+        return self._log.unreadable
+
+    def events(self, generation: int) -> Iterator[Event]:
+        """Requests and batch rows that this generation or a later one answered. Raises: StoreUnavailable, DataCorrupt, SourceBroken."""
+        yield from self._log.events(generation)
+        for entry in reversed(self._ledger.entries(self._project.project, "score")):
+            scored = facts_of(entry, Scored)
+            if not scored.path:
+                continue
+            table = collection.read_collected(self._stores, scored.path, scored.sha256)
+            if table.num_rows and pc.max(table["generation"]).as_py() < generation:
+                return  # earlier ones are of earlier generations
+            yield from batches.events(self._project, table, self._known(scored.period, table))
+
+    def _known(self, period: str, table: pa.Table) -> pa.Table | None:
+        """The batch's rows whose outcome has come."""
+        entry = self._ledger.latest(self._project.project, "ingest", "accept")
+        version = facts_of(entry, Batch).version if entry else None
+        if version is None:
+            return None
+        try:
+            outcomes = versions.read(self._stores, version, "outcomes", [period])
+        except UnknownName:  # not yet
+            return None
+        return performance.joined(self._project, table, outcomes)
+
+
+def evidence_of(stores: Stores, project: Project, ledger: Ledger | None = None) -> Everything:
+    """All that is known of a trial."""
+    return Everything(stores, project, ledger or Ledger(stores))
 
 
 def bounds(project: Project) -> tuple[float, float]:

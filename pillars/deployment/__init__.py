@@ -4,7 +4,7 @@ release    release: a version as an immutable folder
 routing    traffic, split: who answers, and whom a release on trial answers
 scoring    scoring: a period's predictions
 strategies rollout: from one share to the next, to the end, or back
-judging    evidence, logged, batches, judge: whether a release on trial harms
+judging    evidence, logged, batches, judge, report: whether a release on trial harms, and what it came to
 clusters   manifests, verdicts: Kubernetes splits, our judge says how it goes
 rollback   rollback: back to the last good release
 """

@@ -29,12 +29,13 @@ def _events(project: Project, table: pa.Table, truth: list[Any] | None) -> Itera
     said = {
         name: table[name].to_pylist() for name in ("score", "decision", "shadow_score", "shadow_decision") if name in table.column_names
     }
-    generations = table["generation"].to_pylist()
+    generations, of = table["generation"].to_pylist(), project.rollout.slice
+    slices = [str(value) for value in table[of].to_pylist()] if of in table.column_names else [""] * table.num_rows
     for row, who in enumerate(entities(table, [name for name in names if name])):
 
         def event(arm: Any, kind: str, row: int = row, who: bytes = who) -> Event:
             wrong = None if truth is None else said[f"{kind}decision"][row] != truth[row]
-            return Event(who.decode(), arm, at[row], generations[row], False, 0.0, said[f"{kind}score"][row], wrong)
+            return Event(who.decode(), arm, at[row], generations[row], False, 0.0, said[f"{kind}score"][row], wrong, slices[row])
 
         yield event("challenger" if challengers[row] else "champion", "")
         if "shadow_score" in said:

@@ -158,6 +158,7 @@ def event_of(row: Mapping[str, Any]) -> Event:
             latency_ms=float(_is((int, float), row["latency_ms"])),
             score=None if row.get("score") is None else float(_is((int, float), row["score"])),
             wrong=None if row.get("wrong") is None else _is(bool, row["wrong"]),
+            slice=_is(str, row.get("slice", "")),
         )
     except KeyError as err:
         raise ValueError(f"{err.args[0]} is missing") from None

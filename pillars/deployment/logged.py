@@ -16,8 +16,8 @@ class Logged:
     """Evidence of what a server logged. `entity`: columns that the traffic is split by. `unreadable` counts lines of the last reading that
     are no request; the last line of a segment may be cut, for that request was not answered."""
 
-    def __init__(self, stores: Stores, project: str, entity: tuple[str, ...] = ()) -> None:
-        self.folder, self.entity, self.unreadable = stores.var / "served" / project / "log", entity, 0
+    def __init__(self, stores: Stores, project: str, entity: tuple[str, ...] = (), slice: str | None = None) -> None:
+        self.folder, self.entity, self.slice, self.unreadable = stores.var / "served" / project / "log", entity, slice, 0
 
     def events(self, generation: int) -> Iterator[Event]:
         """Requests routed by this generation or a later one.
@@ -42,13 +42,13 @@ class Logged:
             row = json.loads(line)
             if "arm" not in row:
                 return None  # says which model it is that later lines name
-            return event_of(_flat(row, self.entity) if "at_us" in row else row)
+            return event_of(_flat(row, self.entity, self.slice) if "at_us" in row else row)
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
             self.unreadable += 1
             return None
 
 
-def _flat(row: Mapping[str, Any], entity: tuple[str, ...]) -> dict[str, Any]:
+def _flat(row: Mapping[str, Any], entity: tuple[str, ...], slice: str | None) -> dict[str, Any]:
     """A line of the server. Where it keeps no entity, the bucket is the unit: the arm is a function of that, too."""
     inputs, outputs = row.get("inputs") or {}, row.get("outputs") or {}
     named = [inputs.get(name) for name in entity]
@@ -65,4 +65,5 @@ def _flat(row: Mapping[str, Any], entity: tuple[str, ...]) -> dict[str, Any]:
         "latency_ms": row["took_us"] / 1e3,
         "score": outputs.get("score"),
         "wrong": row.get("wrong"),
+        "slice": "" if slice is None else str(inputs.get(slice)),
     }
