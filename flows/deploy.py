@@ -23,8 +23,10 @@ def deploy(project: str, version: int | None = None) -> Rollout:
     opened = open_project(project)
     promoted = opened.past.promoted(version)
     release = deployment.export(opened, promoted)
-    rollouts.settle(opened, but=release)  # its own half is finished below
-    may, now = rollouts.allowed(opened, release, by_hand=version is not None), opened.answering()
+    may, mended = rollouts.allowed(opened, release, by_hand=version is not None), rollouts.in_question(opened)
+    if not mended:
+        rollouts.settle(opened, but=release)  # its own half is finished below
+    now = None if mended and may else opened.answering()
     if now is None or (may and opened.config.rollout.strategy == "direct"):
         now = deployment.switch(opened, release, f"v{promoted.version}, fitted through {promoted.fitted_through}")
     elif may:

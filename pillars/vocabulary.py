@@ -599,7 +599,7 @@ class Event:
     at: float  # seconds since 1970, UTC
     generation: int  # of the traffic policy that routed it
     error: bool
-    latency_ms: float
+    latency_ms: float | None  # None: nobody waited for it
     score: float | None = None
     wrong: bool | None = None  # None until the outcome is known
     slice: str = ""  # the group that it is of, see `rollout.slice`

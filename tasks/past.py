@@ -114,9 +114,10 @@ class Past:
         for entry in self.ledger.entries(self.project):
             if entry.decision == "promote" and entry.outcome == "accept":
                 made.append(facts_of(entry, Promotion).version.version)
-            elif entry.decision in TRAFFIC and facts_of(entry, Rollout).generation > newest:  # or it was overtaken, and is on record later
+            elif entry.decision in TRAFFIC and facts_of(entry, Rollout).generation >= newest:  # or it was overtaken, and is on record later
                 now = facts_of(entry, Rollout).champion.version
-                made += [now] if entry.decision in ("deploy", "rollback") or [now] != made[-1:] else []  # steps of a trial change nobody
+                again = facts_of(entry, Rollout).generation == newest or entry.decision not in ("deploy", "rollback")
+                made += [] if again and [now] == made[-1:] else [now]  # a step of a trial, or a deployment that was refused, changes nobody
                 newest = facts_of(entry, Rollout).generation
         return made[::-1]
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pillars.answers.trials import bounds, evidence_of, judged, report
 from pillars.deployment import evidence, rollback, rollout, traffic
 from pillars.deployment.evidence import Evidence
-from pillars.errors import BundleRefused, UnknownName
+from pillars.errors import BundleRefused, Overtaken, UnknownName
 from pillars.stores import write_atomically
 from pillars.vocabulary import Decision, Json, Looked, Pin, Release, Rollout
 from tasks.opened import Opened, actor, plain
@@ -17,9 +17,16 @@ from tasks.policy import step
 
 
 def allowed(opened: Opened, release: Release, by_hand: bool, at: datetime | None = None) -> Decision:
-    """Whether a release may be tried, or take the traffic. Before the first deployment it may."""
-    now = traffic.read(opened.stores, opened.name)
+    """Whether a release may be tried, or take the traffic. Before the first deployment it may; a policy that was edited is asked about what
+    is on record."""
+    now = opened.past.rollout() if in_question(opened) else traffic.read(opened.stores, opened.name)
     return Decision.accept("") if now is None else rollout.allowed(now, release, at or datetime.now(UTC), by_hand)
+
+
+def in_question(opened: Opened) -> bool:
+    """Whether the traffic is not what is on record, nor can have come of it: somebody edited it, or took it away."""
+    recorded = opened.past.rollout()
+    return not traffic.believed(traffic.read(opened.stores, opened.name), recorded, opened.past.versions())
 
 
 @step("begin trial")
@@ -28,6 +35,7 @@ def begin(opened: Opened, release: Release, by_hand: bool = False, read: Evidenc
 
     Raises:
         UnknownName: nobody answers yet.
+        Overtaken: somebody else changed the policy first.
     """
     now, at = opened.answering(), at or datetime.now(UTC)
     if now is None:
@@ -40,7 +48,10 @@ def begin(opened: Opened, release: Release, by_hand: bool = False, read: Evidenc
             return current or now
         return rollout.begun(policy, current, release, at, *limits)
 
-    return traffic.change(opened.stores, opened.name, None, onto)
+    begun = traffic.change(opened.stores, opened.name, None, onto)
+    if begun.generation != now.generation and release not in (begun.champion, begun.trial and begun.trial.challenger):
+        raise Overtaken(f"the traffic policy of {opened.name}", now.generation, begun.generation)
+    return begun
 
 
 @step("look at trial")

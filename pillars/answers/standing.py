@@ -10,7 +10,8 @@ from pillars.answers import calibrated, history, retained
 from pillars.answers.history import Chapter, History
 from pillars.bundle import folder
 from pillars.config import Project
-from pillars.deployment import traffic
+from pillars.config_rollout import BASIS
+from pillars.deployment import rollout, traffic
 from pillars.errors import BundleRefused, LedgerBroken, StoreUnavailable
 from pillars.monitoring.alerts import alerts
 from pillars.monitoring.ledger import Ledger
@@ -27,6 +28,8 @@ class Status:
     sha256: str | None
     fitted_through: str | None
     generation: int
+    trial: str | None  # what is beside the champion
+    pinned: str | None  # who holds the champion in place, and why
     data_version: str | None
     last_period: str | None  # the newest whose cycle finished
     next_period: str | None  # begun and not finished; None also when only the source knows
@@ -56,6 +59,8 @@ def status(stores: Stores, project: Project) -> Status:
         sha256=answering.champion.sha256 if answering else None,
         fitted_through=version.fitted_through if version else None,
         generation=answering.generation if answering else 0,
+        trial=_trial(answering),
+        pinned=rollout.pinned(answering.pin) if answering and answering.pin else None,
         data_version=_data_version(told),
         last_period=told.finished[-1].period if told.finished else None,
         next_period=begun[0] if begun else None,
@@ -66,6 +71,13 @@ def status(stores: Stores, project: Project) -> Status:
         problems=problems,
         healthy=not problems,
     )
+
+
+def _trial(answering: Rollout | None) -> str | None:
+    if answering is None or answering.trial is None:
+        return None
+    trial = answering.trial
+    return f"v{trial.challenger.version} ({trial.mode}, {trial.stages[-1].weight_bp / BASIS:.4g} since {trial.stages[-1].since})"
 
 
 def _traffic(stores: Stores, name: str) -> tuple[Rollout | None, list[str]]:

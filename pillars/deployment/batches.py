@@ -35,7 +35,7 @@ def _events(project: Project, table: pa.Table, truth: list[Any] | None) -> Itera
 
         def event(arm: Any, kind: str, row: int = row, who: bytes = who) -> Event:
             wrong = None if truth is None else said[f"{kind}decision"][row] != truth[row]
-            return Event(who.decode(), arm, at[row], generations[row], False, 0.0, said[f"{kind}score"][row], wrong, slices[row])
+            return Event(who.decode(), arm, at[row], generations[row], False, None, said[f"{kind}score"][row], wrong, slices[row])
 
         yield event("challenger" if challengers[row] else "champion", "")
         if "shadow_score" in said:

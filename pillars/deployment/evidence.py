@@ -108,7 +108,7 @@ def is_bad(metric: Metric, event: Event, latency_ms: float | None, bounds: tuple
     if event.error:
         return False
     if metric == "latency":
-        return latency_ms is not None and not event.latency_ms <= latency_ms  # NaN is no answer in time
+        return latency_ms is not None and event.latency_ms is not None and not event.latency_ms <= latency_ms  # NaN is not in time
     return event.score is None or not math.isfinite(event.score) or not bounds[0] <= event.score <= bounds[1]
 
 
@@ -127,7 +127,7 @@ def baseline(policy: Judge, events: Iterable[Event], bounds: tuple[float, float]
         if event.arm == "champion":
             known = first.get(event.entity)
             first[event.entity] = event if known is None or event.at < known.at else known
-            if not event.error and math.isfinite(event.latency_ms):
+            if not event.error and event.latency_ms is not None and math.isfinite(event.latency_ms):
                 times.append(event.latency_ms)
     latency_ms = policy.latency_ms
     if latency_ms is None and len(times) >= BASELINE:
@@ -155,7 +155,7 @@ def event_of(row: Mapping[str, Any]) -> Event:
             at=float(_is((int, float), row["at"])),
             generation=_is(int, row["generation"]),
             error=_is(bool, row["error"]),
-            latency_ms=float(_is((int, float), row["latency_ms"])),
+            latency_ms=None if row["latency_ms"] is None else float(_is((int, float), row["latency_ms"])),
             score=None if row.get("score") is None else float(_is((int, float), row["score"])),
             wrong=None if row.get("wrong") is None else _is(bool, row["wrong"]),
             slice=_is(str, row.get("slice", "")),

@@ -40,7 +40,7 @@ def _arm(policy: Judge, trial: Trial, arm: Arm, events: list[Event], bounds: tup
         known = {e.entity for e in events if metric != "wrong" or e.wrong is not None}
         if known and (metric != "latency" or trial.latency_ms is not None):
             bad[metric] = share(len({e.entity for e in events if _bad(metric, e, trial, bounds)}), len(known))
-    times = [event.latency_ms for event in events if math.isfinite(event.latency_ms) and not event.error]
+    times = [e.latency_ms for e in events if e.latency_ms is not None and math.isfinite(e.latency_ms) and not e.error]
     scores = [event.score for event in events if event.score is not None and math.isfinite(event.score)]
     p50, p99 = (float(q) for q in np.quantile(times, [0.5, 0.99])) if times else (None, None)
     return ArmReport(arm, len(events), len(entities), bad, p50, p99, float(np.mean(scores)) if scores else None)

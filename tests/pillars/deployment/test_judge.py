@@ -115,6 +115,7 @@ def test_an_error_is_neither_slow_nor_out_of_range() -> None:
         pytest.param("latency", {"latency_ms": 100.0}, False, id="at the limit"),
         pytest.param("latency", {"latency_ms": 100.1}, True, id="slow"),
         pytest.param("latency", {"latency_ms": math.nan}, True, id="no time"),
+        pytest.param("latency", {"latency_ms": None}, False, id="nobody waited"),
         pytest.param("score", {"score": 1.0}, False, id="at the end"),
         pytest.param("score", {"score": 1.01}, True, id="too high"),
         pytest.param("score", {"score": math.nan}, True, id="NaN"),
@@ -194,6 +195,8 @@ def test_limits_come_from_the_champion_before_and_none_from_too_little() -> None
     assert 985 <= latency_ms <= 995
     assert set(ceilings) == {"error", "latency", "score"}
     assert 0.02 < ceilings["error"] < 0.05
+    batch = [event(str(n), "champion", latency_ms=None) for n in range(1000)]
+    assert baseline(POLICY, batch, (0, 1))[0] is None, "nobody waited for a batch"
     named = Judge(latency_ms=7.0, ceilings={"error": 0.5})
     assert baseline(named, few, (0, 1)) == (7.0, {"error": 0.5})
 
@@ -208,7 +211,7 @@ def test_limits_come_from_the_champion_before_and_none_from_too_little() -> None
         pytest.param({"at": math.inf}, "no time", id="time infinite"),
         pytest.param({"generation": 1.5}, "another type", id="half a generation"),
         pytest.param({"score": "high"}, "another type", id="score a text"),
-        pytest.param({"latency_ms": None}, "another type", id="no latency"),
+        pytest.param({"latency_ms": "5"}, "another type", id="latency a text"),
     ],
 )
 def test_a_row_that_is_no_event_is_refused(change: dict[str, Any], problem: str) -> None:
