@@ -350,3 +350,19 @@ def test_the_servers_log_is_evidence(entity: tuple[str, ...], change: dict[str, 
     log = Logged(Stores(), "small", entity)
     assert list(log.events(4)) == [Event(who, "challenger", 1.7e9, 4, False, 2.5, 0.25, None)]
     assert log.unreadable == 2
+
+
+def test_the_alias_follows_who_answers_and_not_who_was_refused(exported: list[Release]) -> None:
+    """A promotion makes its version champion on record; a deployment that is refused takes that back."""
+    begin(exported[1])
+    look(10)
+    assert opened().past.champions() == [1, 3, 2, 1], "the steps of a trial add nobody"
+    held = rollouts.pin.fn(opened(), exported[0], "audit")
+    promotion = plain(Promotion(small_version(4, "4" * 64), rollouts.Decision.accept("")))
+    now = opened()
+    now.ledger.record("small", "promote", {"version": 4}, "accept", "", promotion, START, "me")
+    assert now.past.champion() == 4
+    inputs: dict[str, Json] = {"version": 4, "sha256": "4" * 64, "generation": held.generation}
+    now.ledger.record("small", "deploy", inputs, "refuse", "", plain(held), START, "me")
+    assert not rollouts.allowed(now, replace(exported[2], sha256="4" * 64), by_hand=False)
+    assert now.past.champion() == 1
