@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import gate, price, quality, search, validation
+from bench import gate, price, quality, search, serving, validation
 
 BENCHES = {
     "quality": quality.main,
@@ -12,6 +12,7 @@ BENCHES = {
     "validation": validation.main,
     "search": search.main,
     "gate": gate.main,
+    "serving": serving.main,
 }
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from prefect import flow
 from pillars import project_file
 from pillars.stores import Stores
 from pillars.vocabulary import Compacted
-from tasks import deployment
+from tasks import serving
 from tasks.policy import discreet
 
 
@@ -20,4 +20,4 @@ def compact(project: str) -> Compacted:
         project: name of the YAML in configs/
     """
     stores = Stores()
-    return deployment.compact(stores, project_file.load(stores.config_file(project)).project)
+    return serving.compact(stores, project_file.load(stores.config_file(project)).project)

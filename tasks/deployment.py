@@ -1,4 +1,4 @@
-"""Pillar 4: export, switch, score; the log of requests."""
+"""Pillar 4: export, switch, score."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import hashlib
 from dataclasses import replace
 
 from pillars.data import sealing
-from pillars.deployment import release, requests, scoring, traffic
+from pillars.deployment import release, scoring, traffic
 from pillars.development import features
 from pillars.errors import BundleRefused, DataCorrupt
 from pillars.monitoring import registry
 from pillars.vocabulary import DataVersion, ModelVersion, Release, Rollout, Scored
 from tasks.opened import Opened
 from tasks.policy import step
-
-compact = step("compact request log", retries=2)(requests.compact)  # a repeat goes on
 
 GONE = "The release that made it answers no longer; restore the file from a backup."
 

@@ -39,6 +39,14 @@ def test_everything_runs_here_by_default(nothing_chosen: None) -> None:
     assert list(found()) == ["prefect", "mlflow", "evidently", "worker"]
 
 
+def test_projects_that_were_deployed_have_a_prediction_server_each(nothing_chosen: None) -> None:
+    file = Stores().folder("releases", "flights") / "policy.json"
+    file.write_text("{}")
+    service = found()["predictions-flights"]
+    assert service.command[1:5] == ("-m", "flows", "serve", "flights")
+    assert service.health == f"http://127.0.0.1:{service.command[-1]}/live"
+
+
 def test_everything_listens_on_this_machine_only(nothing_chosen: None) -> None:
     for service in found().values():
         if service.url:

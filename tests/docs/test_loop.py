@@ -16,7 +16,7 @@ from tests.docs.pages import page
 PAGE = page("loop.md")
 FLOWS = ("ingest", "score", "monitor", "train", "promote", "deploy")
 BAD_BATCH = ("var/quarantine/", "var/rejected/")  # made for bad rows only, and the small slice has none
-BESIDE = ("audit.py", "compare.py", "experiment.py", "gate.py", "reproduction.py", "retention.py")  # steps of no cycle
+BESIDE = ("serving.py", "audit.py", "compare.py", "experiment.py", "gate.py", "reproduction.py", "retention.py")  # steps of no cycle
 HASH = re.compile(r"(?<=[/.-])[0-9a-f]{2}(?=/)|[0-9a-f-]{36}|[0-9a-f]{8,}")
 
 

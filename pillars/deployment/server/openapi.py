@@ -71,7 +71,7 @@ def _cell(column: Column) -> dict[str, Any]:
         "number": [number],
         "flag": [{"type": "boolean"}, number],
         "text": [text],
-        "label": [text, number, {"type": "boolean"}],
+        "label": [text, {"type": "number"}, {"type": "boolean"}],
     }
     choices = kinds[column.kind] + ([] if column.required else [{"type": "null"}])
     return choices[0] if len(choices) == 1 else {"anyOf": choices}

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pillars.deployment.server import policy as policies
 from pillars.deployment.server.settings import Settings
 from pillars.deployment.server.snapshot import Snapshot, take
-from pillars.errors import BundleRefused, PillarsError
+from pillars.errors import PillarsError
 
 AGAIN_S = 2.0  # a refused policy is tried again: its release may have been exported anew meanwhile
 
@@ -62,7 +62,8 @@ class Watcher:
         try:
             policy = policies.read(self.settings.policy, self.settings.project)
             if policy.generation < self._generation:
-                raise BundleRefused(str(self.settings.policy), f"an older policy was put back (generation {policy.generation})")
+                self._refuse(f"an older policy was put back (generation {policy.generation}, not {self._generation})")
+                return
             if policy.generation == self._generation and not self.refused:
                 return
             snapshot = take(policy, self.settings, self.snapshot)
