@@ -10,6 +10,16 @@ POOL = "pillars"
 READY = "up.ready"  # under var: the worker has applied the deployments
 
 
+class Serve(Environment):
+    """What one request to `pillars serve` may take (docs/serving.md). Its tokens, PILLARS_SERVE_TOKENS, the server reads itself."""
+
+    serve_rows: int = Field(default=10_000, ge=1, description="rows of one request")
+    serve_body_bytes: int = Field(default=4 << 20, ge=1_000, description="bytes of its body")
+    serve_body_s: float = Field(default=10.0, gt=0, description="seconds that its body may take")
+    serve_head_s: float = Field(default=5.0, gt=0, description="seconds that its head may take")
+    serve_requests: int = Field(default=512, ge=1, description="requests at once, in one worker")
+
+
 class Serving(Environment):
     """Where `pillars up` listens, always on 127.0.0.1, and whom it tells of failures."""
 

@@ -88,8 +88,10 @@ def _tell(found: Why) -> None:
 
 def told(stores: Stores, project: Project, host: str, port: int, workers: int) -> Settings:
     """What the process has to know of the project: the server itself reads no YAML."""
-    from pillars.deployment.server.settings import Column, Settings
+    from deployments.settings import Serve
+    from pillars.deployment.server.settings import Column, Limits, Settings
 
+    limits = Serve()
     asked = dict.fromkeys((*project.features.numeric, *project.features.categorical, *project.key, *project.of("entity")))
     columns = {}
     for name in asked:
@@ -104,6 +106,13 @@ def told(stores: Stores, project: Project, host: str, port: int, workers: int) -
         host=host,
         port=port,
         workers=workers,
+        limits=Limits(
+            body_bytes=limits.serve_body_bytes,
+            rows=limits.serve_rows,
+            body_s=limits.serve_body_s,
+            header_s=limits.serve_head_s,
+            requests=limits.serve_requests,
+        ),
         version=version("five-pillars"),
     )
 

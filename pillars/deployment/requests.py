@@ -32,6 +32,7 @@ HEAD = {
     "bucket": pa.int32(),
     "took_us": pa.int64(),
 }
+SHORT = 16  # characters of a hash in each line
 INPUT, OUTPUT = "in_", "out_"  # before the names of columns, which may be anything
 TYPES = {"double": pa.float64(), "string": pa.string(), "boolean": pa.bool_()}
 
@@ -145,18 +146,18 @@ def _read(segment: Path) -> tuple[list[Prediction], int]:
     except OSError as err:
         raise StoreUnavailable.refused(str(segment), err, "Nothing was changed; mend it and run again.", "read") from err
     whole, _, rest = content.rpartition(b"\n")
-    models: dict[int, dict[str, Any]] = {}
+    models: dict[tuple[int, str], dict[str, Any]] = {}
     return list(_predictions(segment, whole.splitlines(), models)), len(rest)
 
 
-def _predictions(segment: Path, lines: Sequence[bytes], models: dict[int, dict[str, Any]]) -> Iterator[Prediction]:
+def _predictions(segment: Path, lines: Sequence[bytes], models: dict[tuple[int, str], dict[str, Any]]) -> Iterator[Prediction]:
     for number, line in enumerate(lines, start=1):
         try:
             one = json.loads(line)
             if one.get("kind") == "model":
-                models[one["version"]] = one
+                models[one["version"], one["sha256"][:SHORT]] = one
                 continue
-            yield _of_line(one, models[one["version"]])
+            yield _of_line(one, models[one["version"], one["sha256"]])
         except (ValueError, KeyError, TypeError, AttributeError) as err:
             remedy = "Nothing was changed; set the line aside by hand."
             raise DataCorrupt(f"{segment} line {number}", "of a prediction", "none", remedy) from err

@@ -43,6 +43,14 @@ def test_the_server_is_told_what_the_yaml_says() -> None:
     assert (found.key, found.entity) == (("at", "line"), ("rider",))
 
 
+def test_limits_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PILLARS_SERVE_ROWS", "7")
+    assert told(Stores(), binary_project(), "127.0.0.1", 1, 1).limits.rows == 7
+    monkeypatch.setenv("PILLARS_SERVE_ROWS", "none")
+    with pytest.raises(SettingInvalid, match="PILLARS_SERVE_ROWS"):
+        told(Stores(), binary_project(), "127.0.0.1", 1, 1)
+
+
 def test_it_is_not_opened_to_others_without_a_token(project_root: Path) -> None:
     from flows.serving_commands import serve
 

@@ -16,18 +16,23 @@ from pathlib import Path
 
 from pillars.deployment.server import lean
 from pillars.deployment.server.settings import SETTINGS, Settings, read
+from pillars.errors import SettingInvalid
 
 START_S = 120.0
 
 
 def main(*arguments: str) -> int:
-    """Serve; the exit code. Raises: SettingInvalid."""
+    """Serve; the exit code."""
     lean.keep_out()
     import uvicorn
 
     from pillars.deployment.server import guard
 
-    settings, as_json = read(Path(arguments[0])), "--json" in arguments
+    try:
+        settings, as_json = read(Path(arguments[0])), "--json" in arguments
+    except SettingInvalid as err:
+        print(f"pillars: {err}", file=sys.stderr)
+        return err.exit_code
     os.environ[SETTINGS] = arguments[0]
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers are processes
     os.environ[guard.HEADER_S] = str(settings.limits.header_s)

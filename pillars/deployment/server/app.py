@@ -16,7 +16,6 @@ from typing import Any
 
 import msgspec
 
-from pillars.bundle.golden import from_json
 from pillars.deployment.server import answering, inference, invocations, openapi
 from pillars.deployment.server.answering import Asked
 from pillars.deployment.server.batching import Batcher
@@ -258,9 +257,8 @@ class App:
 
     def _page(self) -> Content:
         snapshot = self._snapshot()
-        columns = from_json(snapshot.champion.bundle.golden["columns"])
-        kept = {column.name for column in snapshot.contract.columns if column.kept}
-        example = {name: _plain(values[0]) for name, values in columns.items() if name in kept}
+        kept = {column.name for column in snapshot.contract.columns if column.kept or column.required}
+        example = {n: _usual(values) for n, values in snapshot.champion.bundle.golden["columns"].items() if n in kept}
         address = f"http://{self.settings.host}:{self.settings.port}"
         return 200, HTML, openapi.page(self.settings.project, address, self._document(), example), {}
 
@@ -280,8 +278,12 @@ def _trace(headers: dict[bytes, bytes]) -> str:
     return found.group(1).decode() if found else ""
 
 
-def _plain(value: Any) -> Any:
-    return None if value is None or value != value else value if isinstance(value, str) else float(value)
+def _usual(values: list[Any]) -> Any:
+    """The middle one of numbers, the most frequent of words: an example that is nobody's row."""
+    known = sorted(value for value in values if value is not None)
+    if not known:
+        return None
+    return max(known, key=known.count) if isinstance(known[0], str) else known[len(known) // 2]
 
 
 def _place(err: Exception) -> str:

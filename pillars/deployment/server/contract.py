@@ -14,6 +14,7 @@ from pillars.deployment.server.settings import Settings
 from pillars.errors import BundleRefused
 
 LARGEST = float(np.finfo(np.float32).max)  # what is larger is infinite to the model
+WHOLE = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]  # what JSON writers and Arrow can hold
 Kind = Literal["number", "flag", "text", "label"]  # label: key and entity columns that no model sees, any scalar
 
 
@@ -32,7 +33,7 @@ class Column:
         """As msgspec decodes it, without a conversion."""
         number = Annotated[float, Meta(ge=-LARGEST, le=LARGEST)]
         text = Annotated[str, Meta(max_length=self.longest)]
-        type_: Any = {"number": number, "flag": bool | number, "text": text, "label": text | int | float | bool}[self.kind]
+        type_: Any = {"number": number, "flag": bool | number, "text": text, "label": text | WHOLE | float | bool}[self.kind]
         return type_ if self.required else type_ | None
 
 

@@ -69,6 +69,7 @@ class Log:
             left = left[os.write(self._fd, left) :]
 
     def _open(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)  # somebody may have tidied up
         name = f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(3)}{ENDING}"
         draft = self.folder / f".{name}"  # so that nobody sees it before it is locked
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ class Metrics:
             "pillars_shadow_dropped_rows", "Rows that a shadow did not see, for its queue was full", registry=registry
         )
         self.loads = client.Counter("pillars_policy_loads", "Traffic policies taken over, or refused", ["outcome"], registry=registry)
-        self.generation = client.Gauge("pillars_policy_generation", "Generation that answers", multiprocess_mode="min", registry=registry)
+        self.generation = client.Gauge(
+            "pillars_policy_generation", "Generation that answers", multiprocess_mode="livemin", registry=registry
+        )
         self.ready = client.Gauge(
             "pillars_workers_ready", "Workers that answer predictions", multiprocess_mode="livesum", registry=registry
         )
@@ -67,8 +70,11 @@ class Metrics:
         """As Prometheus reads it."""
         from prometheus_client import CollectorRegistry, generate_latest, multiprocess
 
-        if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        if not (folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR")):
             return generate_latest(self.registry)
+        for file in Path(folder).glob("gauge_live*_*.db"):  # a killed worker left them
+            if not Path(f"/proc/{file.stem.rpartition('_')[2]}").exists():
+                file.unlink(missing_ok=True)
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)
         return generate_latest(registry)

@@ -89,7 +89,7 @@ TEXTS = {
     '"a\nb"': 400,
 }
 FLAGS = {'"true"': 422, '"yes"': 422, "[true]": 422, "{}": 422, "1e39": 422, "True": 400, "yes": 400}
-LABELS = {"[]": 422, "{}": 422, '{"id": 1}': 422, DEEP: 422, "NaN": 400}
+LABELS = {"9" * 25: 422, "9" * 5_000: 422, "[]": 422, "{}": 422, '{"id": 1}': 422, DEEP: 422, "NaN": 400}
 BODIES: dict[str, tuple[bytes, int]] = {
     "empty": (b"", 400),
     "blank": (b"   ", 400),
@@ -143,6 +143,7 @@ BODIES: dict[str, tuple[bytes, int]] = {
     "split with rows that are objects": (split(["distance"], [{"distance": 1}]), 422),
     "split with data that is a number": (split(["distance"], 7), 422),
     "split with a column twice": (split(["distance", "distance"], [[1, 1]]), 422),
+    "split with a column forty thousand times": (split(["carrier"] * 40_000, []), 422),
     "split with an unknown column": (split(["distance", "speed"], [[1, 1]]), 422),
     "split without a required column": (split(["carrier"], [["UA"]]), 422),
     "split with text for a number": (split(["distance"], [[1], [PLANTED]]), 422),

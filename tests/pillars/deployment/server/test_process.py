@@ -224,6 +224,9 @@ def test_two_workers_agree_within_a_second_and_a_killed_one_comes_back(var: Path
         wait_until(
             lambda: len(found := workers_or_none(workers)) == 2 and victim not in found and set(found.values()) == {2}, 90, 0.3, "another"
         )
+        text = server.ask("GET", "/metrics")[1].decode()
+        assert "pillars_workers_ready 2.0" in text  # the dead one does not count
+        assert "pillars_policy_generation 2.0" in text
     ids = {row["id"] for row in logged(var)}
     assert set(load.acknowledged) <= ids
 
