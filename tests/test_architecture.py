@@ -81,6 +81,8 @@ def broken(tmp_path: Path, module: str, line: str) -> str:
         pytest.param("pillars/deployment/traffic.py", "import optuna", "Door of Optuna", id="Optuna in deployment"),
         pytest.param("pillars/data/cleaning.py", "import mlflow", "Doors of MLflow", id="MLflow in data"),
         pytest.param("tasks/training.py", "import xgboost", "Doors of XGBoost", id="XGBoost in a task"),
+        pytest.param("pillars/deployment/server/app.py", "import pandas", "The prediction server", id="pandas in the server"),
+        pytest.param("pillars/deployment/server/app.py", "import pillars.stores", "The prediction server", id="stores in the server"),
     ],
 )
 def test_a_forbidden_import_is_refused(tmp_path: Path, module: str, line: str, contract: str) -> None:

@@ -26,6 +26,7 @@ FILES = {  # top of `var/`: what it is
     "report": "the story's page",
     "reports": "pages of periods",
     "search": "searches",
+    "served": "requests that were answered",
     "staging": "cleaned batches",
     "traffic": "who answers",
 }

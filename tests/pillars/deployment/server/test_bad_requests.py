@@ -6,6 +6,9 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from tests.pillars.deployment.server.world import ROW, InProcess
 
@@ -204,6 +207,41 @@ def test_a_bad_request_is_refused_as_documented(asked_only: InProcess, path: str
 
 def test_there_are_a_hundred_of_them() -> None:
     assert len(CASES) >= 100
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["distance", "carrier", "data", "name", "x"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+ENVELOPES = st.sampled_from(["dataframe_records", "dataframe_split", "inputs", "columns", "data", "x"])
+
+
+def spoilt(body: bytes, cuts: list[tuple[int, bytes]]) -> bytes:
+    for place, put in cuts:
+        body = body[: place % len(body)] + put + body[place % len(body) + 1 :] or b" "
+    return body
+
+
+@given(body=st.binary(max_size=200) | st.dictionaries(ENVELOPES, JUNK, max_size=2).map(lambda x: json.dumps(x).encode()))
+@hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_comes_is_no_error_of_ours(asked_only: InProcess, body: bytes) -> None:
+    for path in ("/invocations", "/v2/models/small/infer"):
+        assert asked_only.ask("POST", path, body, TOKEN)[0] in (200, 400, 413, 422)
+
+
+@given(cuts=st.lists(st.tuples(st.integers(0, 10_000), st.binary(max_size=3)), min_size=1, max_size=4))
+@hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_good_request_that_was_spoilt_is_no_error_of_ours(asked_only: InProcess, cuts: list[tuple[int, bytes]]) -> None:
+    label = ROW | {"flight": "UA1", "passenger": 5}
+    for path, body in (
+        ("/invocations", records(label, ROW)),
+        ("/invocations", split(["distance", "carrier"], [[1.5, "UA"], [2, None]])),
+        ("/v2/models/small/infer", tensors(tensor(), tensor("carrier", ["UA"], "BYTES"))),
+    ):
+        assert asked_only.ask("POST", path, spoilt(body, cuts), TOKEN)[0] in (200, 400, 413, 422)
 
 
 @pytest.mark.parametrize(
