@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -56,6 +57,17 @@ class Prediction:
     outputs: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Segment:
+    """What one file holds. `inputs`, `outputs`: columns and their types; `cut`: bytes at its end that are no line, of a request that was
+    never answered."""
+
+    rows: list[Prediction]
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    cut: int
+
+
 def compact(stores: Stores, project_name: str) -> Compacted:
     """Turn each finished segment into a Parquet file `served/<project>/rows/<day>/<segment>.parquet`, then remove it.
 
@@ -73,13 +85,13 @@ def compact(stores: Stores, project_name: str) -> Compacted:
             if not is_finished(segment):
                 waiting += 1
                 continue
-            found, lost = _read(segment)
-            if found:
-                path = base / "rows" / f"{found[0].at:%Y-%m-%d}" / f"{segment.stem}.parquet"
+            found = _read(segment)
+            if found.rows:
+                path = base / "rows" / f"{found.rows[0].at:%Y-%m-%d}" / f"{segment.stem}.parquet"
                 write_parquet(path, table(found))
                 done.append(stores.relative(path))
             _remove(segment)
-            rows, cut = rows + len(found), cut + lost
+            rows, cut = rows + len(found.rows), cut + found.cut
     return Compacted(project_name, rows, tuple(done), cut, waiting)
 
 
@@ -88,8 +100,9 @@ def find(stores: Stores, project_name: str, id: str) -> Prediction:
     base = stores.folder("served", project_name)
     if found := ID.fullmatch(id):
         for segment in _segments(base):
-            if f'"id":"{id}"'.encode() in segment.read_bytes():
-                return next(one for one in _read(segment)[0] if one.id == id)
+            with suppress(FileNotFoundError):  # it became Parquet meanwhile
+                if f'"id":"{id}"'.encode() in segment.read_bytes():
+                    return next(one for one in _read(segment).rows if one.id == id)
         day = datetime.fromtimestamp(int(found.group(1), 16) / 1000, UTC)
         for near in sorted({f"{day + timedelta(days=n):%Y-%m-%d}" for n in (-1, 0, 1)}):  # a segment has the day of its first row
             for file in sorted((base / "rows" / near).glob("*.parquet")):
@@ -101,7 +114,7 @@ def find(stores: Stores, project_name: str, id: str) -> Prediction:
 def newest(stores: Stores, project_name: str, most: int = 3) -> list[str]:
     """Ids of what was answered last, of segments that are not compacted yet."""
     for segment in reversed(_segments(stores.folder("served", project_name))):
-        if found := _read(segment)[0]:
+        if found := _read(segment).rows:
             return [one.id for one in found[-most:]]
     return []
 
@@ -116,56 +129,45 @@ def is_finished(segment: Path) -> bool:
         return True
 
 
-def table(rows: Sequence[Prediction]) -> pa.Table:
-    """Rows with declared types: `in_<column>` double or string, `out_<column>` as the model answers; null where it has none."""
+def table(segment: Segment) -> pa.Table:
+    """Rows with declared types: `in_<column>` double or string, `out_<column>` as the models answer; null where a row has none."""
+    rows = segment.rows
     columns: dict[str, pa.Array] = {name: pa.array([getattr(row, name) for row in rows], kind) for name, kind in HEAD.items()}
-    for prefix, cells in ((INPUT, [row.inputs for row in rows]), (OUTPUT, [row.outputs for row in rows])):
-        for name in dict.fromkeys(name for row in cells for name in row):
-            columns[prefix + name] = _column([row.get(name) for row in cells])
+    for name, kind in segment.inputs.items():
+        columns[INPUT + name] = pa.array([row.inputs.get(name) for row in rows], TYPES[kind])
+    for name, kind in segment.outputs.items():
+        columns[OUTPUT + name] = pa.array([row.outputs.get(name) for row in rows], TYPES[kind])
     return pa.table(columns)
-
-
-def _column(values: Sequence[Any]) -> pa.Array:
-    """Booleans, doubles, or text; of mixed ones (a key may be both) the text. A column of nulls is double: it joins with either."""
-    kinds = {type(value) for value in values if value is not None}
-    if kinds == {bool}:
-        return pa.array(values, pa.bool_())
-    if kinds <= {float, bool}:
-        return pa.array([None if value is None else float(value) for value in values], pa.float64())
-    return pa.array([value if value is None or isinstance(value, str) else json.dumps(value) for value in values], pa.string())
 
 
 def _segments(base: Path) -> list[Path]:
     return sorted((base / "log").glob("*.jsonl"))
 
 
-def _read(segment: Path) -> tuple[list[Prediction], int]:
-    """The predictions of a segment, and how many bytes at its end were cut off: of a request that was never answered."""
+def _read(path: Path) -> Segment:
+    """A segment. Raises: DataCorrupt, StoreUnavailable."""
     try:
-        content = segment.read_bytes()
+        content = path.read_bytes()
     except OSError as err:
-        raise StoreUnavailable.refused(str(segment), err, "Nothing was changed; mend it and run again.", "read") from err
+        raise StoreUnavailable.refused(str(path), err, "Nothing was changed; mend it and run again.", "read") from err
     whole, _, rest = content.rpartition(b"\n")
-    models: dict[tuple[int, str], dict[str, Any]] = {}
-    return list(_predictions(segment, whole.splitlines(), models)), len(rest)
-
-
-def _predictions(segment: Path, lines: Sequence[bytes], models: dict[tuple[int, str], dict[str, Any]]) -> Iterator[Prediction]:
-    for number, line in enumerate(lines, start=1):
+    found, models = Segment([], {}, {}, len(rest)), dict[tuple[int, str], dict[str, Any]]()
+    for number, line in enumerate(whole.splitlines(), start=1):
         try:
             one = json.loads(line)
             if one.get("kind") == "model":
                 models[one["version"], one["sha256"][:SHORT]] = one
-                continue
-            yield _of_line(one, models[one["version"], one["sha256"]])
+                found.inputs.update(one["inputs"])
+                found.outputs.update(one["outputs"])
+            else:
+                found.rows.append(_of_line(one, models[one["version"], one["sha256"]]))
         except (ValueError, KeyError, TypeError, AttributeError) as err:
             remedy = "Nothing was changed; set the line aside by hand."
-            raise DataCorrupt(f"{segment} line {number}", "of a prediction", "none", remedy) from err
+            raise DataCorrupt(f"{path} line {number}", "of a prediction", "none", remedy) from err
+    return found
 
 
 def _of_line(one: Mapping[str, Any], model: Mapping[str, Any]) -> Prediction:
-    kinds = {each["name"]: each["type"] for each in model["inputs"]}
-    inputs = {name: _typed(value, kinds.get(name)) for name, value in one["inputs"].items()}
     return Prediction(
         one["id"],
         datetime.fromtimestamp(one["at_us"] // 1_000_000, UTC) + timedelta(microseconds=one["at_us"] % 1_000_000),
@@ -178,14 +180,16 @@ def _of_line(one: Mapping[str, Any], model: Mapping[str, Any]) -> Prediction:
         one["arm"],
         one["bucket"],
         one["took_us"],
-        inputs,
+        {name: _typed(value, model["inputs"][name]) for name, value in one["inputs"].items()},
         one["outputs"],
     )
 
 
-def _typed(value: Any, kind: str | None) -> Any:
-    """A number of the model's as a double, whatever JSON made of it: true, 5 and 5.0 are alike to it."""
-    return float(value) if kind == "double" and value is not None else value
+def _typed(value: Any, kind: str) -> Any:
+    """A number as a double, whatever JSON made of it: true, 5 and 5.0 are alike to a model. A key or entity as text, if it was none."""
+    if value is None or isinstance(value, str):
+        return value
+    return float(value) if kind == "double" else json.dumps(value)
 
 
 def _of_row(row: Mapping[str, Any]) -> Prediction:

@@ -257,8 +257,9 @@ class App:
 
     def _page(self) -> Content:
         snapshot = self._snapshot()
-        kept = {column.name for column in snapshot.contract.columns if column.kept or column.required}
-        example = {n: _usual(values) for n, values in snapshot.champion.bundle.golden["columns"].items() if n in kept}
+        golden = snapshot.champion.bundle.golden["columns"]
+        shown = {column.name: column for column in snapshot.contract.columns if column.name in golden and (column.kept or column.required)}
+        example = {n: _usual(golden[n]) if c.kept else "" if c.kind == "text" else 0.0 for n, c in shown.items()}
         address = f"http://{self.settings.host}:{self.settings.port}"
         return 200, HTML, openapi.page(self.settings.project, address, self._document(), example), {}
 

@@ -82,7 +82,8 @@ def contract(bundles: Sequence[Bundle], settings: Settings) -> Contract:
 def _column(name: str, kind: Kind, settings: Settings) -> Column:
     said = settings.columns.get(name)
     required = kind != "label" and bool(said and said.required)
-    return Column(name, kind, required, said.kept if said else True, settings.limits.text)
+    kept = said.kept if said else not settings.columns  # what a later YAML declares could be confidential: nobody here knows
+    return Column(name, kind, required, kept, settings.limits.text)
 
 
 def _inputs(bundle: Bundle) -> dict[str, Kind]:

@@ -30,6 +30,7 @@ class Arm:
     numbers: tuple[int, ...]
     categories: tuple[int, ...]
     by: int | None  # the column that intervals go by
+    logged: Mapping[str, str]  # columns that the request log holds -> double or string
 
     def encode(self, columns: Sequence[Sequence[Any]], count: int) -> np.ndarray:
         """Rows as float32, shape (count, features), by the encoder that training used."""
@@ -59,7 +60,7 @@ class Arm:
     def head(self) -> bytes:
         """The line of the request log that says what this model is: with it, a logged row can be scored again."""
         told = {"kind": "model", "version": self.release.version, "sha256": self.release.sha256, "digest": self.release.digest}
-        schema = {"inputs": self.bundle.schema["inputs"], "outputs": self.bundle.outputs, "path": self.release.path}
+        schema = {"inputs": self.logged, "outputs": self.bundle.outputs, "path": self.release.path}
         return msgspec.json.encode({**told, **schema}) + b"\n"
 
 
@@ -151,4 +152,5 @@ def _arm(seat: Seat, bundle: Bundle, agreed: Contract) -> Arm:
         agreed.places(bundle.encoder.numeric),
         agreed.places(bundle.encoder.categorical),
         agreed.places([by])[0] if by else None,
+        {column.name: "double" if column.kind in ("number", "flag") else "string" for column in agreed.columns if column.kept},
     )

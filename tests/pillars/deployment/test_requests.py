@@ -16,7 +16,7 @@ from pillars.answers.predicted import BASE, why
 from pillars.deployment import requests
 from pillars.errors import DataCorrupt, UnknownName
 from pillars.stores import Stores
-from tests.pillars.deployment.server.world import ROW, InProcess, columns, settings, write_policy, write_release
+from tests.pillars.deployment.server.world import COLUMNS, ROW, InProcess, columns, settings, write_policy, write_release
 
 ROWS = [
     {name: None if value != value else value for name, value in zip(known, row, strict=True)}
@@ -79,6 +79,17 @@ def test_every_logged_prediction_comes_out_equal_to_the_bit(stores: Stores, firs
         assert found.equal, found
         arms.add(found.arm)
     assert arms == {"champion", "challenger"}
+
+
+def test_columns_have_the_same_type_in_every_file(stores: Stores) -> None:
+    first = {"distance": 1.0, "flight": 7}
+    answered(stores, [first, ROW])
+    one = requests.compact(stores, "small")
+    answered(stores, [first | {"carrier": "UA", "flight": "UA7", "booked": True, "seats": 5}])
+    other = requests.compact(stores, "small")
+    table = pa.concat_tables([pq.read_table(stores.var / file) for file in (*one.files, *other.files)])  # refuses unlike ones
+    assert {"7", "UA7"} <= set(table["in_flight"].to_pylist())
+    assert {None, 1.0} == set(table["in_booked"].to_pylist())
 
 
 def test_contributions_add_up_to_the_margin(stores: Stores) -> None:
@@ -166,7 +177,7 @@ def test_confidential_inputs_cannot_be_answered_again_and_that_is_said(stores: S
     from pillars.deployment.server.settings import Column
 
     write_policy(stores.var, 1, write_release(stores.var, 1))
-    with InProcess(settings(stores.var, columns={"distance": Column(required=True), "seats": Column(kept=False)})) as app:
+    with InProcess(settings(stores.var, columns=COLUMNS | {"seats": Column(kept=False)})) as app:
         app.ready().ask("POST", "/invocations", {"dataframe_records": [{"distance": 5.0, "seats": 77777.0}]})
     found = why(stores, "small", requests.newest(stores, "small")[0], recompute=True)
     assert found.equal is None

@@ -118,6 +118,17 @@ def test_confidential_columns_are_in_no_file(var: Path) -> None:
     assert not [p for p in var.rglob("*") if p.is_file() and planted.encode() in p.read_bytes()]
 
 
+def test_a_column_that_the_server_was_not_told_of_is_not_logged(var: Path) -> None:
+    from tests.pillars.deployment.server.world import COLUMNS
+
+    write_policy(var, 1, write_release(var, 1))
+    told = {name: column for name, column in COLUMNS.items() if name != "seats"}  # the YAML of before
+    with InProcess(settings(var, columns=told)) as app:
+        assert app.ready().ask("POST", "/invocations", {"dataframe_records": [ROW | {"seats": 77_777}]})[0] == 200
+        assert "seats" not in app.ask("GET", "/docs")[1].decode().partition("</pre>")[0]
+    assert "seats" not in logged(var)[0]["inputs"]
+
+
 def test_an_unknown_category_is_answered_with_a_warning(asked_only: InProcess) -> None:
     rows = [ROW, ROW | {"carrier": "ZZ"}, ROW | {"carrier": None}]
     status, content = asked_only.ask("POST", "/invocations", {"dataframe_records": rows}, TOKEN)
