@@ -45,6 +45,7 @@ LEFT_OUT = {  # patterns of paths under `var/`: why
     "up.json": "of services that run here",
     "prefect/.room": "a probe",
     "scratch/*": "of fits that run",
+    "served/*/metrics-*": "counts of servers that run",
 }
 
 

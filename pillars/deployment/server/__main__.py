@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -66,8 +65,12 @@ def _shared_metrics(settings: Settings):  # type: ignore[no-untyped-def]
     if settings.workers == 1:
         yield
         return
-    folder = tempfile.mkdtemp(prefix="pillars-metrics-")
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    for left in settings.requests.parent.glob("metrics-*"):  # of servers that were killed
+        if not Path(f"/proc/{left.name.partition('-')[2]}").exists():
+            shutil.rmtree(left, ignore_errors=True)
+    folder = settings.requests.parent / f"metrics-{os.getpid()}"  # not among temporary files, which somebody may tidy up
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
     try:
         yield
     finally:

@@ -98,6 +98,7 @@ class App:
             if message["type"] == "lifespan.startup":
                 try:
                     self.start()
+                    await self.batcher.loop.run_in_executor(None, self.watcher.first)  # who listens answers: a worker that comes back, too
                 except OSError as err:
                     await send({"type": "lifespan.startup.failed", "message": f"the request log cannot be opened ({err.strerror})"})
                     return

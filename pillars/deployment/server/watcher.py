@@ -13,6 +13,7 @@ from pillars.deployment.server.settings import Settings
 from pillars.deployment.server.snapshot import Snapshot, take
 from pillars.errors import PillarsError
 
+FIRST_S = 60.0  # a worker listens after that, whatever is not loaded yet
 AGAIN_S = 2.0  # a refused policy is tried again: its release may have been exported anew meanwhile
 
 
@@ -25,12 +26,16 @@ class Watcher:
         self._changed, self._failed = changed, failed
         self._seen: tuple[int, int, int] | None = None
         self._generation, self._tried = -1, 0.0
-        self._stop = threading.Event()
+        self._stop, self._looked = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._follow, name="policy", daemon=True)
 
     def start(self) -> None:
         """Begin; returns at once."""
         self._thread.start()
+
+    def first(self) -> None:
+        """Wait until the policy was looked at once; whether anybody answers by then is another matter."""
+        self._looked.wait(FIRST_S)
 
     def stop(self) -> None:
         """End."""
@@ -44,6 +49,7 @@ class Watcher:
                 self.look()
             except Exception as err:  # whatever it is, what ran before still runs
                 self._refuse(type(err).__name__)
+            self._looked.set()
             if self._stop.wait(self.settings.poll_s):
                 return
 

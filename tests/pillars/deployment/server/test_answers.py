@@ -69,8 +69,9 @@ def test_many_at_once_get_each_their_own(var: Path) -> None:
         wanted = trained(app.app.watcher.snapshot.champion.bundle, rows)
         assert [content["predictions"][0]["score"] for _, content in found] == wanted
         assert app.app.batcher.flushes < 10  # together, not one by one
-        big = app.ask("POST", "/invocations", {"dataframe_records": rows * 10})[1]  # on a thread
-        assert [one["score"] for one in big["predictions"]] == wanted * 10
+        mixed = app.ask_all([{"dataframe_records": rows * 10}, *[{"dataframe_records": rows}] * 5, {"dataframe_records": rows * 20}])
+        assert [len(content["predictions"]) for _, content in mixed] == [600, *[60] * 5, 1200]  # the large ones on a thread
+        assert all([one["score"] for one in c["predictions"]] == wanted * (len(c["predictions"]) // 60) for _, c in mixed)
 
 
 def test_an_answer_is_on_record_when_it_is_said(var: Path) -> None:
