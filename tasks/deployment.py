@@ -59,9 +59,10 @@ def score(opened: Opened, period: str, version: DataVersion, lost: Scored | None
         return Scored(opened.name, period, None, version.id, 0, "", "", "no champion yet")
     rows = opened.read(version)("rows", [period])
     bundle = release.load(opened.stores, rollout.champion)
-    if gone := [one["name"] for one in bundle.schema["inputs"] if one["name"] not in rows.column_names]:
+    takes = features.taken_by(opened.config, bundle.schema)
+    if gone := sorted({name for _, name in takes.features.named} - set(rows.column_names)):
         raise ChampionOutgrown(opened.name, period, rollout.champion.version, gone)
-    columns = features.design(features.taken_by(opened.config, bundle.schema), rows)
+    columns = features.design(takes, rows)
     if rollout.trial:  # who is tried takes what the YAML says today
         columns = features.design(opened.config, rows) | columns
     named = (opened.config.rollout.entity, opened.config.rollout.slice) if rollout.trial else ()

@@ -257,7 +257,7 @@ def test_requests_made_from_the_document_find_nothing_undocumented(var: Path) ->
     # a schema cannot say that rows are as long as the list of columns; that valid rows are taken is in test_answers.py
     command += ["--checks", "all", "--exclude-checks", "positive_data_acceptance"]
     with served(var) as server:
-        done = subprocess.run([*command, f"http://127.0.0.1:{server.settings.port}/openapi.json"], capture_output=True, text=True)
+        done = subprocess.run([*command, f"http://127.0.0.1:{server.settings.port}/openapi.json"], cwd=var, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout[-5000:]
         assert server.is_ready()
 
