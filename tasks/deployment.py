@@ -50,6 +50,7 @@ def score(opened: Opened, period: str, version: DataVersion, lost: Scored | None
     """The period's predictions by the release that answers now; none when nobody does.
 
     Raises:
+        ChampionOutgrown: the rows no longer have what the champion takes.
         DataCorrupt: those on record are `lost`, and cannot be made again.
     """
     rollout = opened.answering()
@@ -59,7 +60,7 @@ def score(opened: Opened, period: str, version: DataVersion, lost: Scored | None
         return Scored(opened.name, period, None, version.id, 0, "", "", "no champion yet")
     rows = opened.read(version)("rows", [period])
     bundle = release.load(opened.stores, rollout.champion)
-    takes = features.taken_by(opened.config, bundle.schema)
+    takes = features.taken_by(opened.config, bundle.encoder)
     if gone := sorted({name for _, name in takes.features.named} - set(rows.column_names)):
         raise ChampionOutgrown(opened.name, period, rollout.champion.version, gone)
     columns = features.design(takes, rows)

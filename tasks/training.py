@@ -104,7 +104,7 @@ def judge(opened: Opened, version: DataVersion, until: str, tuned: Tuned, agains
     periods = opened.known(version, until)
     read, live_read, gone = labelled(opened, version), None, list[str]()
     if champion:
-        takes = features.taken_by(opened.config, champion.schema)
+        takes = features.taken_by(opened.config, champion.encoder)
         if takes.features.named - opened.config.features.named:  # rare, and the rows have to be read once more
             gone = sorted({name for _, name in takes.features.named} - set(opened.read(version)("rows", [until]).column_names))
             live_read = features.reader(takes, version.id, opened.read(version), versions.contents(opened.stores, version))

@@ -204,7 +204,7 @@ def _on_the_same_rows(
     try:
         table, y, blocks = features.labelled(project, table, outcomes)
         weights = features.weights(project, table)
-        designs = [features.design(features.taken_by(project, bundle.schema), table) for bundle in (one, other)]
+        designs = [features.design(features.taken_by(project, bundle.encoder), table) for bundle in (one, other)]
         said = [bundle.scores(columns) for bundle, columns in zip((one, other), designs, strict=True)]
         bounds = [
             bundle.predict(columns).bounds if bundle.interval else None for bundle, columns in zip((one, other), designs, strict=True)

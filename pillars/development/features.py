@@ -7,12 +7,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pillars.bundle.encoder import Encoder
 from pillars.config import Features, Project
 from pillars.errors import ConfigInvalid
 from pillars.targets import is_known, spread, truth
@@ -56,10 +56,9 @@ def design(project: Project, rows: pa.Table) -> dict[str, np.ndarray]:
     return numbers | {name: _categories(rows.column(name)) for name in project.features.categorical}
 
 
-def taken_by(project: Project, schema: Mapping[str, Any]) -> Project:
-    """The project with the features that a bundle takes, by its schema: they may be others than those of today."""
-    of = {kind: tuple(one["name"] for one in schema["inputs"] if one["type"] == kind) for kind in ("double", "string")}
-    return project.model_copy(update={"features": Features(numeric=of["double"], categorical=of["string"])})
+def taken_by(project: Project, encoder: Encoder) -> Project:
+    """The project with the features that a bundle takes: they may be others than those of today."""
+    return project.model_copy(update={"features": Features(numeric=tuple(encoder.numeric), categorical=tuple(encoder.categorical))})
 
 
 def blocks(project: Project, rows: pa.Table) -> np.ndarray:
