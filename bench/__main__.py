@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from bench import gate, price, quality, rollout, search, serving, validation
+from bench import decisions, gate, price, quality, rollout, search, serving, validation
 
 BENCHES = {
     "quality": quality.main,
     "price": price.main,
     "validation": validation.main,
     "search": search.main,
+    "decisions": decisions.main,
     "gate": gate.main,
     "serving": serving.main,
     "rollout": rollout.main,
