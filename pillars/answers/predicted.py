@@ -75,6 +75,8 @@ def bundle_of(stores: Stores, project_name: str, found: Prediction) -> Bundle:
 
 
 def _again(told: Why, found: Prediction, bundle: Bundle) -> Why:
+    if found.error:
+        return Why(**{**vars(told), "note": "the model failed, and nobody was answered"})
     if withheld := [name for name in bundle.encoder.feature_names if name not in found.inputs]:
         note = f"{', '.join(withheld)}: confidential, so the log does not hold it, and the row cannot be answered again"
         return Why(**{**vars(told), "note": note})

@@ -1,4 +1,4 @@
-"""The prediction server's request log as evidence: JSON lines in `var/served/<project>/log`, a line per answered row."""
+"""The prediction server's request log as evidence, a line per row that came: JSON lines, and what was compacted to Parquet."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pillars.deployment.evidence import event_of
+from pillars.deployment.requests import INPUT, OUTPUT
 from pillars.errors import StoreUnavailable
 from pillars.stores import Stores
 from pillars.vocabulary import Event
@@ -17,7 +18,8 @@ class Logged:
     are no request; the last line of a segment may be cut, for that request was not answered."""
 
     def __init__(self, stores: Stores, project: str, entity: tuple[str, ...] = (), slice: str | None = None) -> None:
-        self.folder, self.entity, self.slice, self.unreadable = stores.var / "served" / project / "log", entity, slice, 0
+        self.folder, self.rows = (stores.var / "served" / project / name for name in ("log", "rows"))
+        self.entity, self.slice, self.unreadable = entity, slice, 0
 
     def events(self, generation: int) -> Iterator[Event]:
         """Requests routed by this generation or a later one.
@@ -36,6 +38,19 @@ class Logged:
                 continue  # compacted meanwhile
             except OSError as err:
                 raise StoreUnavailable.refused(str(path), err, "Nothing was judged; mend it and run again.", "read") from err
+        yield from self._compacted(generation)
+
+    def _compacted(self, generation: int) -> Iterator[Event]:
+        """After the lines: a segment that became Parquet meanwhile is read twice or once, and repeats do not count."""
+        import pyarrow.parquet as pq
+
+        for path in sorted(self.rows.glob("*/*.parquet")):
+            try:
+                for row in pq.read_table(path, filters=[("generation", ">=", generation)]).to_pylist():
+                    yield event_of(_flat(_lined(row), self.entity, self.slice))
+            except (OSError, ValueError, KeyError) as err:
+                problem = OSError(getattr(err, "errno", None), str(err))
+                raise StoreUnavailable.refused(str(path), problem, "Nothing was judged; mend it and run again.", "read") from err
 
     def _event(self, line: bytes) -> Event | None:
         try:
@@ -46,6 +61,13 @@ class Logged:
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
             self.unreadable += 1
             return None
+
+
+def _lined(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of Parquet as the line that it was."""
+    inputs = {name.removeprefix(INPUT): value for name, value in row.items() if name.startswith(INPUT)}
+    told = {name: row[name] for name in ("id", "arm", "generation", "bucket", "took_us", "error")}
+    return {**told, "at_us": round(row["at"].timestamp() * 1e6), "inputs": inputs, "outputs": {"score": row.get(f"{OUTPUT}score")}}
 
 
 def _flat(row: Mapping[str, Any], entity: tuple[str, ...], slice: str | None) -> dict[str, Any]:

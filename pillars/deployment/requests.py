@@ -32,6 +32,7 @@ HEAD = {
     "arm": pa.string(),
     "bucket": pa.int32(),
     "took_us": pa.int64(),
+    "error": pa.bool_(),
 }
 SHORT = 16  # characters of a hash in each line
 INPUT, OUTPUT = "in_", "out_"  # before the names of columns, which may be anything
@@ -53,6 +54,7 @@ class Prediction:
     arm: str
     bucket: int | None
     took_us: int
+    error: bool  # nobody was answered: the model failed, and there are no outputs
     inputs: Mapping[str, Any]
     outputs: Mapping[str, Any]
 
@@ -180,6 +182,7 @@ def _of_line(one: Mapping[str, Any], model: Mapping[str, Any]) -> Prediction:
         one["arm"],
         one["bucket"],
         one["took_us"],
+        bool(one.get("error")),
         {name: _typed(value, model["inputs"][name]) for name, value in one["inputs"].items()},
         one["outputs"],
     )

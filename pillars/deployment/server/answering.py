@@ -29,6 +29,14 @@ class Asked:
     pinned: Arm | None = None
 
 
+class Failed(Exception):
+    """A model that could not answer: a bug, or a release that is none. `arm`: whose."""
+
+    def __init__(self, arm: Arm) -> None:
+        super().__init__(arm.release.version)
+        self.arm = arm
+
+
 @dataclass
 class Answered:
     """Outputs by column; for each row who answered it and its entity's bucket (None where it has none)."""
@@ -40,7 +48,7 @@ class Answered:
 
 
 async def answer(snapshot: Snapshot, asked: Asked, batcher: Batcher) -> Answered:
-    """Every row's answer by its arm."""
+    """Every row's answer by its arm. Raises: Failed."""
     buckets = placed(snapshot, asked)
     arms = seated(snapshot, asked, buckets)
     first = arms[0]
@@ -53,8 +61,12 @@ async def answer(snapshot: Snapshot, asked: Asked, batcher: Batcher) -> Answered
 async def _by(
     arm: Arm, columns: Sequence[Sequence[Any]], count: int, batcher: Batcher
 ) -> tuple[dict[str, list[Any]], dict[str, list[int]]]:
-    encoded = arm.encode(columns, count)
-    return await batcher.predict(arm, encoded, arm.groups(columns)), arm.unknown(columns, encoded)
+    """Raises: Failed."""
+    try:
+        encoded = arm.encode(columns, count)
+        return await batcher.predict(arm, encoded, arm.groups(columns)), arm.unknown(columns, encoded)
+    except Exception as err:
+        raise Failed(arm) from err
 
 
 async def _by_several(arms: list[Arm], buckets: list[int | None], rows: Rows, batcher: Batcher) -> Answered:
@@ -94,6 +106,14 @@ def seated(snapshot: Snapshot, asked: Asked, buckets: Sequence[int | None]) -> l
     return [snapshot.champion if other < 0 else others[other] for other in chosen]
 
 
+def failed(snapshot: Snapshot, asked: Asked, arm: Arm) -> bytes:
+    """Lines of the log for the rows that an arm could not answer, for who judges a rollout: inputs and `error`, no outputs."""
+    buckets = placed(snapshot, asked)
+    arms = seated(snapshot, asked, buckets)
+    its = [row for row, own in enumerate(arms) if own is arm]
+    return lines(snapshot, asked, Answered({}, arms, buckets), failed=its)
+
+
 def about(snapshot: Snapshot, asked: Asked, answered: Answered) -> dict[str, Any]:
     """What an answer says beside its predictions."""
     versions = [arm.release.version for arm in answered.arms]
@@ -104,13 +124,14 @@ def about(snapshot: Snapshot, asked: Asked, answered: Answered) -> dict[str, Any
     return told
 
 
-def lines(snapshot: Snapshot, asked: Asked, answered: Answered, suffix: str = "") -> bytes:
-    """The request's lines of the log, one a row: `<request>-<row>`, so that each prediction has a name for ever."""
+def lines(snapshot: Snapshot, asked: Asked, answered: Answered, suffix: str = "", failed: Sequence[int] = ()) -> bytes:
+    """The request's lines of the log, one a row: `<request>-<row>`, so that each prediction has a name for ever. Those of `failed` alone,
+    where there are any: they have no outputs."""
     kept, names = snapshot.kept, tuple(answered.outputs)
     columns = [asked.rows.columns[place] for _, place in kept]
     at, took = time.time_ns() // 1_000, (time.perf_counter_ns() - asked.began_ns) // 1_000
     inputs = list(zip(*columns, strict=True)) if columns else [()] * asked.rows.count
-    said = list(zip(*answered.outputs.values(), strict=True))
+    said = list(zip(*answered.outputs.values(), strict=True)) or [()] * asked.rows.count
     kept_names = tuple(name for name, _ in kept)
     rows = [
         {
@@ -125,8 +146,10 @@ def lines(snapshot: Snapshot, asked: Asked, answered: Answered, suffix: str = ""
             "took_us": took,
             "inputs": dict(zip(kept_names, inputs[row], strict=True)),
             "outputs": dict(zip(names, said[row], strict=True)),
+            **({"error": True} if failed else {}),
         }
         for row, (arm, place) in enumerate(zip(answered.arms, answered.buckets, strict=True))
+        if not failed or row in failed
     ]
     return msgspec.json.Encoder().encode_lines(rows)
 

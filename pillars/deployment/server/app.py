@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +202,12 @@ class App:
             rows, id, wanted = inference.rows(snapshot.decoders, body, tuple(snapshot.outputs))
         self._count(rows)
         asked = Asked(_new_id(), _trace(headers), rows, began, headers.get(ENTITY) or None, pinned)
-        answered = await answering.answer(snapshot, asked, self.batcher)
+        try:
+            answered = await answering.answer(snapshot, asked, self.batcher)
+        except answering.Failed as failed:
+            with suppress(OSError):  # the error is said all the same
+                self.log.write(answering.failed(snapshot, asked, failed.arm), [failed.arm.head])
+            raise
         try:
             self.log.write(answering.lines(snapshot, asked, answered), answering.heads(answered.arms))
         except OSError as err:

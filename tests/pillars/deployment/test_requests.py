@@ -6,6 +6,7 @@ import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +15,8 @@ import pytest
 
 from pillars.answers.predicted import BASE, why
 from pillars.deployment import requests
+from pillars.deployment.logged import Logged
+from pillars.deployment.server.snapshot import Arm
 from pillars.errors import DataCorrupt, UnknownName
 from pillars.stores import Stores
 from tests.pillars.deployment.server.world import COLUMNS, ROW, InProcess, columns, settings, write_policy, write_release
@@ -66,6 +69,41 @@ def test_segments_become_parquet_once(stores: Stores) -> None:
     assert "in_passenger" not in table.column_names
     assert table["in_flight"].to_pylist()[:2] == ["UA0", "UA1"]
     assert not list((stores.var / "served" / "small" / "log").iterdir())
+
+
+def test_a_model_that_fails_is_evidence_before_and_after_compaction(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    champion, challenger = write_release(stores.var, 1), write_release(stores.var, 2, seed=2)
+    write_policy(stores.var, 3, champion, challenger=vars(challenger) | {"weight_bp": 5_000})
+    say = Arm.say
+
+    def failing(arm: Arm, encoded: Any, groups: Any) -> Any:
+        if arm.release.version == 2:
+            raise MemoryError("a planted one")
+        return say(arm, encoded, groups)
+
+    monkeypatch.setattr(Arm, "say", failing)
+    with InProcess(settings(stores.var)) as app:
+        app.ready(3)
+        told = [app.ask("POST", "/invocations", {"dataframe_records": [row]})[0] for row in entities(ROWS)]
+        whole = app.ask("POST", "/invocations", {"dataframe_records": entities(ROWS)})[0]
+    assert set(told) == {200, 500}
+    assert whole == 500
+    lost = told.count(500)
+    log = Logged(stores, "small", ("flight",))
+    before = list(log.events(3))
+    assert sum(one.error for one in before) == 2 * lost  # alone, and together with rows of the champion, which did not fail
+    assert {one.arm for one in before if one.error} == {"challenger"}
+    assert [one.score is None for one in before] == [one.error for one in before]
+    assert requests.compact(stores, "small").rows == len(before)
+    assert sorted(map(repr, log.events(3))) == sorted(map(repr, before))
+    assert list(log.events(4)) == []
+    (failed, *_) = [row["id"] for row in compacted(stores, SimpleNamespace(files=_parquet(stores))).to_pylist() if row["error"]]
+    found = why(stores, "small", failed, recompute=True)
+    assert (found.equal, found.note) == (None, "the model failed, and nobody was answered")
+
+
+def _parquet(stores: Stores) -> list[Path]:
+    return sorted((stores.var / "served" / "small" / "rows").glob("*/*.parquet"))
 
 
 @pytest.mark.parametrize("first", [pytest.param(False, id="from a segment"), pytest.param(True, id="from Parquet")])
