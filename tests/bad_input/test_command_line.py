@@ -11,7 +11,7 @@ from tests.bad_input.parcels import write_config
 
 pytestmark = pytest.mark.flow
 UNKNOWN = "pillars: no project named"
-PROJECTS = "There are: flights, parcels."
+PROJECTS = "There are: adult, flights, parcels."
 
 ENTERED = [
     pytest.param(["--wrong"], "Error: No such option '--wrong'.", id="wrong option"),

@@ -74,10 +74,9 @@ def test_the_gain_is_what_the_scorecards_say():
 
 @pytest.mark.usefixtures("root")
 def test_of_an_earlier_month_the_champion_that_has_not_seen_it_is_compared_too():
-    from flows.rollback import take_back
-    from tasks.opened import open_as_it_is
+    from tasks.back import take_back
 
-    assert take_back(open_as_it_is("small"), "a test").champion.version == 1
+    assert take_back(Stores(), "small", "a test", "me").champion.version == 1
     told = json.loads(say("train", "small", "--set", "search.seed=9", "--json").out)
     assert [(gain["against"], gain["measure"] is not None) for gain in told["gains"]] == [("own settings", True), ("champion v1", True)]
     assert [card["model"] for card in told["scorecards"]] == ["experiment", "own settings", "champion"]
