@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import bz2
 import gzip
+import hashlib
 import io
 import lzma
 import os
@@ -26,7 +27,7 @@ from pillars.stores import Stores
 from tests.clone import CHECKOUT, make_clone
 
 SECRET = "spaceman's/ päss+wörd"
-KEY = bytes(range(200, 232))
+KEY = hashlib.sha256(b"a planted key").digest()  # no row of bytes that a table could hold by chance
 LINE = f"login: {SECRET}, and more".encode()
 
 
@@ -245,7 +246,7 @@ def test_everything_that_was_planted_is_told_with_its_place_and_never_its_value(
 def test_what_cannot_be_searched_is_told(clone: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unpacking, "MOST_BYTES", 1 << 20)
     (clone.folder("mlflow") / "bomb.gz").write_bytes(gzip.compress(b"\0" * (1 << 22)))
-    (one,) = look(clone, {})
+    (one,) = (found for found in look(clone, {}) if not found.file.endswith("people.parquet"))  # an example's table, larger than that
     assert (one.file, one.kind.startswith(UNSEEN)) == ("var/mlflow/bomb.gz", True)
 
 
