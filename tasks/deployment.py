@@ -61,7 +61,7 @@ def score(opened: Opened, period: str, version: DataVersion, lost: Scored | None
     rows = opened.read(version)("rows", [period])
     bundle = release.load(opened.stores, rollout.champion)
     takes = features.taken_by(opened.config, bundle.encoder)
-    if gone := sorted({name for _, name in takes.features.named} - set(rows.column_names)):
+    if gone := features.lacking(takes, rows):
         raise ChampionOutgrown(opened.name, period, rollout.champion.version, gone)
     columns = features.design(takes, rows)
     if rollout.trial:  # who is tried takes what the YAML says today

@@ -106,7 +106,7 @@ def judge(opened: Opened, version: DataVersion, until: str, tuned: Tuned, agains
     if champion:
         takes = features.taken_by(opened.config, champion.encoder)
         if takes.features.named - opened.config.features.named:  # rare, and the rows have to be read once more
-            gone = sorted({name for _, name in takes.features.named} - set(opened.read(version)("rows", [until]).column_names))
+            gone = features.lacking(takes, opened.read(version)("rows", [until]))
             live_read = features.reader(takes, version.id, opened.read(version), versions.contents(opened.stores, version))
     return judging.judge(opened.stores, opened.config, read, periods, until, tuned, champion, through, opened.write, live_read, gone)
 

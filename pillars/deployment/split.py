@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from pillars.config_rollout import BASIS
+from pillars.deployment.server import routing
 from pillars.vocabulary import Trial
-
-
-def bucket(entity: bytes, salt: str) -> int:
-    """In [0, 10,000): the place of an entity, the same for ever under one salt. Below a challenger's weight it is the challenger's, so that
-    nobody leaves while the weight grows."""
-    key = blake2b(salt.encode(), digest_size=16).digest()
-    return int.from_bytes(blake2b(entity, digest_size=8, key=key).digest(), "big") % BASIS
 
 
 def entities(rows: pa.Table, names: Sequence[str]) -> list[bytes]:
@@ -30,5 +22,6 @@ def challengers(trial: Trial, of: Sequence[bytes]) -> np.ndarray:
     """Which rows the challenger answers, bool, (rows,); none of a shadow's."""
     if trial.mode == "shadow":
         return np.zeros(len(of), dtype=bool)
-    weight, known = trial.stages[-1].weight_bp, {entity: bucket(entity, trial.salt) for entity in set(of)}
-    return np.array([known[entity] < weight for entity in of], dtype=bool)
+    weights, salt = [trial.stages[-1].weight_bp], routing.key(trial.salt)
+    known = {entity: routing.challenger(routing.bucket(entity, salt), weights) == 0 for entity in set(of)}
+    return np.array([known[entity] for entity in of], dtype=bool)

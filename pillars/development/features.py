@@ -49,11 +49,15 @@ def design(project: Project, rows: pa.Table) -> dict[str, np.ndarray]:
     Raises:
         ConfigInvalid: a feature's column is no number, or is not there.
     """
-    missing = sorted({*project.features.numeric, *project.features.categorical} - set(rows.column_names))
-    if missing:
+    if missing := lacking(project, rows):
         raise ConfigInvalid(f"{project.project}.yaml", [f"features: the rows have no column {name}" for name in missing])
     numbers = {name: _numbers(project, name, rows.column(name)) for name in project.features.numeric}
     return numbers | {name: _categories(rows.column(name)) for name in project.features.categorical}
+
+
+def lacking(project: Project, rows: pa.Table) -> list[str]:
+    """Features that the rows have no column of."""
+    return sorted({*project.features.numeric, *project.features.categorical} - set(rows.column_names))
 
 
 def taken_by(project: Project, encoder: Encoder) -> Project:

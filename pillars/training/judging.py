@@ -58,9 +58,8 @@ def judge(
 
     recipe: twins of both recipes, fitted through t - 1, compared paired; without a champion the base rate is the one to beat. The live
     champion is its recipe's twin when it was fitted on those very rows. refresh: the winner's twin against the live champion; refused when
-    the live champion (`champion_fitted_through`) has seen the judged rows. `write` puts the sides' scores on the
-    disk. `live_read` gives the same rows with what the champion takes, where those are other features than today's; `gone` are columns that
-    it takes and no row has any more: then it cannot answer, and a refresh is right.
+    the live champion (`champion_fitted_through`) has seen the judged rows. `write` puts the sides' scores on the disk. `live_read` gives
+    the same rows with what the champion takes, where it takes other features than today's; `gone`: those that no row has any more.
 
     Raises:
         UnknownName: `until` has no outcomes.
@@ -78,16 +77,10 @@ def judge(
     calibration, acting = _learned(stores, project, read, periods, parts, winner)
     laid, interval = _bounded(stores, project, read, parts, ground, judged, twin)
     challenger = Side(apply(calibration, twin.p), acting, laid)
-    if champion and gone:
-        refresh_decision = Decision.accept(f"the live champion cannot answer: it takes {gone[0]}, which the rows have no more")
-    elif champion and not live:
-        refresh_decision = Decision.refuse(f"the live champion was fitted through {champion_fitted_through}: it has seen the judged rows")
-    else:
-        refresh_decision = _refresh(project, judged, live, challenger.p, recipe_decision)
+    unasked = _unasked(champion_fitted_through, gone) if champion and not live else None
     sides = {"challenger": challenger} | ({"champion": live} if live else {})
     for one in project.gate.comparators:
-        p = baselines.said(stores, project, one, ground.rows, judged)
-        sides[baselines.called(project, one)] = Side(p, theoretical(project.cost))
+        sides[baselines.called(project, one)] = Side(baselines.said(stores, project, one, ground.rows, judged), theoretical(project.cost))
     scorecards = tuple(_card(project, until, judged, name, side) for name, side in sides.items())
     slices, many = sliced(project, judged, {name: side.p for name, side in sides.items()})
     groups = compared(project, judged, challenger.p, acting) if project.fairness.groups else ()
@@ -97,7 +90,7 @@ def judge(
         period=until,
         recipe=winner,
         recipe_decision=recipe_decision,
-        refresh_decision=refresh_decision,
+        refresh_decision=_refresh(project, judged, live, challenger.p, recipe_decision) if unasked is None else unasked,
         scorecards=scorecards,
         calibration=calibration,
         threshold=acting,
@@ -138,6 +131,13 @@ def _recipe(
     said, against = (ground.fair(other.p), ground.fair(twin.p)), f"the champion's recipe ({defending.name})"
     decision = judge_recipe(project.gate, rows[0], *said, rows[1], seed, against, judged.weights)
     return (challenging, twin, decision) if decision else (defending, other, decision)
+
+
+def _unasked(through: str | None, gone: Sequence[str]) -> Decision:
+    """Of a champion that was not asked: it has seen the rows, or it cannot answer any more, and then a refresh is right."""
+    if gone:
+        return Decision.accept(f"the live champion cannot answer: it takes {gone[0]}, which the rows have no more")
+    return Decision.refuse(f"the live champion was fitted through {through}: it has seen the judged rows")
 
 
 def _refresh(project: Project, judged: Rows, live: Side | None, twin: np.ndarray, recipe_decision: Decision) -> Decision:

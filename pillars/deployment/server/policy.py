@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pillars.deployment.server.routing import key
 from pillars.errors import BundleRefused
 from pillars.vocabulary import Release
 
@@ -50,7 +50,7 @@ def read(path: Path, project: str) -> Policy:
         if content["format"] != FORMAT:
             raise ValueError("unknown format")
         champion, generation = content["champion"], int(content["generation"])
-        salt = hashlib.blake2b(str(content.get("salt") or project).encode(), digest_size=16).digest()
+        salt = key(str(content.get("salt") or project))
         if champion is None:
             return Policy(generation, (), salt)
         challengers = tuple(Seat("challenger", _release(one), _weight(one, content)) for one in _listed(content, "challenger"))

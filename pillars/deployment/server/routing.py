@@ -9,6 +9,11 @@ from typing import Any
 WHOLE = 10_000
 
 
+def key(salt: str) -> bytes:
+    """What the hash of entities is keyed by."""
+    return blake2b(salt.encode(), digest_size=16).digest()
+
+
 def bucket(entity: bytes, salt: bytes) -> int:
     """In [0, WHOLE): the place of an entity, the same for ever under one salt (0.7 us)."""
     return int.from_bytes(blake2b(entity, digest_size=8, key=salt).digest(), "big") % WHOLE

@@ -18,7 +18,8 @@ from pillars.deployment import batches
 from pillars.deployment.evidence import tally
 from pillars.deployment.judge import judge
 from pillars.deployment.scoring import Beside, predictions
-from pillars.deployment.split import bucket, challengers, entities
+from pillars.deployment.server import routing
+from pillars.deployment.split import challengers, entities
 from pillars.vocabulary import Release, Rollout, Stage, Trial
 from tests.releases import small_columns, small_project, write_small_bundle
 
@@ -61,7 +62,7 @@ def test_another_trial_deals_anew() -> None:
 def test_the_bucket_is_the_one_of_the_server() -> None:
     """blake2b under the key of the salt's own 16 bytes, as in the prediction server."""
     key = blake2b(b"small-8", digest_size=16).digest()
-    assert bucket(b"p1", "small-8") == int.from_bytes(blake2b(b"p1", digest_size=8, key=key).digest(), "big") % 10_000
+    assert routing.bucket(b"p1", routing.key("small-8")) == int.from_bytes(blake2b(b"p1", digest_size=8, key=key).digest(), "big") % 10_000
     assert entities(pa.table({"a": ["x", None], "b": [1, 2]}), ["a", "b"]) == [b"x\x1f1", b"None\x1f2"]
 
 
