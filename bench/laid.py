@@ -20,6 +20,7 @@ def project_of(
     block: str = "row",
     search: Mapping[str, Any] | None = None,
     margin: float = 0,
+    folds: Mapping[str, Any] | None = None,
 ) -> Project:
     """A project with all columns of the table as features, strings as categories."""
     names = {name: "category" if pa.types.is_string(table[name].type) else "float" for name in table.column_names}
@@ -40,7 +41,7 @@ def project_of(
                 "numeric": [name for name, kind in names.items() if kind == "float"],
                 "categorical": [name for name, kind in names.items() if kind == "category"],
             },
-            "split": {"block": block},
+            "split": {"block": block, **({"folds": dict(folds)} if folds else {})},
             "search": dict(search or {}),
             "gate": {"loss": "squared_error" if task == "regression" else "log_loss", "margin": margin},
         }

@@ -4,7 +4,7 @@
 
 theirs    Optuna's defaults over the same space, each trial a 5-fold cross-validation of XGBClassifier with 200 rounds; it took the CPU
           seconds until its best trial was told
-ours      `pillars.training.tuning.tune` as a retraining runs it, with 0, 2, 4, ... trials, in a new folder each time, until its recipe's
+ours      `pillars.training.tuning.tune` with `SETTINGS` and 0, 2, 4, ... trials, in a new folder each time, until its recipe's
           score is as good, or worse by at most `--within`; it took the CPU seconds of the last of these searches
 
 Both recipes are scored by one evaluation over the same 5 folds, which counts on neither side. A ratio of inf: never as good.
@@ -40,6 +40,7 @@ from pillars.vocabulary import Recipe
 from projects.flights.raw import read
 
 FOLDS, ROUNDS, BUDGETS = 5, 200, (0, 2, 4, 8, 16, 32)
+SETTINGS = {"lead": "best", "average": 3}  # what docs/search.md advises where a better score is all that is wanted
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def compared(x: np.ndarray, y: np.ndarray, seed: int, trials: int, within: float
     theirs = full_loss(project, rows, Recipe("theirs", params, ROUNDS, seed))
     ours, ours_s, count = np.inf, np.inf, 0
     for count in BUDGETS:
-        settings = Project.model_validate(project.model_dump(mode="json") | {"search": {"trials": count, "seed": seed}})
+        settings = Project.model_validate(project.model_dump(mode="json") | {"search": {"trials": count, "seed": seed, **SETTINGS}})
         start = time.process_time()
         recipe = searched(settings, rows)
         taken_s = time.process_time() - start
