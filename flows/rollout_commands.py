@@ -67,7 +67,7 @@ def verdict(project: str, port: int | None, host: str, *, arms: bool, as_json: b
 
 
 def manifests(project: str, target: Literal["kserve", "argo"], given: dict[str, Any], *, as_json: bool) -> None:
-    """Print manifests as YAML, or JSON. Raises: UnknownName, ConfigInvalid, StoreUnavailable."""
+    """Print manifests as YAML, or JSON. Raises: UnknownName, OptionInvalid, NobodyAnswers, ConfigInvalid, StoreUnavailable."""
     import yaml
 
     from pillars import project_file

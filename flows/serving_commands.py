@@ -92,17 +92,13 @@ def told(stores: Stores, project: Project, host: str, port: int, workers: int) -
     from pillars.deployment.server.settings import Column, Limits, Settings
 
     limits = Serve()
-    asked = dict.fromkeys((*project.features.numeric, *project.features.categorical, *project.key, *project.of("entity")))
-    columns = {}
-    for name in asked:
-        column = project.columns[name]
-        columns[name] = Column(column.type, required=not column.nullable, kept=not column.confidential)
+    columns = {one["name"]: Column(one["type"], required=not one["nullable"], kept=one["kept"]) for one in project.asked}
     return Settings(
         project=project.project,
         var=str(stores.var),
         columns=columns,
         key=tuple(project.key),
-        entity=tuple(project.of("entity") or project.key),
+        entity=project.entity,
         host=host,
         port=port,
         workers=workers,

@@ -910,6 +910,26 @@ class Project(Section):
         return self.of("key")
 
     @property
+    def entity(self) -> tuple[str, ...]:
+        """Columns that name whom a row is about: by them the traffic is split."""
+        return (self.rollout.entity,) if self.rollout.entity else self.of("entity") or self.key
+
+    @property
+    def asked(self) -> list[dict[str, Any]]:
+        """What a request's row may hold: features, then key and entity columns, each with its `type`, whether it is `nullable`, and
+        whether it may be `kept` in the request log: none that is confidential."""
+        names = dict.fromkeys((*self.features.numeric, *self.features.categorical, *self.key, *self.entity))
+        return [
+            {
+                "name": name,
+                "type": self.columns[name].type,
+                "nullable": self.columns[name].nullable,
+                "kept": name not in self.confidential,
+            }
+            for name in names
+        ]
+
+    @property
     def time(self) -> str:
         """The column of the prediction moment's period; empty where rows have none."""
         return next(iter(self.of("time")), "")

@@ -58,9 +58,8 @@ class Everything:
     """The server's log, and scored batches with the outcomes that have come since."""
 
     def __init__(self, stores: Stores, project: Project, ledger: Ledger) -> None:
-        column = project.rollout.entity
         self._stores, self._project, self._ledger = stores, project, ledger
-        self._log = Logged(stores, project.project, (column,) if column else tuple(project.key), project.rollout.slice)
+        self._log = Logged(stores, project.project, project.entity, project.rollout.slice)
 
     @property
     def unreadable(self) -> int:

@@ -14,10 +14,14 @@ TOKENS = "PILLARS_SERVE_TOKENS"  # from the environment alone: a file would be o
 SETTINGS = "PILLARS_SERVE_SETTINGS"  # how uvicorn's workers find the file
 
 
-class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the project says of a column beyond its bundle. `kept`: whether the request log may hold its values."""
+ColumnType = Literal["float", "int", "category", "text", "timestamp", "bool"]
 
-    type: Literal["float", "int", "category", "text", "timestamp", "bool"] = "float"
+
+class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the YAML said of a column when the server was started: that counts where a release does not say it itself, and `kept` (whether
+    the request log may hold its values) beside what the release says."""
+
+    type: ColumnType = "float"
     required: bool = False
     kept: bool = True
 
@@ -35,7 +39,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All that a server process is told. `entity`: columns that name who a row is about; a row's arm goes by them."""
+    """All that a server process is told. `entity`: columns that name who a row is about; a row's arm goes by them, where the champion's
+    release does not name them itself."""
 
     project: str
     var: str
