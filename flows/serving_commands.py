@@ -56,10 +56,11 @@ def why(project: str, id: str, *, recompute: bool, as_json: bool) -> int:
         BundleRefused: the model that answered is gone.
     """
     from pillars import project_file
-    from pillars.answers import predicted
+    from pillars.answers import predicted, served
 
     stores = Stores()
-    found = predicted.why(stores, project_file.load(stores.config_file(project)).project, id, recompute=recompute)
+    opened = project_file.load(stores.config_file(project))
+    found = predicted.why(stores, opened.project, id, recompute=recompute, kept=served.log_of(stores, opened))
     if as_json:
         click.echo(json.dumps(asdict(found), indent=2))
     else:
@@ -89,6 +90,7 @@ def _tell(found: Why) -> None:
 def told(stores: Stores, project: Project, host: str, port: int, workers: int) -> Settings:
     """What the process has to know of the project: the server itself reads no YAML."""
     from deployments.settings import Serve
+    from pillars.answers.served import seal_of
     from pillars.deployment.server.settings import Column, Limits, Settings
 
     limits = Serve()
@@ -110,6 +112,7 @@ def told(stores: Stores, project: Project, host: str, port: int, workers: int) -
             requests=limits.serve_requests,
         ),
         version=version("five-pillars"),
+        seal=seal_of(stores, project),
     )
 
 

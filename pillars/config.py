@@ -491,7 +491,13 @@ class Schedule(Section):
         default=None, pattern=CRON, description="cron expression: make a random earlier version again; null: never"
     )
 
-    @field_validator("cron", "audit", "reproduce")
+    compact: str | None = Field(
+        default="7 * * * *",
+        pattern=CRON,
+        description="cron expression: finished pieces of the prediction server's log become Parquet; null: by hand only",
+    )
+
+    @field_validator("cron", "audit", "reproduce", "compact")
     @classmethod
     def known_times(cls, cron: str | None) -> str | None:
         """Refuse a line that Prefect would refuse, which looks at it only when the schedule is deployed."""

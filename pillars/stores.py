@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import glob
-import hashlib
 import os
 import re
 import secrets
@@ -328,17 +327,6 @@ def parquet_bytes(table: pa.Table) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(table.replace_schema_metadata(None).combine_chunks(), buffer, compression="zstd")
     return buffer.getvalue()
-
-
-def write_parquet(path: Path, table: pa.Table) -> str:
-    """Replace `path` by `table` as `parquet_bytes` makes it; their sha256 (hex).
-
-    Raises:
-        StoreUnavailable: the disk refuses; the old content is intact.
-    """
-    content = parquet_bytes(table)
-    write_atomically(path, content)
-    return hashlib.sha256(content).hexdigest()
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from pillars.config import Project
 from pillars.config_rollout import BASIS
+from pillars.deployment.server.settings import Seal
 from pillars.deployment.traffic import to_json
 from pillars.errors import ConfigInvalid, NobodyAnswers, OptionInvalid
 from pillars.vocabulary import Release, Rollout, Stage, Trial
@@ -40,7 +41,8 @@ USER = 10_001  # of both images
 @dataclass(frozen=True)
 class Cluster:
     """What a cluster is told, beside the policy. `claim`: of the volume with `var`, which pods share; `tokens`: secret with the key
-    `tokens`; `image` serves, `flows` judges (Argo alone needs it); `gateway` and `host`: where the Argo Rollout splits traffic."""
+    `tokens`; `image` serves, `flows` judges (Argo alone needs it); `gateway` and `host`: where the Argo Rollout splits traffic; `seal`:
+    what the request log is sealed with, which opens nothing and is no secret."""
 
     image: str
     claim: str
@@ -50,6 +52,7 @@ class Cluster:
     flows: str = ""
     gateway: str = ""
     host: str = ""
+    seal: Seal | None = None
 
 
 def render(project: Project, now: Rollout | None, cluster: Cluster, target: Target) -> list[Manifest]:
@@ -266,7 +269,7 @@ def _pod(project: Project, policy: Rollout, release: Release, cluster: Cluster, 
 
 def _settings(project: Project, policy: Rollout, release: Release, cluster: Cluster) -> Manifest:
     """What a server is told, and the traffic as its arm sees it. Named by its content: another one is another pod."""
-    said = {
+    said: Manifest = {
         "project": project.project,
         "var": VAR,
         "host": "0.0.0.0",
@@ -275,6 +278,8 @@ def _settings(project: Project, policy: Rollout, release: Release, cluster: Clus
         "key": list(project.key),
         "entity": list(project.entity),
     }
+    if cluster.seal:
+        said["seal"] = {"id": cluster.seal.id, "public": cluster.seal.public}
     content = {"serve.json": json.dumps(said, indent=1) + "\n", "policy.json": to_json(policy).decode()}
     sha = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     made = _thing("v1", "ConfigMap", f"{_arm(project, release)}-{sha[:10]}", cluster, None)

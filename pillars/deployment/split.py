@@ -11,7 +11,6 @@ import pyarrow as pa
 from pillars.deployment.server import routing
 from pillars.vocabulary import Trial
 
-
 ALONE = b"\x1e"  # before the key of a row that is of no entity: it is nobody else's
 
 

@@ -72,9 +72,9 @@ class Said(msgspec.Struct, frozen=True):
 def contract(bundles: Sequence[Bundle], settings: Settings, answering: int | None = None) -> Contract:
     """What rows of these models hold, the champion's first; the first `answering` of them (all if not said) answer, the others are shadows.
 
-    A column is required where every model that answers takes it and says that it is never null: what a challenger alone wants cannot be asked
-    of the champion's requests. It is kept in the log where nobody who knows it objects, neither a release nor the YAML. A project of which
-    neither says anything requires nothing but text or a number.
+    A column is required where every model that answers takes it and says that it is never null: what a challenger alone wants cannot be
+    asked of the champion's requests. It is kept in the log where nobody who knows it objects, neither a release nor the YAML. A project of
+    which neither says anything requires nothing but text or a number.
 
     Raises:
         BundleRefused: a bundle's schema is not that of its encoder, or two do not fit into one request or answer.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -24,6 +24,13 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     type: ColumnType = "float"
     required: bool = False
     kept: bool = True
+
+
+class Seal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The key that the request log is sealed for: its id, and its public half in hex. Nothing here opens anything."""
+
+    id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{8}$")]
+    public: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     segment_bytes: int = 64 << 20
     segment_s: float = 3600.0
     shadow_queue: int = 1_000
+    seal: Seal | None = None  # none: the log lies in the clear
     version: str = ""
 
     @property

@@ -1,8 +1,8 @@
 """What manifests are held against.
 
-Kubernetes' own kinds: its schemas of 1.33, of which `tests/data/` has what is needed. KServe's, Argo's and the Gateway API's kinds: the keys
-that we write, their types and which of them must be there, as their CRDs had it in 2026-08, written down here; whatever else is said is a
-mistake, until somebody has looked it up and added it. Where the CRDs themselves are at hand (`CRDS=/folder`: the files of kserve's
+Kubernetes' own kinds: its schemas of 1.33, of which `tests/data/` has what is needed. KServe's, Argo's and the Gateway API's kinds: the
+keys that we write, their types and which of them must be there, as their CRDs had it in 2026-08, written down here; whatever else is said
+is a mistake, until somebody has looked it up and added it. Where the CRDs themselves are at hand (`CRDS=/folder`: the files of kserve's
 config/crd/full and of argo-rollouts' manifests/crds), they are asked as well.
 """
 
@@ -66,7 +66,7 @@ METRIC = _of(
     successCondition=TEXT,
     failureCondition=TEXT,
     provider=_of(web=_of(("url",), url=TEXT, jsonPath=TEXT, timeoutSeconds=COUNT)),
-    **dict.fromkeys(LIMITS, {"type": ["integer", "string"]}),
+    **{key: {"type": ["integer", "string"]} for key in LIMITS},
 )
 BACKEND = _of(("name",), name=TEXT, port={"type": "integer", "minimum": 1, "maximum": 65_535}, weight={**COUNT, "maximum": 1_000_000})
 ROUTE = _of(parentRefs=_many(_of(("name",), name=TEXT)), hostnames=_many(TEXT), rules=_many(_of(backendRefs=_many(BACKEND))))
