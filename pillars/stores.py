@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROW_GROUP = 1 << 20  # rows, as pyarrow's `write_table` cuts by default
-CLOSED = ("keys", "prefect")  # folders under `var` of its owner alone: keys, and a database that holds Secret blocks beside their key
+# folders under `var` of its owner alone: keys, a database that holds Secret blocks beside their key, requests, rows under a fit
+CLOSED = ("keys", "prefect", "served", "scratch")
 Write = Callable[[str, bytes], None]
 NEW_S = 60.0  # a folder this young may not have been locked yet
 LOGIN = r"://[^/@]*:.*@|^(http|webdav)s?://[^/]*@"  # user:password@, or a token; the bare user of ssh://git@host is no secret
