@@ -13,7 +13,11 @@ from pillars.stores import Stores
 
 
 def log_of(stores: Stores, project: Project) -> AtRest:
-    """What reads and writes it. What was sealed before `privacy.encrypt` was switched off is opened as well."""
+    """What reads and writes it. What was sealed before `privacy.encrypt` was switched off is opened as well.
+
+    Raises:
+        StoreUnavailable: when it is asked for a key that is not on the ring.
+    """
 
     def secret(id: str) -> bytes:
         key = keyring.log_key(stores, project.project) if project.project in keyring.ring(stores).data else None

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pillars.deployment.evidence import event_of
-from pillars.deployment.requests import INPUT, OUTPUT
+from pillars.deployment.requests import INPUT, OUTPUT, compacted
 from pillars.deployment.segments import AtRest, Lines, in_the_open, segments
 from pillars.errors import StoreUnavailable
 from pillars.stores import Stores
@@ -46,13 +46,9 @@ class Logged:
 
     def _compacted(self, generation: int) -> Iterator[Event]:
         """After the lines: a segment that became Parquet meanwhile is read twice or once, and repeats do not count."""
-        import pyarrow.parquet as pq
-
         for path in sorted(self.rows.glob("*/*.parquet")):
             try:
-                with self._kept.open(self._stores.relative(path)) as content:
-                    table = pq.read_table(content, filters=[("generation", ">=", generation)])
-                for row in table.to_pylist():
+                for row in compacted(self._stores, path, self._kept, ("generation", ">=", generation)):
                     yield event_of(_flat(_lined(row), self.entity, self.slice))
             except (OSError, ValueError, KeyError) as err:
                 problem = OSError(getattr(err, "errno", None), str(err))

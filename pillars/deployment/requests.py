@@ -110,11 +110,24 @@ def find(stores: Stores, project_name: str, id: str, kept: AtRest | None = None)
         day = datetime.fromtimestamp(int(found.group(1), 16) / 1000, UTC)
         for near in sorted({f"{day + timedelta(days=n):%Y-%m-%d}" for n in (-1, 0, 1)}):  # a segment has the day of its first row
             for file in sorted((base / "rows" / near).glob("*.parquet")):
-                with kept.open(stores.relative(file)) as content:
-                    rows = pq.read_table(content, filters=[("id", "=", id)]).to_pylist()
-                if rows:
+                if rows := compacted(stores, file, kept, ("id", "=", id)):
                     return _of_row(rows[0])
     raise UnknownName("prediction", id, newest(stores, project_name, kept=kept))
+
+
+def compacted(stores: Stores, file: Path, kept: AtRest, where: tuple[str, str, Any]) -> list[dict[str, Any]]:
+    """Rows of a compacted file that are as `where` says (column, comparison, value); none where retention took the file meanwhile.
+
+    Raises:
+        OSError, ValueError, StoreUnavailable, DataCorrupt: it cannot be read, or is not what was written.
+    """
+    try:
+        with kept.open(stores.relative(file)) as content:
+            return pq.read_table(content, filters=[where]).to_pylist()  # type: ignore[no-any-return]
+    except (FileNotFoundError, StoreUnavailable):
+        if file.exists():
+            raise
+        return []
 
 
 def newest(stores: Stores, project_name: str, most: int = 3, kept: AtRest | None = None) -> list[str]:

@@ -24,7 +24,7 @@ class AtRest:
 
 
 def in_the_open(stores: Stores) -> AtRest:
-    """Of a project that seals nothing: its owner's alone, and as it is."""
+    """Of a project that seals nothing: its owner's alone, and as it is. Raises: StoreUnavailable, when it is asked for a key."""
 
     def secret(id: str) -> bytes:
         raise StoreUnavailable(f"key {id}", "seals the request log, and is not at hand", "Nothing was changed.")

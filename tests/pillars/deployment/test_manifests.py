@@ -10,12 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
 from pillars.config import Project
 from pillars.deployment import traffic
 from pillars.deployment.manifests import Cluster, named, render
+from pillars.deployment.server.settings import Seal, Settings
 from pillars.deployment.verdicts import server
 from pillars.errors import ConfigInvalid, NobodyAnswers, OptionInvalid, StoreUnavailable
 from pillars.stores import Stores
@@ -152,6 +154,19 @@ def test_each_arms_pods_see_the_traffic_as_theirs(tmp_path: Path) -> None:
     for content in arms.values():
         (stores.folder("releases", "small") / "policy.json").write_text(json.dumps(content))
         assert traffic.read(stores, "small") is not None
+
+
+@pytest.mark.parametrize("target", ["kserve", "argo"])
+def test_a_pod_is_told_what_the_log_must_not_hold_and_what_seals_it(target: Any) -> None:
+    plain = project(strategy="canary")
+    columns = {**plain.columns, "carrier": plain.columns["carrier"].model_copy(update={"class_": "sensitive"})}
+    made = render(plain.model_copy(update={"columns": columns}), policy(), replace(CLUSTER, seal=Seal("c0ffee11", "ab" * 32)), target)
+    told = [msgspec.json.decode(one["data"]["serve.json"], type=Settings) for one in kinds(made)["ConfigMap"]]
+    assert told
+    for settings in told:
+        assert {name for name, column in settings.columns.items() if not column.kept} == {"carrier"}
+        assert (settings.key, settings.entity, settings.seal) == (("at",), ("at",), Seal("c0ffee11", "ab" * 32))
+    assert "seal" not in json.loads(kinds(render(plain, policy(), CLUSTER, target))["ConfigMap"][0]["data"]["serve.json"])
 
 
 def test_a_shadow_sits_beside_the_champion_in_its_pods() -> None:
