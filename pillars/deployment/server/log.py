@@ -31,7 +31,7 @@ class Log:
 
     def __init__(self, folder: Path, segment_bytes: int, segment_s: float, seal: Seal | None = None) -> None:
         self.folder, self.segment_bytes, self.segment_s, self.seal = folder, segment_bytes, segment_s, seal
-        self._sealer: Sealer | None = None
+        self._sealer = self._sealer_of("")  # whoever cannot seal does not begin
         self._lock, self._fd, self._size, self._begun, self._dirty = threading.Lock(), -1, 0, 0.0, False
         self._told: set[bytes] = set()
         self._full: list[int] = []
@@ -81,6 +81,7 @@ class Log:
     def _open(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # somebody may have tidied up
         name = f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(3)}{SEALED if self.seal else ENDING}"
+        sealer = self._sealer_of(name)
         draft = self.folder / f".{name}"  # so that nobody sees it before it is locked
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         fd = os.open(draft, flags, 0o600)
@@ -92,11 +93,14 @@ class Log:
             with suppress(OSError):
                 os.unlink(draft)
             raise
-        self._fd, self._size, self._begun, self._told = fd, 0, time.monotonic(), set()
-        if self.seal is not None:
-            from pillars.deployment.server.sealed import Sealer  # 6 MB and .1 s that a project in the open does not pay
+        self._fd, self._size, self._begun, self._told, self._sealer = fd, 0, time.monotonic(), set(), sealer
 
-            self._sealer = Sealer(self.seal.id, bytes.fromhex(self.seal.public), name)
+    def _sealer_of(self, name: str) -> Sealer | None:
+        if self.seal is None:
+            return None
+        from pillars.deployment.server.sealed import Sealer  # 6 MB and .1 s that a project in the open does not pay
+
+        return Sealer(self.seal.id, bytes.fromhex(self.seal.public), name)
 
     def _put_aside(self) -> None:
         self._full.append(self._fd)

@@ -79,10 +79,12 @@ WIDTH: dict[str, Any] = {"method": "cqr", "coverage": 0.9, "width": 0.5, "booste
 @pytest.mark.parametrize(
     ("project", "judged"),
     [
-        pytest.param(binary_project(fit={"engine": "external-memory"}), {}, id="fitted from the disk"),
+        pytest.param(binary_project(fit=DISK), {}, id="fitted from the disk"),
         pytest.param(numbers_project(**BOUNDED), {"interval": WIDTH}, id="with intervals"),
         pytest.param(numbers_project(intervals={"method": "conformal"}), {"interval": CONFORMAL}, id="with one width"),
-        pytest.param(numbers_project(**BOUNDED, fit=DISK), {"interval": WIDTH}, id="with intervals, from the disk"),
+        pytest.param(
+            numbers_project(intervals={"method": "conformal"}, fit=DISK), {"interval": CONFORMAL}, id="with one width, from the disk"
+        ),
         pytest.param(numbers_project(**BOUNDED), {}, id="too few rows for the intervals that are asked for"),
     ],
 )

@@ -144,6 +144,12 @@ def test_a_seal_that_is_none_is_no_setting(wrong: dict[str, str]) -> None:
         msgspec.json.decode(json.dumps({"project": "small", "var": "/", "seal": wrong}).encode(), type=Settings)
 
 
+def test_a_log_that_cannot_seal_does_not_begin(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="shared"):
+        Log(tmp_path / "log", 2_000, 1000, Seal(ID, "00" * 32))  # a point that gives everybody the same key
+    assert not (tmp_path / "log").exists()
+
+
 def test_what_was_acknowledged_is_in_a_sealed_log_after_a_kill_and_nothing_heavy_was_needed(var: Path) -> None:
     write_policy(var, 1, write_release(var, 1))
     with served(var, seal=SEAL) as server:
