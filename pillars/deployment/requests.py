@@ -123,7 +123,7 @@ def compacted(stores: Stores, file: Path, kept: AtRest, where: tuple[str, str, A
     """
     try:
         with kept.open(stores.relative(file)) as content:
-            return pq.read_table(content, filters=[where]).to_pylist()  # type: ignore[no-any-return]
+            return pq.read_table(content, filters=[where]).to_pylist()
     except (FileNotFoundError, StoreUnavailable):
         if file.exists():
             raise
