@@ -18,7 +18,8 @@ VERBS = (
     *("ingest", "train", "promote", "deploy", "rollout", "rollback", "pin", "unpin", "score", "monitor", "cycle", "replay"),
     *("rebuild", "readmit", "audit", "tag", "retain", "reproduce", "calibrate", "compare", "compact", "reset"),
 )
-BY_WISH = ("audit", "retain", "reproduce")  # verbs that are scheduled where the YAML asks for it
+BY_WISH = ("audit", "retain", "reproduce", "compact")  # verbs that are scheduled where the YAML asks for it
+NIGHTLY = "30 3 * * *"
 HEADER = """\
 # Rendered from configs/*.yaml by `make render`; a test keeps it so. Deploy from the project's folder:
 #   prefect deploy --all --prefect-file deployments/prefect.yaml
@@ -52,6 +53,8 @@ def scheduled(project: config.Project) -> list[dict[str, Any]]:
         found.append(_watched(project))
     if project.schedule.reproduce:
         found.append(_reproducing(project, project.schedule.reproduce))
+    if project.schedule.compact:
+        found.append(_compacted(project, project.schedule.compact))
     return found
 
 
@@ -82,8 +85,16 @@ def _scheduled(project: config.Project, verb: str, cron: str, about: str) -> dic
 
 def _retained(project: config.Project) -> dict[str, Any]:
     """Beside the cycle and not in it: what a running one may still read is held back."""
+    if project.retention.requests_days is not None:  # which grow old by the clock, and not with the next period
+        about = f"Deletes what of {project.project} is older than its retention says, requests among it, every night."
+        return _scheduled(project, "retain", NIGHTLY, about)
     about = f"Deletes what of {project.project} is older than its retention says, by the schedule of its cycle."
     return _scheduled(project, "retain", project.schedule.cron, about)
+
+
+def _compacted(project: config.Project, cron: str) -> dict[str, Any]:
+    about = f"Finished pieces of the log of requests of {project.project} as Parquet; without any it ends at once."
+    return _scheduled(project, "compact", cron, about)
 
 
 def _watched(project: config.Project) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prefect import flow
 
 from pillars import project_file
+from pillars.answers.served import log_of
 from pillars.stores import Stores
 from pillars.vocabulary import Compacted
 from tasks import serving
@@ -20,4 +21,5 @@ def compact(project: str) -> Compacted:
         project: name of the YAML in configs/
     """
     stores = Stores()
-    return serving.compact(stores, project_file.load(stores.config_file(project)).project)
+    config = project_file.load(stores.config_file(project))
+    return serving.compact(stores, config.project, log_of(stores, config))

@@ -256,9 +256,11 @@ def retain(project: str, *, dry_run: bool, as_json: bool) -> None:
     for what, periods, count in (("what came in", plan.collected, len(plan.files)), ("rows", plan.rows, len(plan.objects))):
         if periods:
             click.echo(f"{what}, {len(periods)} periods to {periods[-1]}: {count:,} files {deed}")
+    if plan.requests:
+        click.echo(f"requests before {plan.requests_before}: {len(plan.requests):,} files {deed}")
     for one in plan.held:
         click.echo(f"    held back for version {one.version[:12]} ({one.why}): {', '.join(one.periods)}")
-    click.echo("nothing was changed" if dry_run else f"on ledger row {found.row}; the data set is {found.version[:12]}")
+    click.echo("nothing was changed" if dry_run else f"on ledger row {found.row}; the data set is {found.version[:12] or 'empty'}")
 
 
 def revisions(project: str, *, as_json: bool) -> None:

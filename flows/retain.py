@@ -1,4 +1,4 @@
-"""Delete what is older than its time: what came in, and rows of the data set. What a live or held model needs stays."""
+"""Delete what is older than its time: what came in, rows of the data set, answered requests. What a live or held model needs stays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tasks.retention import Retained
 @flow(name="retain", flow_run_name="{project}")
 @discreet
 def retain(project: str, dry_run: bool = False) -> Retained | None:
-    """Apply the YAML's `retention`: by periods before the newest one, never by the clock.
+    """Apply the YAML's `retention`: by periods before the newest one; of requests alone by the clock.
 
     Args:
         project: name of the YAML in configs/

@@ -67,17 +67,19 @@ def verdict(project: str, port: int | None, host: str, *, arms: bool, as_json: b
 
 
 def manifests(project: str, target: Literal["kserve", "argo"], given: dict[str, Any], *, as_json: bool) -> None:
-    """Print manifests as YAML, or JSON. Raises: UnknownName, ConfigInvalid, StoreUnavailable."""
+    """Print manifests as YAML, or JSON. Raises: UnknownName, OptionInvalid, NobodyAnswers, ConfigInvalid, StoreUnavailable."""
     import yaml
 
     from pillars import project_file
+    from pillars.answers.served import seal_of
     from pillars.deployment import traffic
     from pillars.deployment.manifests import Cluster, render
     from pillars.stores import Stores
 
     stores = Stores()
     opened = project_file.load(stores.config_file(project))
-    made = render(opened, traffic.read(stores, opened.project), Cluster(**given), target)
+    cluster = Cluster(**given, seal=seal_of(stores, opened))
+    made = render(opened, traffic.read(stores, opened.project), cluster, target)
     click.echo(json.dumps(made, indent=2) if as_json else yaml.safe_dump_all(made, sort_keys=False, width=140), nl=as_json)
 
 

@@ -56,10 +56,11 @@ def why(project: str, id: str, *, recompute: bool, as_json: bool) -> int:
         BundleRefused: the model that answered is gone.
     """
     from pillars import project_file
-    from pillars.answers import predicted
+    from pillars.answers import predicted, served
 
     stores = Stores()
-    found = predicted.why(stores, project_file.load(stores.config_file(project)).project, id, recompute=recompute)
+    opened = project_file.load(stores.config_file(project))
+    found = predicted.why(stores, opened.project, id, recompute=recompute, kept=served.log_of(stores, opened))
     if as_json:
         click.echo(json.dumps(asdict(found), indent=2))
     else:
@@ -89,20 +90,17 @@ def _tell(found: Why) -> None:
 def told(stores: Stores, project: Project, host: str, port: int, workers: int) -> Settings:
     """What the process has to know of the project: the server itself reads no YAML."""
     from deployments.settings import Serve
+    from pillars.answers.served import seal_of
     from pillars.deployment.server.settings import Column, Limits, Settings
 
     limits = Serve()
-    asked = dict.fromkeys((*project.features.numeric, *project.features.categorical, *project.key, *project.of("entity")))
-    columns = {}
-    for name in asked:
-        column = project.columns[name]
-        columns[name] = Column(column.type, required=not column.nullable, kept=not column.confidential)
+    columns = {one["name"]: Column(one["type"], required=not one["nullable"], kept=one["kept"]) for one in project.asked}
     return Settings(
         project=project.project,
         var=str(stores.var),
         columns=columns,
         key=tuple(project.key),
-        entity=tuple(project.of("entity") or project.key),
+        entity=project.entity,
         host=host,
         port=port,
         workers=workers,
@@ -114,6 +112,7 @@ def told(stores: Stores, project: Project, host: str, port: int, workers: int) -
             requests=limits.serve_requests,
         ),
         version=version("five-pillars"),
+        seal=seal_of(stores, project),
     )
 
 

@@ -23,10 +23,11 @@ def train(project: str, period: str | None = None, settings: tuple[str, ...] = (
         settings: section.key=value, each set for this training alone: an experiment, which is compared and never released
     """
     opened = open_project(project)
+    trial = experiment.opened_with(opened, settings) if settings else None  # a wrong word is said before anything is read
     newest = period or opened.past.newest()
     version, until = opened.past.ingested(newest), opened.learnable(newest)
-    if settings:
-        return _tried(opened, experiment.opened_with(opened, settings), version, until)
+    if trial:
+        return _tried(opened, trial, version, until)
     sections = (*SECTIONS, *(("classes",) if opened.config.classes else ()), *opened.config.choices, *opened.config.judging)
     inputs: dict[str, Json] = {"period": newest, "data_version": version.id, "settings": opened.config.section_digest(*sections)}
     known = opened.past.trained_on(inputs)

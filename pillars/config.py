@@ -491,7 +491,13 @@ class Schedule(Section):
         default=None, pattern=CRON, description="cron expression: make a random earlier version again; null: never"
     )
 
-    @field_validator("cron", "audit", "reproduce")
+    compact: str | None = Field(
+        default="7 * * * *",
+        pattern=CRON,
+        description="cron expression: finished pieces of the prediction server's log become Parquet; null: by hand only",
+    )
+
+    @field_validator("cron", "audit", "reproduce", "compact")
     @classmethod
     def known_times(cls, cron: str | None) -> str | None:
         """Refuse a line that Prefect would refuse, which looks at it only when the schedule is deployed."""
@@ -908,6 +914,26 @@ class Project(Section):
     def key(self) -> tuple[str, ...]:
         """Columns that name a row."""
         return self.of("key")
+
+    @property
+    def entity(self) -> tuple[str, ...]:
+        """Columns that name whom a row is about: by them the traffic is split."""
+        return (self.rollout.entity,) if self.rollout.entity else self.of("entity") or self.key
+
+    @property
+    def asked(self) -> list[dict[str, Any]]:
+        """What a request's row may hold: features, then key and entity columns, each with its `type`, whether it is `nullable`, and
+        whether it may be `kept` in the request log: none that is confidential."""
+        names = dict.fromkeys((*self.features.numeric, *self.features.categorical, *self.key, *self.entity))
+        return [
+            {
+                "name": name,
+                "type": self.columns[name].type,
+                "nullable": self.columns[name].nullable,
+                "kept": name not in self.confidential,
+            }
+            for name in names
+        ]
 
     @property
     def time(self) -> str:

@@ -362,13 +362,17 @@ class Privacy(Section):
 
 
 class Retention(Section):
-    """How long what is kept is kept: in periods before the newest one, never by the clock. Where nothing is said, for good."""
+    """How long what is kept is kept: in periods before the newest one, never by the clock, which counts for requests alone. Where nothing
+    is said, for good."""
 
     collected: int | None = Field(
         default=None, ge=0, description="periods before the newest whose raw, rejected, quarantined and flagged files are kept; 0: none"
     )
     rows: int | None = Field(
         default=None, ge=1, description="periods before the newest whose rows are kept in the data set; older ones are dropped from it"
+    )
+    requests_days: int | None = Field(
+        default=None, ge=1, description="days that the prediction server's log of requests (var/served) is kept, by the clock"
     )
 
 

@@ -87,7 +87,9 @@ class Rollout(Section):
     then: Literal["promote", "keep"] | None = Field(
         default=None, description="what a healthy end is: promote, or keep the champion and report; null: keep for ab, else promote"
     )
-    entity: str | None = Field(default=None, description="column whose value the traffic is split by; null: the row's key")
+    entity: str | None = Field(
+        default=None, description="column whose value the traffic is split by; null: those with the role entity, else the row's key"
+    )
     slice: str | None = Field(default=None, description="column by whose values a shadow's divergence is reported")
     judge: Judge = Field(default=Judge(), description="by what a challenger is called harmful")
 

@@ -3,8 +3,10 @@
 PillarsError
  +- ConfigInvalid      a YAML file that cannot be read as a project        exit 2
  +- SettingInvalid     an environment variable PILLARS_* that cannot be used   exit 2
+ +- OptionInvalid      an option of a command that cannot be used           exit 2
  +- ConfigChanged      the YAML differs from the one the history was made with   exit 3
  +- UnknownName        no such project, period, version                    exit 2
+ +- NobodyAnswers      no release of a project answers yet                 exit 2
  +- Dropped            rows that retention deleted                         exit 2
  +- InputInvalid       a column that cannot be encoded                      exit 2
  +- ColumnUnfit        a column of a file is not what was asked of it      exit 2
@@ -60,6 +62,19 @@ class SettingInvalid(PillarsError):
         return f"{'; '.join(self.problems)}. Nothing was changed; set it right and run again."
 
 
+class OptionInvalid(PillarsError):
+    """An option of a command cannot be used; `problems` begin with its name."""
+
+    exit_code = 2
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return f"{'; '.join(self.problems)}. Nothing was done; say it otherwise and run again."
+
+
 class ConfigChanged(PillarsError):
     """The YAML is not the one that the project's history was made with; `differences` name dotted keys."""
 
@@ -92,6 +107,19 @@ class UnknownName(PillarsError):
         near = get_close_matches(self.name, self.known, n=1)
         hint = f" Did you mean {near[0]}?" if near else f" There are: {', '.join(self.known) or 'none yet'}."
         return f"no {self.kind} named {self.name!r}.{hint}"
+
+
+class NobodyAnswers(PillarsError):
+    """No release of a project answers yet, so there is none to hold, to let go or to try another beside."""
+
+    exit_code = 2
+
+    def __init__(self, project: str) -> None:
+        super().__init__(project)
+        self.project = project
+
+    def __str__(self) -> str:
+        return f"nobody answers for {self.project} yet: pillars deploy {self.project} comes first. Nothing was changed."
 
 
 class Dropped(PillarsError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import glob
-import hashlib
 import os
 import re
 import secrets
@@ -28,7 +27,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROW_GROUP = 1 << 20  # rows, as pyarrow's `write_table` cuts by default
-CLOSED = ("keys", "prefect")  # folders under `var` of its owner alone: keys, and a database that holds Secret blocks beside their key
+# folders under `var` of its owner alone: keys, a database that holds Secret blocks beside their key, requests, rows under a fit
+CLOSED = ("keys", "prefect", "served", "scratch")
 Write = Callable[[str, bytes], None]
 NEW_S = 60.0  # a folder this young may not have been locked yet
 LOGIN = r"://[^/@]*:.*@|^(http|webdav)s?://[^/]*@"  # user:password@, or a token; the bare user of ssh://git@host is no secret
@@ -328,17 +328,6 @@ def parquet_bytes(table: pa.Table) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(table.replace_schema_metadata(None).combine_chunks(), buffer, compression="zstd")
     return buffer.getvalue()
-
-
-def write_parquet(path: Path, table: pa.Table) -> str:
-    """Replace `path` by `table` as `parquet_bytes` makes it; their sha256 (hex).
-
-    Raises:
-        StoreUnavailable: the disk refuses; the old content is intact.
-    """
-    content = parquet_bytes(table)
-    write_atomically(path, content)
-    return hashlib.sha256(content).hexdigest()
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def score(opened: Opened, period: str, version: DataVersion, lost: Scored | None
     columns = features.design(takes, rows)
     if rollout.trial:  # who is tried takes what the YAML says today
         columns = features.design(opened.config, rows) | columns
-    named = (opened.config.rollout.entity, opened.config.rollout.slice) if rollout.trial else ()
+    named = (*opened.config.entity, opened.config.rollout.slice) if rollout.trial else ()
     entity = tuple(name for name in named if name and name in rows.column_names)
     key = tuple(
         dict.fromkeys((*opened.config.key, *opened.config.of("time"), *opened.config.of("weight"), *entity))
@@ -83,12 +83,11 @@ def _beside(opened: Opened, rollout: Rollout) -> scoring.Beside | None:
     """What is on trial, with who an entity is. One that does not load answers nobody, and the champion does."""
     if rollout.trial is None:
         return None
-    column = opened.config.rollout.entity
     try:
         bundle = release.load(opened.stores, rollout.trial.challenger)
     except BundleRefused:
         return None
-    return scoring.Beside(bundle, (column,) if column else tuple(opened.config.key))
+    return scoring.Beside(bundle, opened.config.entity, opened.config.key)
 
 
 def _found(opened: Opened, scored: Scored) -> str:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 from pillars.answers import retained
 from pillars.answers.history import facts_of
 from pillars.data import pinned, retention
 from pillars.data.retention import Plan
+from pillars.deployment import aging
 from pillars.vocabulary import Candidate, DataVersion, Json
 from tasks.opened import Opened
 from tasks.policy import step
 
+REQUESTS = "requests_before"  # among a decision's facts: requests before that moment are gone
+
 
 @dataclass(frozen=True)
 class Retained:
-    """What was decided, on the ledger's `row` (0: nothing was, or only looked at): all of the plan whose time is over, and in it `files`
-    and `objects` that were deleted now. `version` is the data set's newest.
+    """What was decided, on the ledger's `row` (0: nothing was, or only looked at): all of the plan whose time is over, and in it `files`,
+    `objects` and `requests` that were deleted now. `version` is the data set's newest.
     """
 
     plan: Plan
@@ -26,13 +29,21 @@ class Retained:
     row: int
 
 
-def plan(opened: Opened) -> Plan | None:
-    """What goes; None where nothing was ingested, or nothing is limited."""
+def plan(opened: Opened, now: datetime | None = None) -> Plan | None:
+    """What goes; None where nothing is limited, or nothing is there. Requests grow old by the clock, and those since a trial began stay
+    until it has ended: it is judged by all of them."""
     periods = opened.past.periods("ingest")
-    if not opened.past.periods("ingest", "accept"):
-        return None
-    found = retention.plan(opened.stores, opened.config, periods, opened.past.newest(), needed(opened))
-    return found if found.collected or found.rows else None
+    if opened.past.periods("ingest", "accept"):
+        found = retention.plan(opened.stores, opened.config, periods, opened.past.newest(), needed(opened))
+    else:
+        found = Plan(opened.name, "", (), (), (), {}, ())
+    if (days := opened.config.retention.requests_days) is not None:
+        before = (now or datetime.now(UTC)).replace(microsecond=0) - timedelta(days=days)
+        if (rollout := opened.answering()) and rollout.trial:
+            before = min(before, datetime.fromisoformat(rollout.trial.stages[0].since))
+        gone = aging.older(opened.stores, opened.name, before)
+        found = replace(found, requests=gone, requests_before=before.isoformat())
+    return found if found.collected or found.rows or found.requests else None
 
 
 def needed(opened: Opened) -> dict[str, str]:
@@ -72,18 +83,28 @@ def record(opened: Opened, what: Plan, version: DataVersion | None) -> int:
     rows = [period for period in what.rows if period not in known["rows"]]
     held: list[Json] = [asdict(one) | {"periods": list(one.periods)} for one in what.held]
     before = opened.past.latest(retained.DECISION)
-    if before and not collected and not rows and before.facts["held"] == held:
+    told = str(before.facts.get(REQUESTS) or "") if before else ""
+    requests = [path for path in what.requests if not told or _through(path) >= datetime.fromisoformat(told)]
+    if before and not collected and not rows and not requests and before.facts["held"] == held:
         return before.seq
     new: dict[str, Json] = {"collected": [*collected], "rows": [*rows], "held": held}
+    if what.requests_before:
+        new[REQUESTS] = max(told, what.requests_before) if requests else told
     facts = {**new, "newest": what.newest, "version": version.id if version else "", "objects": sorted(what.objects.values())}
-    reason = f"older than its time: what came in of {_named(collected)}; rows of {_named(rows)}{_held(what)}"
+    also = f"; {len(requests)} files of requests before {what.requests_before}" if requests else ""
+    reason = f"older than its time: what came in of {_named(collected)}; rows of {_named(rows)}{also}{_held(what)}"
     return opened.record(retained.DECISION, new | {"after": before.seq if before else 0}, ("accept", reason), facts).seq
 
 
 @step("delete what is older than its time", retries=2)
 def delete(opened: Opened, what: Plan, row: int) -> Plan:
-    """Files and objects of a plan that is on record."""
-    return retention.delete(opened.stores, what, row)
+    """Files, objects and requests of a plan that is on record."""
+    requests = aging.delete(opened.stores, what.requests)
+    return replace(retention.delete(opened.stores, what, row), requests=requests)
+
+
+def _through(path: str) -> datetime:
+    return aging.through(path) or datetime.max.replace(tzinfo=UTC)
 
 
 def _named(periods: list[str]) -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pillars.answers.trials import bounds, evidence_of, judged, report
 from pillars.deployment import evidence, rollback, rollout, traffic
 from pillars.deployment.evidence import Evidence
-from pillars.errors import BundleRefused, Overtaken, UnknownName
+from pillars.errors import BundleRefused, NobodyAnswers, Overtaken
 from pillars.stores import write_atomically
 from pillars.vocabulary import Decision, Json, Looked, Pin, Release, Rollout
 from tasks.opened import Opened, actor, plain
@@ -34,12 +34,12 @@ def begin(opened: Opened, release: Release, by_hand: bool = False, read: Evidenc
     """A release on trial at its first share; a repeat changes nothing, and a race is lost to whoever was first.
 
     Raises:
-        UnknownName: nobody answers yet.
+        NobodyAnswers: as it says.
         Overtaken: somebody else changed the policy first.
     """
     now, at = opened.answering(), at or datetime.now(UTC)
     if now is None:
-        raise UnknownName("champion to try it beside", opened.name, [])
+        raise NobodyAnswers(opened.name)
     policy, log = opened.config.rollout, read or evidence_of(opened.stores, opened.config, opened.ledger)
     limits = evidence.baseline(policy.judge, log.events(now.generation), bounds(opened.config))
 
@@ -61,12 +61,12 @@ def look(opened: Opened, read: Evidence | None = None, at: datetime | None = Non
     What somebody changed and died before it was on record is put there first.
 
     Raises:
-        UnknownName: nobody answers yet.
+        NobodyAnswers: as it says.
     """
     settle(opened)
     now, at = opened.answering(), at or datetime.now(UTC)
     if now is None:
-        raise UnknownName("champion", opened.name, [])
+        raise NobodyAnswers(opened.name)
     if now.trial is None:
         return Looked(opened.name, False, now)
     log = read or evidence_of(opened.stores, opened.config, opened.ledger)
@@ -85,7 +85,7 @@ def look(opened: Opened, read: Evidence | None = None, at: datetime | None = Non
 
 @step("pin version")
 def pin(opened: Opened, release: Release, reason: str, at: datetime | None = None) -> Rollout:
-    """All traffic to a release, held there by a person; on record. A repeat changes nothing. Raises: UnknownName (nobody answers yet)."""
+    """All traffic to a release, held there by a person; on record. A repeat changes nothing. Raises: NobodyAnswers."""
     settle(opened)
     held = Pin(release.version, actor(), (at or datetime.now(UTC)).isoformat(timespec="seconds"), reason)
     return _changed(opened, lambda now: rollout.held(now, release, held, opened.config.rollout.keep))
@@ -93,7 +93,7 @@ def pin(opened: Opened, release: Release, reason: str, at: datetime | None = Non
 
 @step("unpin")
 def unpin(opened: Opened, reason: str) -> Rollout:
-    """Let automation go on; on record. Without a pin nothing changes. Raises: UnknownName (nobody answers yet)."""
+    """Let automation go on; on record. Without a pin nothing changes. Raises: NobodyAnswers."""
     settle(opened)
     return _changed(opened, lambda now: rollout.let_go(now, actor(), reason))
 
@@ -128,7 +128,7 @@ def _changed(opened: Opened, to: Callable[[Rollout], Rollout]) -> Rollout:
 
     def onto(current: Rollout | None) -> Rollout:
         if current is None:
-            raise UnknownName("champion", opened.name, [])
+            raise NobodyAnswers(opened.name)
         return to(current)
 
     opened.answering()

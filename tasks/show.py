@@ -74,9 +74,18 @@ def retained(found: Retained) -> Retained:
     rows = [
         {"what": "what came in", "periods": ", ".join(plan.collected), "then": f"{len(plan.files)} files {would}deleted"},
         {"what": "rows of the data set", "periods": ", ".join(plan.rows), "then": f"{len(plan.objects)} files {would}deleted"},
+        *(
+            [{"what": "requests", "periods": f"before {plan.requests_before}", "then": f"{len(plan.requests)} files {would}deleted"}]
+            if plan.requests
+            else []
+        ),
         *({"what": f"held for {one.version[:12]}", "periods": ", ".join(one.periods), "then": one.why} for one in plan.held),
     ]
-    head = f"Older than its time, counted from {plan.newest}" + (f"; ledger row {found.row}." if found.row else ". Nothing was changed.")
+    head = (
+        "Older than its time"
+        + (f", counted from {plan.newest}" if plan.newest else "")
+        + (f"; ledger row {found.row}." if found.row else ". Nothing was changed.")
+    )
     create_table_artifact(rows, key=_key("retention", plan.project), description=head)
     return found
 

@@ -10,7 +10,7 @@ gate      calibrated: what its margin stands on (`pillars gate show`)
 future    foresight: whether rows and predictions depend on what comes later (`pillars data future`)
 trials    trials: how the release on trial does (`pillars verdict`)
 versions  compared: two registered versions side by side
-requests  predicted: why one was answered as it was (`pillars why`)
+requests  predicted, served: why one was answered as it was (`pillars why`), how their log lies on the disk
 ledger    history: what it says of a project, read back as values
 """
 

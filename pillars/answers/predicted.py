@@ -11,6 +11,7 @@ import numpy as np
 from pillars.bundle.bundle import Bundle
 from pillars.deployment import requests
 from pillars.deployment.requests import Prediction
+from pillars.deployment.segments import AtRest
 from pillars.errors import BundleRefused
 from pillars.monitoring import registry
 from pillars.stores import Stores
@@ -42,14 +43,14 @@ class Why:
     note: str = ""
 
 
-def why(stores: Stores, project_name: str, id: str, *, recompute: bool = False) -> Why:
-    """Look a prediction up, and with `recompute` answer its row again by the model that did.
+def why(stores: Stores, project_name: str, id: str, *, recompute: bool = False, kept: AtRest | None = None) -> Why:
+    """Look a prediction up, and with `recompute` answer its row again by the model that did. `kept`: how the log lies on the disk.
 
     Raises:
         UnknownName: no such prediction is in the log.
         BundleRefused: the model that answered is gone, or not the one that answered.
     """
-    found = requests.find(stores, project_name, id)
+    found = requests.find(stores, project_name, id, kept)
     told = Why(
         id=id,
         at=found.at.isoformat(),

@@ -144,7 +144,7 @@ def _data_version(told: History) -> str | None:
         return None
     newest = max(made, key=lambda e: e.seq)
     if newest.decision == retained.DECISION:
-        return str(newest.facts["version"])
+        return str(newest.facts["version"]) or None
     version = history.facts_of(newest, Batch).version
     return version.id if version else None
 

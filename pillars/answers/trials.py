@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pillars.answers.history import facts_of
+from pillars.answers.served import log_of
 from pillars.config import Project
 from pillars.data import collection, versions
 from pillars.deployment import batches, evidence, rollout, traffic
@@ -58,9 +59,8 @@ class Everything:
     """The server's log, and scored batches with the outcomes that have come since."""
 
     def __init__(self, stores: Stores, project: Project, ledger: Ledger) -> None:
-        column = project.rollout.entity
         self._stores, self._project, self._ledger = stores, project, ledger
-        self._log = Logged(stores, project.project, (column,) if column else tuple(project.key), project.rollout.slice)
+        self._log = Logged(stores, project.project, project.entity, project.rollout.slice, log_of(stores, project))
 
     @property
     def unreadable(self) -> int:

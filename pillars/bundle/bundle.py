@@ -154,6 +154,15 @@ class Bundle:
     def _raw(self, encoded: np.ndarray) -> np.ndarray:
         return booster.scores(self.boosters, encoded, len(self.classes))
 
+    def _judged_by(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        """As `scores`, a row a row of a table: (n, 1) or (n, classes)."""
+        return _table(self.scores(columns))
+
+    def _laid(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Low and high, (n, 2); (n, 0) where it has no intervals."""
+        found = self.predict(columns).bounds
+        return np.empty((len(next(iter(columns.values()))), 0)) if found is None else found
+
     def _bounds(self, encoded: np.ndarray, score: np.ndarray, groups: np.ndarray | None) -> np.ndarray | None:
         """Low and high of numbers scored `score`, float64, shape (n, 2); None where the bundle has no intervals."""
         if not self.interval:
@@ -172,17 +181,21 @@ class Bundle:
         return outputs(self.task, self.classes, bounded=bool(self.interval))
 
     def check_golden(self) -> None:
-        """Score the golden rows again, all at once and one by one.
+        """Score the golden rows again, all at once and one by one, with the ends of their intervals where those are stored as well.
 
         Raises:
-            BundleRefused: a score differs in any bit from the one that was stored.
+            BundleRefused: a score or an end differs in any bit from the one that was stored.
         """
-        columns, stored = columns_from_json(self.golden["columns"]), np.asarray(self.golden["scores"], dtype=np.float64)
-        one_by_one = [self.scores({name: values[i : i + 1] for name, values in columns.items()})[0] for i in range(len(stored))]
-        for scores in (self.scores(columns), np.asarray(one_by_one)):
-            if not np.array_equal(scores, stored):
-                differ = int((scores != stored).reshape(len(stored), -1).any(axis=1).sum())
-                raise BundleRefused(str(self.path), f"{differ} of {len(stored)} golden rows score differently here")
+        columns, stored = columns_from_json(self.golden["columns"]), _table(self.golden["scores"])
+        wanted = [("score differently", self._judged_by, stored)]
+        if "bounds" in self.golden:  # of a release that kept none the scores alone can be compared
+            wanted.append(("have other intervals", self._laid, _table(self.golden["bounds"])))
+        for differing, say, known in wanted:
+            one_by_one = [say({name: values[i : i + 1] for name, values in columns.items()})[0] for i in range(len(stored))]
+            for said in (say(columns), np.asarray(one_by_one)):
+                if not np.array_equal(said, known):
+                    differ = int((said != known).any(axis=1).sum()) if said.shape == known.shape else len(stored)
+                    raise BundleRefused(str(self.path), f"{differ} of {len(stored)} golden rows {differing} here")
 
     def contributions(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
         """Each column's part of the rows' margins, in the order of `encoder.feature_names`, then the margin without any; see `booster`."""
@@ -220,22 +233,33 @@ def write_bundle(
 
     `decision`: {"threshold": p} of a binary target, {"task": "multiclass", "classes": [...]} (with "costs" where the least of them
     decides), {"task": "regression"} (with "interval" where there is one; its "boosters" are the last ones).
-    `golden`: raw columns of a few rows; their scores are stored with them.
+    `golden`: raw columns of a few rows; their scores, and the ends of their intervals, are stored with them.
 
     Raises:
         BundleRefused: another bundle is there.
     """
-    classes = len(decision.get("classes", ()))
-    scores = calibrated(calibration, booster.scores(_parted(booster.load(boosters), decision)[0], encoder.encode(golden), classes))
+    classes, encoded, interval = len(decision.get("classes", ())), encoder.encode(golden), decision.get("interval", {})
+    points, of_ends = _parted(booster.load(boosters), decision)
+    scores = calibrated(calibration, booster.scores(points, encoded, classes))
+    kept: dict[str, Any] = {"columns": columns_to_json({n: golden[n] for n in encoder.feature_names}), "scores": scores.tolist()}
+    if interval:
+        ends = booster.scores(of_ends, encoded, 2) if of_ends else None
+        kept["bounds"] = bounds(interval, scores, ends, golden.get(interval.get("by", ""))).tolist()
     parts: dict[str, Any] = {
         "encoder.json": encoder.to_json(),
         "calibration.json": dict(calibration),
         "decision.json": dict(decision),
         "schema.json": dict(schema),
-        "golden.json": {"columns": columns_to_json({n: golden[n] for n in encoder.feature_names}), "scores": scores.tolist()},
+        "golden.json": kept,
     }
     files = {name: folder.canonical(part) for name, part in parts.items()}
     files |= {f"booster-{i}.ubj": content for i, content in enumerate(boosters)}
     named = identity(boosters)
     folder.write(path, folder.manifest_of({"project": project, "identity": named, "lineage": dict(lineage)}, files), files)
     return named
+
+
+def _table(values: Any) -> np.ndarray:
+    """float64, shape (n, m); of one value a row (n, 1)."""
+    found = np.asarray(values, dtype=np.float64)
+    return found.reshape(len(found), -1)

@@ -77,6 +77,17 @@ def data_key(stores: Stores, project: str) -> Key:
     return known.data[project]
 
 
+def log_key(stores: Stores, project: str) -> Key:
+    """The private half (X25519) of the key that a project's request log is sealed for: made of its data key, whose id it has, so that it
+    lasts as long, is backed up with it, and outlives a rotation.
+
+    Raises:
+        StoreUnavailable: as in `ring`.
+    """
+    key = data_key(stores, project)
+    return Key(key.id, HKDF(SHA256(), BYTES, None, b"pillars/requests/v1").derive(key.secret))
+
+
 def add(stores: Stores) -> Ring:
     """Put a new key on the ring; what is sealed from now on is sealed with it."""
     ring(stores)

@@ -41,7 +41,8 @@ class Held:
 class Plan:
     """What goes. `collected`: periods whose raw, rejected, quarantined and flagged `files` are deleted (paths under `var`, cleaned copies
     among them). `rows`: periods that the data set has no more; `objects` are their files in cache and remote that no needed version
-    names, md5 to path. Periods are all whose time is over, whether they went before or go now.
+    names, md5 to path. Periods are all whose time is over, whether they went before or go now. `requests`: files of the log of requests
+    (under `var`) with nothing in them that is younger than `requests_before` (ISO 8601; empty where they are kept for good).
     """
 
     project: str
@@ -51,6 +52,8 @@ class Plan:
     files: tuple[str, ...]
     objects: Mapping[str, str]
     held: tuple[Held, ...]
+    requests: tuple[str, ...] = ()
+    requests_before: str = ""
 
 
 def beyond(periods: Iterable[str], newest: str, limit: int | None) -> tuple[str, ...]:
@@ -113,7 +116,7 @@ def delete(stores: Stores, what: Plan, row: int) -> Plan:
     Raises:
         StoreUnavailable: a disk or the remote refuses; the same call again goes on.
         Busy: somebody else has been writing for five minutes.
-    """
+    """  # requests are `pillars.deployment.aging`'s
     files = tuple(path for path in what.files if (stores.var / path).exists())
     for path in files:
         _delete(stores, path)

@@ -23,7 +23,7 @@ def events(project: Project, predictions: pa.Table, known: pa.Table | None) -> I
 
 
 def _events(project: Project, table: pa.Table, truth: list[Any] | None) -> Iterator[Event]:
-    names = [project.rollout.entity] if project.rollout.entity in table.column_names else list(project.key)
+    names = project.entity if set(project.entity) <= set(table.column_names) else project.key
     at = _seconds(project, table)
     challengers = _challengers(table)
     said = {
@@ -31,7 +31,7 @@ def _events(project: Project, table: pa.Table, truth: list[Any] | None) -> Itera
     }
     generations, of = table["generation"].to_pylist(), project.rollout.slice
     slices = [str(value) for value in table[of].to_pylist()] if of in table.column_names else [""] * table.num_rows
-    for row, who in enumerate(entities(table, [name for name in names if name])):
+    for row, who in enumerate(entities(table, names, project.key)):
 
         def event(arm: Any, kind: str, row: int = row, who: bytes = who) -> Event:
             wrong = None if truth is None else said[f"{kind}decision"][row] != truth[row]

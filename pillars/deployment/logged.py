@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pillars.deployment.evidence import event_of
-from pillars.deployment.requests import INPUT, OUTPUT
+from pillars.deployment.requests import INPUT, OUTPUT, compacted
+from pillars.deployment.segments import AtRest, Lines, in_the_open, segments
 from pillars.errors import StoreUnavailable
 from pillars.stores import Stores
 from pillars.vocabulary import Event
@@ -17,23 +18,26 @@ class Logged:
     """Evidence of what a server logged. `entity`: columns that the traffic is split by. `unreadable` counts lines of the last reading that
     are no request; the last line of a segment may be cut, for that request was not answered."""
 
-    def __init__(self, stores: Stores, project: str, entity: tuple[str, ...] = (), slice: str | None = None) -> None:
+    def __init__(
+        self, stores: Stores, project: str, entity: tuple[str, ...] = (), slice: str | None = None, kept: AtRest | None = None
+    ) -> None:
         self.folder, self.rows = (stores.var / "served" / project / name for name in ("log", "rows"))
+        self._stores, self._kept = stores, kept or in_the_open(stores)
         self.entity, self.slice, self.unreadable = entity, slice, 0
 
     def events(self, generation: int) -> Iterator[Event]:
         """Requests routed by this generation or a later one.
 
         Raises:
-            StoreUnavailable: a segment cannot be read.
+            StoreUnavailable: a segment cannot be read, or its key is not on the ring.
+            DataCorrupt: a compacted file is not what its seal says.
         """
         self.unreadable = 0
-        for path in sorted(self.folder.glob("*.jsonl")):
+        for path in segments(self.folder):
             try:
-                with path.open("rb") as lines:
-                    for line in lines:
-                        if line.endswith(b"\n") and (event := self._event(line)) is not None and event.generation >= generation:
-                            yield event
+                for line in Lines(path, self._kept):
+                    if (event := self._event(line)) is not None and event.generation >= generation:
+                        yield event
             except FileNotFoundError:
                 continue  # compacted meanwhile
             except OSError as err:
@@ -42,19 +46,17 @@ class Logged:
 
     def _compacted(self, generation: int) -> Iterator[Event]:
         """After the lines: a segment that became Parquet meanwhile is read twice or once, and repeats do not count."""
-        import pyarrow.parquet as pq
-
         for path in sorted(self.rows.glob("*/*.parquet")):
             try:
-                for row in pq.read_table(path, filters=[("generation", ">=", generation)]).to_pylist():
+                for row in compacted(self._stores, path, self._kept, ("generation", ">=", generation)):
                     yield event_of(_flat(_lined(row), self.entity, self.slice))
             except (OSError, ValueError, KeyError) as err:
                 problem = OSError(getattr(err, "errno", None), str(err))
                 raise StoreUnavailable.refused(str(path), problem, "Nothing was judged; mend it and run again.", "read") from err
 
-    def _event(self, line: bytes) -> Event | None:
+    def _event(self, line: bytes | None) -> Event | None:
         try:
-            row = json.loads(line)
+            row = json.loads(line or b"")
             if "arm" not in row:
                 return None  # says which model it is that later lines name
             return event_of(_flat(row, self.entity, self.slice) if "at_us" in row else row)

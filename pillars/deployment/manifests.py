@@ -15,8 +15,9 @@ from typing import Any, Literal
 
 from pillars.config import Project
 from pillars.config_rollout import BASIS
+from pillars.deployment.server.settings import Seal
 from pillars.deployment.traffic import to_json
-from pillars.errors import ConfigInvalid
+from pillars.errors import ConfigInvalid, NobodyAnswers, OptionInvalid
 from pillars.vocabulary import Release, Rollout, Stage, Trial
 
 Manifest = dict[str, Any]
@@ -32,6 +33,7 @@ SHAPES = {
     "image": r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?/)?[a-z0-9]+([._/-][a-z0-9]+)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
     r"(@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})",
 }
+OPTIONS = {"host": "hostname"}  # of `pillars manifests`, where it is not the field's own name
 VAR, SETTINGS, PORT, JUDGE_PORT = "/var/lib/pillars", "/etc/pillars/serve.json", 8080, 8090
 USER = 10_001  # of both images
 
@@ -39,7 +41,8 @@ USER = 10_001  # of both images
 @dataclass(frozen=True)
 class Cluster:
     """What a cluster is told, beside the policy. `claim`: of the volume with `var`, which pods share; `tokens`: secret with the key
-    `tokens`; `image` serves, `flows` judges (Argo alone needs it); `gateway` and `host`: where the Argo Rollout splits traffic."""
+    `tokens`; `image` serves, `flows` judges (Argo alone needs it); `gateway` and `host`: where the Argo Rollout splits traffic; `seal`:
+    what the request log is sealed with, which opens nothing and is no secret."""
 
     image: str
     claim: str
@@ -49,16 +52,22 @@ class Cluster:
     flows: str = ""
     gateway: str = ""
     host: str = ""
+    seal: Seal | None = None
 
 
 def render(project: Project, now: Rollout | None, cluster: Cluster, target: Target) -> list[Manifest]:
     """The manifests, in the order to apply them.
 
     Raises:
-        ConfigInvalid: a value is no name, image or host; a share is no whole percent; or nobody answers yet.
+        OptionInvalid: a value is no name, image or host.
+        NobodyAnswers: as it says.
+        ConfigInvalid: a share is no whole percent, or the strategy is nothing for this target.
     """
-    problems = [*_odd(cluster, target), *_unfit(project, now, target)]
-    if problems or now is None:
+    if problems := _odd(cluster, target):
+        raise OptionInvalid(problems)
+    if now is None:
+        raise NobodyAnswers(project.project)
+    if problems := _unfit(project, now, target):
         raise ConfigInvalid(f"{project.project}.yaml", problems)
     return _kserve(project, now, cluster) if target == "kserve" else _argo(project, now, cluster)
 
@@ -69,23 +78,25 @@ def named(project: str) -> str:
 
 
 def _odd(cluster: Cluster, target: Target) -> list[str]:
-    """Values that are not what they should be. Never quoted whole: they may hold anything."""
+    """Values that are not what they should be, by the option that gave them. Never quoted whole: they may hold anything."""
     given = {name: getattr(cluster, name) for name in ("namespace", "claim", "image")}
     given |= {name: value for name in ("tokens", "gateway", "host") if (value := getattr(cluster, name))}
     checks = [(name, SHAPES[name], value) for name, value in given.items()]
     checks += [("flows", SHAPES["image"], cluster.flows)] if cluster.flows or target == "argo" else []
-    problems = [f"{name}: {value[:60]!r} is none" for name, shape, value in checks if len(value) > 253 or not re.fullmatch(shape, value)]
+    problems = [
+        f"--{OPTIONS.get(name, name)}: {value[:60]!r} is none"
+        for name, shape, value in checks
+        if len(value) > 253 or not re.fullmatch(shape, value)
+    ]
     if not 1 <= cluster.replicas <= 1000:
-        problems.append(f"replicas: {cluster.replicas} is not 1 to 1000")
+        problems.append(f"--replicas: {cluster.replicas} is not 1 to 1000")
     if target == "argo" and bool(cluster.gateway) != bool(cluster.host):
-        problems.append("gateway, host: say both, or none")
+        problems.append("--gateway, --hostname: say both, or none")
     return problems
 
 
-def _unfit(project: Project, now: Rollout | None, target: Target) -> list[str]:
+def _unfit(project: Project, now: Rollout, target: Target) -> list[str]:
     """Why the policy cannot be said to Kubernetes."""
-    if now is None:
-        return ["nobody answers yet: pillars deploy comes first"]
     shares = [stage.weight_bp for stage in now.trial.stages[-1:]] if now.trial else []
     if target == "argo" and project.rollout.strategy == "canary":
         shares += [round(step.share * BASIS) for step in project.rollout.bakes]
@@ -258,15 +269,17 @@ def _pod(project: Project, policy: Rollout, release: Release, cluster: Cluster, 
 
 def _settings(project: Project, policy: Rollout, release: Release, cluster: Cluster) -> Manifest:
     """What a server is told, and the traffic as its arm sees it. Named by its content: another one is another pod."""
-    column = project.rollout.entity
-    said = {
+    said: Manifest = {
         "project": project.project,
         "var": VAR,
         "host": "0.0.0.0",
         "port": PORT,
+        "columns": {one["name"]: {"type": one["type"], "required": not one["nullable"], "kept": one["kept"]} for one in project.asked},
         "key": list(project.key),
-        "entity": [column] if column else [],
+        "entity": list(project.entity),
     }
+    if cluster.seal:
+        said["seal"] = {"id": cluster.seal.id, "public": cluster.seal.public}
     content = {"serve.json": json.dumps(said, indent=1) + "\n", "policy.json": to_json(policy).decode()}
     sha = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     made = _thing("v1", "ConfigMap", f"{_arm(project, release)}-{sha[:10]}", cluster, None)

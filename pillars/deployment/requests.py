@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pillars.deployment.segments import AtRest, Lines, in_the_open, is_finished, segments
 from pillars.errors import DataCorrupt, StoreUnavailable, UnknownName
-from pillars.stores import Stores, locked, write_parquet
+from pillars.stores import Stores, locked, parquet_bytes
 from pillars.vocabulary import Compacted
 
 ID = re.compile(r"([0-9a-f]{12})[0-9a-f]{20}-[0-9]+(s[0-9]+)?")  # milliseconds, a drawn part, the row, and whose shadow answered
@@ -70,65 +70,72 @@ class Segment:
     cut: int
 
 
-def compact(stores: Stores, project_name: str) -> Compacted:
+def compact(stores: Stores, project_name: str, kept: AtRest | None = None) -> Compacted:
     """Turn each finished segment into a Parquet file `served/<project>/rows/<day>/<segment>.parquet`, then remove it.
 
-    Killed anywhere it is run again: the same segment is the same file. A segment that is still written stays.
+    Killed anywhere it is run again: the same segment is the same file. A segment that is still written stays. `kept`: how it lies on the
+    disk; sealed where the project's rows are.
 
     Raises:
-        DataCorrupt: a line in the middle of a segment is none; that segment stays as it is.
+        DataCorrupt: a line in the middle of a segment is none, or was changed; that segment stays as it is.
         StoreUnavailable: the disk refuses; what is not turned yet stays.
         Busy: somebody else does it.
     """
-    base = stores.folder("served", project_name)
+    base, kept = stores.folder("served", project_name), kept or in_the_open(stores)
     done, rows, cut, waiting = list[str](), 0, 0, 0
     with locked(base / ".lock", f"the request log of {project_name}"):
-        for segment in _segments(base):
+        for segment in segments(base / "log"):
             if not is_finished(segment):
                 waiting += 1
                 continue
-            found = _read(segment)
+            found = _read(segment, kept)
             if found.rows:
-                path = base / "rows" / f"{found.rows[0].at:%Y-%m-%d}" / f"{segment.stem}.parquet"
-                write_parquet(path, table(found))
-                done.append(stores.relative(path))
+                path = f"served/{project_name}/rows/{found.rows[0].at:%Y-%m-%d}/{segment.stem}.parquet"
+                kept.write(path, parquet_bytes(table(found)))
+                done.append(path)
             _remove(segment)
             rows, cut = rows + len(found.rows), cut + found.cut
     return Compacted(project_name, rows, tuple(done), cut, waiting)
 
 
-def find(stores: Stores, project_name: str, id: str) -> Prediction:
-    """A logged prediction. Raises: UnknownName, DataCorrupt."""
-    base = stores.folder("served", project_name)
+def find(stores: Stores, project_name: str, id: str, kept: AtRest | None = None) -> Prediction:
+    """A logged prediction. Raises: UnknownName, DataCorrupt, StoreUnavailable."""
+    base, kept = stores.folder("served", project_name), kept or in_the_open(stores)
     if found := ID.fullmatch(id):
-        for segment in _segments(base):
+        named = f'"id":"{id}"'.encode()
+        for segment in segments(base / "log"):
             with suppress(FileNotFoundError):  # it became Parquet meanwhile
-                if f'"id":"{id}"'.encode() in segment.read_bytes():
-                    return next(one for one in _read(segment).rows if one.id == id)
+                if any(line is not None and named in line for line in Lines(segment, kept)):
+                    return next(one for one in _read(segment, kept).rows if one.id == id)
         day = datetime.fromtimestamp(int(found.group(1), 16) / 1000, UTC)
         for near in sorted({f"{day + timedelta(days=n):%Y-%m-%d}" for n in (-1, 0, 1)}):  # a segment has the day of its first row
             for file in sorted((base / "rows" / near).glob("*.parquet")):
-                if rows := pq.read_table(file, filters=[("id", "=", id)]).to_pylist():
+                if rows := compacted(stores, file, kept, ("id", "=", id)):
                     return _of_row(rows[0])
-    raise UnknownName("prediction", id, newest(stores, project_name))
+    raise UnknownName("prediction", id, newest(stores, project_name, kept=kept))
 
 
-def newest(stores: Stores, project_name: str, most: int = 3) -> list[str]:
+def compacted(stores: Stores, file: Path, kept: AtRest, where: tuple[str, str, Any]) -> list[dict[str, Any]]:
+    """Rows of a compacted file that are as `where` says (column, comparison, value); none where retention took the file meanwhile.
+
+    Raises:
+        OSError, ValueError, StoreUnavailable, DataCorrupt: it cannot be read, or is not what was written.
+    """
+    try:
+        with kept.open(stores.relative(file)) as content:
+            return pq.read_table(content, filters=[where]).to_pylist()
+    except (FileNotFoundError, StoreUnavailable):
+        if file.exists():
+            raise
+        return []
+
+
+def newest(stores: Stores, project_name: str, most: int = 3, kept: AtRest | None = None) -> list[str]:
     """Ids of what was answered last, of segments that are not compacted yet."""
-    for segment in reversed(_segments(stores.folder("served", project_name))):
-        if found := _read(segment).rows:
+    for segment in reversed(segments(stores.folder("served", project_name) / "log")):
+        if found := _read(segment, kept or in_the_open(stores)).rows:
             return [one.id for one in found[-most:]]
     return []
-
-
-def is_finished(segment: Path) -> bool:
-    """Whether nobody writes it: its process holds a lock on it for as long as it lives."""
-    with segment.open("rb") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
 
 
 def table(segment: Segment) -> pa.Table:
@@ -142,31 +149,36 @@ def table(segment: Segment) -> pa.Table:
     return pa.table(columns)
 
 
-def _segments(base: Path) -> list[Path]:
-    return sorted((base / "log").glob("*.jsonl"))
-
-
-def _read(path: Path) -> Segment:
+def _read(path: Path, kept: AtRest) -> Segment:
     """A segment. Raises: DataCorrupt, StoreUnavailable."""
+    found, models, lines = Segment([], {}, {}, 0), dict[tuple[int, str], dict[str, Any]](), Lines(path, kept)
     try:
-        content = path.read_bytes()
+        for number, line in enumerate(lines, start=1):
+            _take(found, models, line, f"{path} line {number}")
+    except FileNotFoundError:
+        raise
     except OSError as err:
         raise StoreUnavailable.refused(str(path), err, "Nothing was changed; mend it and run again.", "read") from err
-    whole, _, rest = content.rpartition(b"\n")
-    found, models = Segment([], {}, {}, len(rest)), dict[tuple[int, str], dict[str, Any]]()
-    for number, line in enumerate(whole.splitlines(), start=1):
-        try:
-            one = json.loads(line)
-            if one.get("kind") == "model":
-                models[one["version"], one["sha256"][:SHORT]] = one
-                found.inputs.update(one["inputs"])
-                found.outputs.update(one["outputs"])
-            else:
-                found.rows.append(_of_line(one, models[one["version"], one["sha256"]]))
-        except (ValueError, KeyError, TypeError, AttributeError) as err:
-            remedy = "Nothing was changed; set the line aside by hand."
-            raise DataCorrupt(f"{path} line {number}", "of a prediction", "none", remedy) from err
-    return found
+    return replace(found, cut=lines.cut)
+
+
+def _take(found: Segment, models: dict[tuple[int, str], dict[str, Any]], line: bytes | None, where: str) -> None:
+    """Put a line among the rows, or its model among the `models`. Raises: DataCorrupt."""
+    try:
+        if line is None:
+            raise ValueError("it was changed")
+        one = json.loads(line)
+        if one.get("kind") == "model":
+            models[one["version"], one["sha256"][:SHORT]] = one
+            found.inputs.update(one["inputs"])
+            found.outputs.update(one["outputs"])
+        else:
+            found.rows.append(_of_line(one, models[one["version"], one["sha256"]]))
+    except (ValueError, KeyError, TypeError, AttributeError) as err:
+        remedy = (
+            "Nothing was changed; set the segment aside by hand." if line is None else "Nothing was changed; set the line aside by hand."
+        )
+        raise DataCorrupt(where, "of a prediction" if line else "that its seal says", "none" if line else "other bytes", remedy) from err
 
 
 def _of_line(one: Mapping[str, Any], model: Mapping[str, Any]) -> Prediction:

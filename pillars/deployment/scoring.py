@@ -18,10 +18,11 @@ from pillars.vocabulary import Rollout, Scored
 
 @dataclass(frozen=True)
 class Beside:
-    """The bundle of the release on trial, and the columns that name an entity."""
+    """The bundle of the release on trial, the columns that name an entity, and those that name a row, for rows that are of none."""
 
     bundle: Bundle
     entity: tuple[str, ...]
+    key: tuple[str, ...]
 
 
 def score(
@@ -68,7 +69,7 @@ def predictions(
     said, version = _said(bundle, columns), np.full(rows.num_rows, rollout.champion.version, dtype=np.int64)
     told: dict[str, pa.Array] = {}
     if rollout.trial is not None and beside is not None:
-        its = split.challengers(rollout.trial, split.entities(rows, beside.entity))
+        its = split.challengers(rollout.trial, split.entities(rows, beside.entity, beside.key))
         its_own = _said(beside.bundle, columns)
         told["champion"] = pa.repeat(pa.scalar(rollout.champion.version, pa.int64()), rows.num_rows)
         if rollout.trial.mode == "shadow":

@@ -11,11 +11,20 @@ import pyarrow as pa
 from pillars.deployment.server import routing
 from pillars.vocabulary import Trial
 
+ALONE = b"\x1e"  # before the key of a row that is of no entity: it is nobody else's
 
-def entities(rows: pa.Table, names: Sequence[str]) -> list[bytes]:
-    """An entity's bytes for every row, from the columns that name it; a null is an entity, too."""
-    columns: list[list[Any]] = [rows[name].to_pylist() for name in names]
-    return [b"\x1f".join(str(value).encode() for value in values) for values in zip(*columns, strict=True)]
+
+def entities(rows: pa.Table, names: Sequence[str], key: Sequence[str]) -> list[bytes]:
+    """An entity's bytes for every row, from the columns that name it. A row that lacks one of them is an entity of its own, by its `key`,
+    as online a request without one is."""
+    named, keyed = map(routing.entity_of, _values(rows, names)), _values(rows, key)
+    return [
+        ALONE + b"\x1f".join(str(value).encode() for value in own) if who is None else who for who, own in zip(named, keyed, strict=True)
+    ]
+
+
+def _values(rows: pa.Table, names: Sequence[str]) -> list[tuple[Any, ...]]:
+    return list(zip(*(rows[name].to_pylist() for name in names), strict=True))
 
 
 def challengers(trial: Trial, of: Sequence[bytes]) -> np.ndarray:

@@ -77,11 +77,13 @@ def refit(
 
 
 def schema(project: Project, judged: Judged) -> dict[str, Any]:
-    """What the bundle takes and gives: each input's name and type (`double` or `string`, null allowed), in the order of the features."""
+    """What the bundle takes and gives: each input's name and type (`double` or `string`), in the order of the features; `columns`, what a
+    request's row may hold by the YAML that it was trained with, and `entity`, whom a row is about, so that who serves it asks no YAML."""
     inputs = [{"name": name, "type": "double"} for name in project.features.numeric]
     inputs += [{"name": name, "type": "string"} for name in project.features.categorical]
     given = [{"name": name, "type": kind} for name, kind in outputs(project.task, project.classes, bounded=bool(judged.interval)).items()]
-    return {"inputs": inputs, "outputs": given, "key": list(project.key), "target": project.target}
+    told = {"key": list(project.key), "entity": list(project.entity), "columns": project.asked}
+    return {"inputs": inputs, "outputs": given, "target": project.target, **told}
 
 
 def decision(project: Project, judged: Judged) -> dict[str, Any]:

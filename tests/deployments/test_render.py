@@ -60,6 +60,26 @@ def test_an_audit_is_scheduled_where_the_yaml_says_so(tmp_path: Path) -> None:
     assert "audit-two" not in found
 
 
+def test_the_log_of_requests_is_compacted_every_hour_unless_the_yaml_says_otherwise(tmp_path: Path) -> None:
+    found = deployments_of(tmp_path, one="0 6 * * *")
+    assert found["compact-one"]["schedules"] == [{"slug": "one", "cron": "7 * * * *", "timezone": "Europe/Berlin", "active": True}]
+    assert (found["compact-one"]["entrypoint"], found["compact-one"]["parameters"]) == ("flows.compact.compact", {"project": "one"})
+    file = tmp_path / "one.yaml"
+    file.write_text(file.read_text().replace("active:", 'compact: "@daily", active:'))
+    assert deployments_of(tmp_path, two="0 6 * * *")["compact-one"]["schedules"][0]["cron"] == "@daily"  # type: ignore[index]
+    file.write_text(file.read_text().replace('"@daily"', "null"))
+    assert "compact-one" not in deployments_of(tmp_path, two="0 6 * * *")
+
+
+def test_requests_grow_old_every_night_and_rows_with_the_cycle(tmp_path: Path) -> None:
+    for said, cron in (("rows: 3", "0 6 1 * *"), ("rows: 3, requests_days: 30", "30 3 * * *")):
+        deployments_of(tmp_path, one="0 6 1 * *")
+        file = tmp_path / "one.yaml"
+        file.write_text(file.read_text() + f"retention: {{{said}}}\n")
+        found = {d["name"]: d for d in yaml.safe_load(render.render(tmp_path))["deployments"]}
+        assert found["retain-one"]["schedules"][0]["cron"] == cron
+
+
 def test_each_verb_has_a_deployment_without_schedule(tmp_path: Path) -> None:
     found = deployments_of(tmp_path, one="0 6 * * *")
     for verb in render.VERBS:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ import pytest
 
 from tests.bad_input.parcels import CONFIG, rows, write_config
 from tests.clone import make_clone
+from tests.conftest import free_port
 from tests.e2e.test_canary import holds, written
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -45,6 +47,27 @@ def pillars(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, cwd=root, env=environ, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=400)
 
 
+def served(root: Path) -> str:
+    """Answer two requests by a server that is killed then; the id of the first row."""
+    environ = {"HOME": str(root.parent / "home"), "PATH": os.environ["PATH"], "PYTHONPATH": str(root)}
+    command = [sys.executable, "-m", "flows", "serve", "parcels", "--port", str(free_port()), "--json"]
+    with (root.parent / "serve.log").open("wb") as errors:
+        process = subprocess.Popen(command, cwd=root, env=environ, stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL)
+    assert process.stdout is not None
+    try:
+        url = json.loads(process.stdout.readline())["url"]
+        row = {"at": "2013-04-01T00:00:00", "parcel": 1, "label": f"{LABEL} 1", "city": CITY, "carrier": "A", "weight_kg": 2.5, "stops": 1}
+        body = json.dumps({"dataframe_records": [row] * 2}).encode()
+        for _ in range(2):
+            asked = urllib.request.Request(f"{url}/invocations", body, {"Content-Type": "application/json"})
+            with urllib.request.urlopen(asked, timeout=60) as answer:
+                told = json.loads(answer.read())
+    finally:
+        process.kill()
+        process.communicate()
+    return f"{told['request_id']}-0"
+
+
 @pytest.fixture(scope="module")
 def used(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone that has been through the loop, with two months of it, a rotation, an audit and a checkout."""
@@ -68,12 +91,31 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for command in (("run", "parcels"), ("data", "audit", "parcels"), ("keys", "rotate"), ("data", "checkout", "parcels")):
         done = pillars(root, *command)
         assert done.returncode in ((0, 1) if "audit" in command else (0,)), f"{command} {done.stdout} {done.stderr}"
+    for step in (("compact", "parcels"), ("keys", "rotate")):  # Parquet of the first, and what is left of the second
+        id = served(root)
+        done = pillars(root, *step)
+        assert done.returncode == 0, f"{step} {done.stdout} {done.stderr}"
+        why = pillars(root, "why", id, "parcels", "--recompute")
+        assert "EQUAL, bit by bit" in why.stdout, why.stderr
     return root
 
 
 def test_no_row_is_written_in_the_open(used: Path) -> None:
     files = dict(written(used))
-    for folder in ("raw", "quarantine", "staging", "dvc/cache", "dvc/remote", "predictions", "judged", "checkouts", "mlflow", "releases"):
+    for folder in (
+        "raw",
+        "quarantine",
+        "staging",
+        "dvc/cache",
+        "dvc/remote",
+        "predictions",
+        "judged",
+        "checkouts",
+        "mlflow",
+        "releases",
+        "served/parcels/log",
+        "served/parcels/rows",
+    ):
         assert any(path.startswith(f"var/{folder}/") for path in files), folder
     assert not [path for path, content in files.items() if holds(content, NOTE) or holds(content, LABEL)]
 

@@ -106,6 +106,7 @@ def test_promote_takes_no_experiment():
         pytest.param(["--set", "search.trials=x"], "search.trials: Input should be a valid integer", id="bad value"),
         pytest.param(["--set", "source.python=x"], "source may not be set in an experiment", id="what may not be set"),
         pytest.param(["--set", "search.trials=2"], "nothing is changed", id="nothing new"),
+        pytest.param(["2019-01", "--set", "search.trails=1"], "unknown key search.trails", id="both: the key is seen before any data"),
         pytest.param(["2019-01", "--set", "search.trials=1"], "no ingested period named '2019-01'", id="no such period"),
     ],
 )

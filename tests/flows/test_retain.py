@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def four_periods(tmp_path_factory: pytest.TempPathFactory, two_periods: Path) ->
     root = shutil.copytree(two_periods, tmp_path_factory.mktemp("retain") / "project", symlinks=True)
     with pytest.MonkeyPatch.context() as context:
         enter(root, context)
-        edit_config(root, retention={"collected": 1, "rows": 1})
+        edit_config(root, retention={"collected": 1, "rows": 1, "requests_days": 2})
         assert replay("small", accept_changes=True) == ["2013-03", "2013-04"]
     return root
 
@@ -93,6 +94,27 @@ def test_what_is_over_is_dropped_on_record_and_once(limited: Path) -> None:
     assert json.loads(say("status", "small", "--json").out)["data_version"] == newest.id == again["version"]
     listed = say("data", "show", "small").out
     assert "2013-03" in listed
+
+
+def test_requests_that_were_answered_go_with_it_and_then_alone(limited: Path) -> None:
+    old, young = (
+        limited / "var" / "served" / "small" / "log" / f"{time.time_ns() - days * 86_400 * 10**9:020d}-7-0a0b0c.jsonl" for days in (3, 1)
+    )
+    old.parent.mkdir(parents=True)
+    for file in (old, young):
+        file.write_bytes(b"")
+    told = json.loads(say("data", "retain", "small", "--dry-run", "--json").out)
+    assert told["plan"]["requests"] == [old.relative_to(limited / "var").as_posix()]
+    assert "1 files deleted" in say("data", "retain", "small").out
+    assert (old.exists(), young.exists()) == (False, True)
+    newest = versions.head(opened().stores, opened().config)
+    assert newest is not None
+    young.rename(old)
+    found = retain("small")
+    assert found is not None
+    assert (found.plan.requests, old.exists()) == (tuple(told["plan"]["requests"]), False)
+    assert json.loads(say("status", "small", "--json").out)["data_version"] == newest.id
+    assert opened().ledger.verify()
 
 
 def test_a_dropped_period_does_not_come_back(limited: Path) -> None:

@@ -19,7 +19,7 @@ from pillars.deployment import release as releases
 from pillars.deployment import traffic
 from pillars.deployment.logged import Logged
 from pillars.deployment.rollback import roll_back
-from pillars.errors import StoreUnavailable
+from pillars.errors import NobodyAnswers, StoreUnavailable
 from pillars.monitoring.ledger import Ledger
 from pillars.stores import Stores
 from pillars.vocabulary import Event, Json, Promotion, Release, Rollout
@@ -248,6 +248,12 @@ def test_a_pin_ends_a_trial_and_holds_against_everything_but_a_person(exported: 
     rollouts.unpin.fn(opened(), "done")
     assert [row[:3] for row in on_record()][-2:] == [("pin", "accept", 3), ("unpin", "accept", 4)]
     assert begin(exported[2]).trial is not None
+
+
+def test_before_the_first_deployment_nobody_is_let_go_held_or_looked_at() -> None:
+    for act in (lambda: rollouts.unpin.fn(opened(), "done"), lambda: rollouts.look.fn(opened(), Log())):
+        with pytest.raises(NobodyAnswers, match="nobody answers for small yet: pillars deploy small comes first"):
+            act()
 
 
 @pytest.mark.parametrize("kill", ["pin", "unpin"])

@@ -79,7 +79,7 @@ class App:
 
     def start(self) -> None:
         """Open the log and follow the policy; in the event loop."""
-        self.log = Log(self.settings.requests, self.settings.segment_bytes, self.settings.segment_s)
+        self.log = Log(self.settings.requests, self.settings.segment_bytes, self.settings.segment_s, self.settings.seal)
         self.batcher = Batcher()
         self.shadowing = Shadowing(self.log, self.metrics, self.settings.shadow_queue)
         self.started = True

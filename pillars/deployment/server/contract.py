@@ -1,16 +1,21 @@
-"""The columns of one generation: what a row may and must hold, over all models that may answer it."""
+"""The columns of one generation: what a row may and must hold, over all models that may answer it.
+
+A release says itself what its rows hold (`columns` and `entity` of its schema), so that the contract changes with the release. Of one that
+was trained before releases did, `settings` says it: the YAML as it was when the server was started.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 from msgspec import Meta
 
 from pillars.bundle.bundle import Bundle
-from pillars.deployment.server.settings import Settings
+from pillars.deployment.server.settings import ColumnType, Settings
 from pillars.errors import BundleRefused
 
 LARGEST = float(np.finfo(np.float32).max)  # what is larger is infinite to the model
@@ -55,35 +60,83 @@ class Contract:
         return tuple(known[name] for name in names)
 
 
-def contract(bundles: Sequence[Bundle], settings: Settings) -> Contract:
-    """What rows of these models hold.
+class Said(msgspec.Struct, frozen=True):
+    """A column as a bundle's schema has it; what later releases say beside this is left alone."""
 
-    A column that the project lets be null may be missing. A project that is not known (no `settings.columns`) requires nothing but text
-    or a number.
+    name: str
+    type: ColumnType
+    nullable: bool
+    kept: bool
+
+
+def contract(bundles: Sequence[Bundle], settings: Settings, answering: int | None = None) -> Contract:
+    """What rows of these models hold, the champion's first; the first `answering` of them (all if not said) answer, the others are shadows.
+
+    A column is required where every model that answers takes it and says that it is never null: what a challenger alone wants cannot be
+    asked of the champion's requests. It is kept in the log where nobody who knows it objects, neither a release nor the YAML. A project of
+    which neither says anything requires nothing but text or a number.
 
     Raises:
         BundleRefused: a bundle's schema is not that of its encoder, or two do not fit into one request or answer.
     """
+    told = [_told(bundle) for bundle in bundles]
     kinds: dict[str, Kind] = {}
-    for bundle in bundles:
+    for bundle, said in zip(bundles, told, strict=True):
         for name, kind in _inputs(bundle).items():
-            said = settings.columns.get(name)
-            wanted: Kind = "flag" if kind == "number" and said and said.type == "bool" else kind
-            if kinds.setdefault(name, wanted) != wanted:
-                raise BundleRefused(str(bundle.path), f"it takes {name} as {wanted}, another arm as {kinds[name]}")
+            one = settings.columns.get(name) if said is None else said.get(name)
+            wanted: Kind = "flag" if kind == "number" and one and one.type == "bool" else kind
+            known = kinds.setdefault(name, wanted)
+            if known != wanted and "text" in (known, wanted):
+                raise BundleRefused(str(bundle.path), f"it takes {name} as {wanted}, another arm as {known}")
+            if wanted == "flag":
+                kinds[name] = wanted  # which takes numbers, too
         if bundle.outputs != bundles[0].outputs:
             raise BundleRefused(str(bundle.path), f"it answers {', '.join(bundle.outputs)}, another arm {', '.join(bundles[0].outputs)}")
-    labels = [name for name in dict.fromkeys((*settings.key, *settings.entity)) if name not in kinds]
-    columns = [_column(name, kind, settings) for name, kind in kinds.items()] + [_column(name, "label", settings) for name in labels]
-    known = [column.name for column in columns]
-    return Contract(tuple(columns), tuple(known.index(name) for name in settings.entity))
+    owned = [name for bundle, said in zip(bundles, told, strict=True) if said is not None for name in _labels(bundle)]
+    entity = settings.entity if told[0] is None else tuple(bundles[0].schema["entity"])
+    labels = [name for name in dict.fromkeys((*owned, *settings.key, *settings.entity)) if name not in kinds]
+    asking = list(zip(bundles, told, strict=True))[:answering]
+    columns = []
+    for name, kind in (*kinds.items(), *((name, _LABEL) for name in labels)):
+        required = kind != _LABEL and all(_requires(bundle, said, name, settings) for bundle, said in asking)
+        columns.append(Column(name, kind, required, _kept(name, told, settings), settings.limits.text))
+    names = [column.name for column in columns]
+    return Contract(tuple(columns), tuple(names.index(name) for name in entity))
 
 
-def _column(name: str, kind: Kind, settings: Settings) -> Column:
-    said = settings.columns.get(name)
-    required = kind != "label" and bool(said and said.required)
-    kept = said.kept if said else not settings.columns  # what a later YAML declares could be confidential: nobody here knows
-    return Column(name, kind, required, kept, settings.limits.text)
+_LABEL: Kind = "label"
+
+
+def _told(bundle: Bundle) -> dict[str, Said] | None:
+    """Its columns by name; None of a release that says nothing of them. Raises: BundleRefused."""
+    if "columns" not in bundle.schema:
+        return None
+    try:
+        found = {one.name: one for one in msgspec.convert(bundle.schema["columns"], list[Said])}
+        named = msgspec.convert([*bundle.schema["key"], *bundle.schema["entity"]], list[str])
+    except (msgspec.ValidationError, KeyError, TypeError) as err:
+        raise BundleRefused(str(bundle.path), "its schema does not say what a row holds") from err
+    if odd := [name for name in (*bundle.encoder.feature_names, *named) if name not in found]:
+        raise BundleRefused(str(bundle.path), f"its schema does not say what a row holds ({odd[0]})")
+    return found
+
+
+def _labels(bundle: Bundle) -> tuple[str, ...]:
+    return (*bundle.schema["key"], *bundle.schema["entity"])
+
+
+def _requires(bundle: Bundle, said: Mapping[str, Said] | None, name: str, settings: Settings) -> bool:
+    if name not in bundle.encoder.feature_names:
+        return False
+    if said is not None:
+        return not said[name].nullable
+    return bool((known := settings.columns.get(name)) and known.required)
+
+
+def _kept(name: str, told: Sequence[Mapping[str, Said] | None], settings: Settings) -> bool:
+    votes = [said[name].kept for said in told if said is not None and name in said]
+    votes += [settings.columns[name].kept] if name in settings.columns else []
+    return all(votes) if votes else not settings.columns  # what a later YAML declares could be confidential: nobody here knows
 
 
 def _inputs(bundle: Bundle) -> dict[str, Kind]:

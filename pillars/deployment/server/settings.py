@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -14,12 +14,23 @@ TOKENS = "PILLARS_SERVE_TOKENS"  # from the environment alone: a file would be o
 SETTINGS = "PILLARS_SERVE_SETTINGS"  # how uvicorn's workers find the file
 
 
-class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the project says of a column beyond its bundle. `kept`: whether the request log may hold its values."""
+ColumnType = Literal["float", "int", "category", "text", "timestamp", "bool"]
 
-    type: Literal["float", "int", "category", "text", "timestamp", "bool"] = "float"
+
+class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the YAML said of a column when the server was started: that counts where a release does not say it itself, and `kept` (whether
+    the request log may hold its values) beside what the release says."""
+
+    type: ColumnType = "float"
     required: bool = False
     kept: bool = True
+
+
+class Seal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The key that the request log is sealed for: its id, and its public half in hex. Nothing here opens anything."""
+
+    id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{8}$")]
+    public: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,7 +46,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All that a server process is told. `entity`: columns that name who a row is about; a row's arm goes by them."""
+    """All that a server process is told. `entity`: columns that name who a row is about; a row's arm goes by them, where the champion's
+    release does not name them itself."""
 
     project: str
     var: str
@@ -50,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     segment_bytes: int = 64 << 20
     segment_s: float = 3600.0
     shadow_queue: int = 1_000
+    seal: Seal | None = None  # none: the log lies in the clear
     version: str = ""
 
     @property

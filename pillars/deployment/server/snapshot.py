@@ -126,7 +126,7 @@ def take(policy: Policy, settings: Settings, before: Snapshot | None) -> Snapsho
         return None
     held = {_place(arm.release): arm.bundle for arm in before.arms} if before else {}
     bundles = [held.get(_place(seat.release)) or load(Path(settings.var), seat.release) for seat in policy.seats]
-    agreed = contract(bundles, settings)
+    agreed = contract(bundles, settings, sum(seat.role != "shadow" for seat in policy.seats))
     arms = tuple(_arm(seat, bundle, agreed) for seat, bundle in zip(policy.seats, bundles, strict=True))
     return Snapshot(policy.generation, arms, agreed, decoders(agreed), policy.salt)
 

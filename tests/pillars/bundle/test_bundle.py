@@ -167,6 +167,39 @@ def test_golden_rows_that_score_differently_are_refused(written: Path) -> None:
         Bundle.load(written).check_golden()
 
 
+REGRESSION = {"task": "regression", "interval": {"method": "conformal", "coverage": 0.9, "width": 0.1, "boosters": 0}}
+
+
+@pytest.mark.parametrize("by", [pytest.param(False, id="one width"), pytest.param(True, id="a width a group")])
+def test_intervals_of_golden_rows_that_come_out_differently_are_refused(tmp_path: Path, by: bool) -> None:
+    groups = {"by": "carrier", "groups": ["AA", "UA"], "widths": [0.2, 0.3]} if by else {}
+    path, decision = tmp_path / "bundle", REGRESSION | {"interval": REGRESSION["interval"] | groups}
+    write_some_bundle(path, decision=decision, calibration={"kind": "none"})
+    Bundle.load(path).check_golden()
+    golden = json.loads((path / "golden.json").read_bytes())
+    scores, (low, high) = np.array(golden["scores"]), np.array(golden["bounds"]).T
+    assert np.all((low < scores) & (scores < high))
+    golden["bounds"][3][0] = float(np.nextafter(golden["bounds"][3][0], 1))
+    rewritten(path, "golden.json", golden)
+    with pytest.raises(BundleRefused, match="1 of 9 golden rows have other intervals here"):
+        Bundle.load(path).check_golden()
+    del golden["bounds"]  # as releases of before have it
+    rewritten(path, "golden.json", golden)
+    Bundle.load(path).check_golden()
+    decided = json.loads((path / "decision.json").read_bytes())
+    golden["bounds"] = np.column_stack([low, high]).tolist()
+    rewritten(path, "golden.json", golden)
+    rewritten(path, "decision.json", decided | {"interval": {**decided["interval"], "width": 0.4, "widths": [0.4, 0.4] if by else []}})
+    with pytest.raises(BundleRefused, match="9 of 9 golden rows have other intervals here"):
+        Bundle.load(path).check_golden()
+
+
+def rewritten(path: Path, name: str, content: object) -> None:
+    (path / name).write_bytes(folder.canonical(content))
+    files = json.loads((path / "manifest.json").read_bytes())["files"]
+    forged(path, files={**files, name: folder.sha256((path / name).read_bytes())})
+
+
 def test_the_same_bundle_written_twice_changes_nothing(written: Path) -> None:
     before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in written.iterdir()}
     write_some_bundle(written)

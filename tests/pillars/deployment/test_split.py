@@ -43,7 +43,7 @@ def scored(bundles: list[Bundle], on: Trial | None) -> pa.Table:
     columns = small_columns(ROWS, seed=9)
     rows = pa.table({"at": pa.array(np.arange(ROWS).astype("datetime64[s]")), "who": pa.array([f"p{n % 80}" for n in range(ROWS)])})
     rollout = Rollout("small", 8, OLD, (), "canary", "", on)
-    return predictions(rows, columns, bundles[0], rollout, "data", ["at"], Beside(bundles[1], ("who",)) if on else None)
+    return predictions(rows, columns, bundles[0], rollout, "data", ["at"], Beside(bundles[1], ("who",), ("at",)) if on else None)
 
 
 def test_an_entity_keeps_its_arm_while_the_share_grows() -> None:
@@ -63,7 +63,16 @@ def test_the_bucket_is_the_one_of_the_server() -> None:
     """blake2b under the key of the salt's own 16 bytes, as in the prediction server."""
     key = blake2b(b"small-8", digest_size=16).digest()
     assert routing.bucket(b"p1", routing.key("small-8")) == int.from_bytes(blake2b(b"p1", digest_size=8, key=key).digest(), "big") % 10_000
-    assert entities(pa.table({"a": ["x", None], "b": [1, 2]}), ["a", "b"]) == [b"x\x1f1", b"None\x1f2"]
+    assert entities(pa.table({"a": ["x", ""], "b": [1, 2]}), ["a", "b"], ["b"]) == [b"x\x1f1", b"\x1f2"]
+
+
+def test_a_row_without_an_entity_is_one_of_its_own_as_a_request_is_online() -> None:
+    rows = pa.table({"who": ["x", None, None, "None", ""], "at": list(range(5))})
+    found = entities(rows, ["who"], ["at"])
+    assert found[0] == b"x"
+    assert len(set(found)) == 5, "two rows without one are not one, nor somebody whose name is None, nor one without a name"
+    many = entities(pa.table({"who": pa.nulls(20_000, pa.string()), "at": list(range(20_000))}), ["who"], ["at"])
+    assert challengers(trial(3_000), many).mean() == pytest.approx(0.3, abs=0.02), "the challenger gets its share of them"
 
 
 def test_a_batch_is_split_by_entity_and_each_row_has_its_arms_answer(bundles: list[Bundle]) -> None:

@@ -71,14 +71,20 @@ def test_other_kinds_of_targets_are_the_same_bytes_too(mlflow_stores: Stores, pr
 
 
 BOUNDED = {"intervals": {"method": "cqr"}}
+DISK = {"engine": "external-memory"}
+CONFORMAL: dict[str, Any] = {"method": "conformal", "coverage": 0.9, "width": 0.5}
 WIDTH: dict[str, Any] = {"method": "cqr", "coverage": 0.9, "width": 0.5, "boosters": 1}
 
 
 @pytest.mark.parametrize(
     ("project", "judged"),
     [
-        pytest.param(binary_project(fit={"engine": "external-memory"}), {}, id="fitted from the disk"),
+        pytest.param(binary_project(fit=DISK), {}, id="fitted from the disk"),
         pytest.param(numbers_project(**BOUNDED), {"interval": WIDTH}, id="with intervals"),
+        pytest.param(numbers_project(intervals={"method": "conformal"}), {"interval": CONFORMAL}, id="with one width"),
+        pytest.param(
+            numbers_project(intervals={"method": "conformal"}, fit=DISK), {"interval": CONFORMAL}, id="with one width, from the disk"
+        ),
         pytest.param(numbers_project(**BOUNDED), {}, id="too few rows for the intervals that are asked for"),
     ],
 )

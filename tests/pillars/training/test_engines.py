@@ -90,6 +90,15 @@ def test_the_whole_of_a_training_runs_on_external_memory(stores: Stores) -> None
     assert "device" not in released(stores, LOCAL, readable(LOCAL), "2013-04").lineage  # equal bytes to those of earlier releases
 
 
+def test_what_lies_on_the_disk_meanwhile_is_its_owners_alone(stores: Stores) -> None:
+    ground = grounded(stores, ON_DISK, readable(ON_DISK), PART)
+    fit(ground, RECIPE)
+    (folder,) = stores.folder("scratch").iterdir()
+    assert any(folder.iterdir())
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert stores.folder("scratch").stat().st_mode & 0o777 == 0o700
+
+
 def test_nothing_is_left_on_the_disk(stores: Stores) -> None:
     fit(grounded(stores, ON_DISK, readable(ON_DISK), PART), RECIPE)
     gc.collect()

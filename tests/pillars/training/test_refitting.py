@@ -33,6 +33,9 @@ def test_the_bundle_is_fitted_on_all_periods_and_says_so(stores: Stores) -> None
     assert bundle.lineage["data"] == "23b6ec22.dir"
     assert bundle.lineage["recipe"]["rounds"] == RECIPE.rounds
     assert bundle.schema["inputs"][0] == {"name": "load", "type": "double"}
+    said = {one["name"]: one for one in bundle.schema["columns"]}
+    assert said["load"] == {"name": "load", "type": "float", "nullable": PROJECT.columns["load"].nullable, "kept": True}
+    assert {*bundle.encoder.feature_names, *bundle.schema["key"], *bundle.schema["entity"]} == {*said}
     assert decision
     assert "golden rows equal" in decision.reason
 

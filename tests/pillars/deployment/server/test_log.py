@@ -5,11 +5,17 @@ import fcntl
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pillars.deployment.segments import Lines, in_the_open
+from pillars.deployment.segments import segments as segment_files
 from pillars.deployment.server.log import Log
+from pillars.deployment.server.sealed import public_of
+from pillars.deployment.server.settings import Seal
+from pillars.stores import Stores
 from tests.waiting import wait_until
 
 HEAD = b'{"kind":"model"}\n'
@@ -79,6 +85,30 @@ def test_many_threads_write_whole_lines(tmp_path: Path) -> None:
     log.close()
     lines = b"".join(path.read_bytes() for path in segments(log)).splitlines()
     assert lines.count(b'{"x":"%s"}' % (b"y" * 50)) == 1600
+
+
+def test_a_disk_that_refuses_a_sealed_append_leaves_what_was_before_it_readable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = bytes(range(32))
+    log = Log(tmp_path / "log", 1 << 20, 1000, Seal("c0ffee11", public_of(secret).hex()))
+    log.write(b'{"id":1}\n', [HEAD])
+    real, left = os.write, [20]
+
+    def write(fd: int, content: bytes) -> int:
+        if not left[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        left[0] -= (taken := real(fd, bytes(content)[: left[0]]))
+        return taken
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pillars.deployment.server.log.os.write", write)
+        with pytest.raises(OSError, match="No space"):
+            log.write(b'{"id":2}\n', [HEAD])
+    log.write(b'{"id":3}\n', [HEAD])
+    log.close()
+    kept = replace(in_the_open(Stores(root=tmp_path, var=tmp_path)), secret=lambda _: secret)
+    read = [Lines(path, kept) for path in segment_files(log.folder)]
+    assert [list(lines) for lines in read] == [[HEAD[:-1], b'{"id":1}'], [HEAD[:-1], b'{"id":3}']]
+    assert [lines.cut for lines in read] == [20, 0]
 
 
 def test_a_disk_that_refuses_is_an_error_and_the_next_segment_is_whole(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
