@@ -63,6 +63,15 @@ class Judge(Section):
         return self
 
 
+class Quality(Section):
+    """Back by itself, when a release turns out surely worse than the one it replaced: both on the same rows, once their outcomes come."""
+
+    margin: float = Field(
+        default=0.005, ge=0, description="taken back when its loss is surely higher by more than this, in units of `gate.loss`, per row"
+    )
+    periods: int = Field(default=1, ge=1, description="periods with outcomes after a promotion in which that is asked")
+
+
 class Rollout(Section):
     """How a release takes traffic."""
 
@@ -90,6 +99,9 @@ class Rollout(Section):
     entity: str | None = Field(default=None, description="column whose value the traffic is split by; null: the row's key")
     slice: str | None = Field(default=None, description="column by whose values a shadow's divergence is reported")
     judge: Judge = Field(default=Judge(), description="by what a challenger is called harmful")
+    quality: Quality | None = Field(
+        default=None, description="when a released version is taken back by its quality; null: that is left to people"
+    )
 
     @model_validator(mode="after")
     def grows(self) -> Rollout:
