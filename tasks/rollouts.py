@@ -127,11 +127,13 @@ def play(
 def carry_out(opened: Opened, scored: Scored) -> Rollout | None:
     """Move the traffic as it went while a period was scored, and put each move on record; who answers then. What was done before a kill
     is not done again, and where somebody else decided meanwhile, that holds."""
+    before: Rollout | None = None
     for move in scored.moves:
         settle(opened)
         now = opened.answering()
-        if now is not None and now.generation == move.generation - 1:
+        if now is not None and (now == before or (before is None and now.generation == move.generation - 1)):
             _replaced(opened, now, lambda _, move=move: move)  # type: ignore[misc]
+        before = move
     settle(opened)
     return opened.answering()
 

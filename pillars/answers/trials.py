@@ -64,7 +64,7 @@ def judged(project: Project, trial: Trial, log: Evidence, at: datetime) -> tuple
 
 
 class Everything:
-    """The server's log, and scored batches with the outcomes that have come since; without that of the period `but`, which is scored now."""
+    """The server's log, and scored batches with the outcomes that have come since; without that of the period `but`, scored just now."""
 
     def __init__(self, stores: Stores, project: Project, ledger: Ledger, but: str | None = None) -> None:
         column, self._but = project.rollout.entity, but

@@ -78,7 +78,7 @@ def judge_release(
     against: str,
     weights: np.ndarray | None = None,
 ) -> tuple[Decision, Measure | None]:
-    """Refuse a release when it is surely worse by more than `margin` than the one that it replaced, accept it when surely not. With how much
+    """Refuse a release that is surely worse by more than `margin` than the one that it replaced, accept it when surely not. With how much
     higher its loss is per row, where the rows say so."""
     if few := too_few(gate, blocks):
         return Decision.inconclusive(few), None
