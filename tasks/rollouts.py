@@ -144,7 +144,7 @@ def revert(opened: Opened, now: Rollout, reason: str) -> Rollout | None:
         return None
     after = _replaced(opened, now, lambda current: rollout.reverted(opened.config.rollout, current, reason, moment(opened)))
     settle(opened)
-    return after if after.champion != now.champion else None
+    return after if (after.generation, after.reason) == (now.generation + 1, reason) else None
 
 
 @step("pin version")

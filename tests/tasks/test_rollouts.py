@@ -479,6 +479,8 @@ def test_a_revert_is_done_once_and_neither_over_a_pin_nor_at_rest(exported: list
     assert back is not None
     assert (back.champion, back.rest and back.rest.until) == (exported[0], "2013-04-01T01:30:00")
     assert on_record()[-1][:2] == ("rollout", "refuse")
-    assert rollouts.revert(opened(), now, "worse") is None, "somebody else was first"
+    before = policy_bytes()
+    assert rollouts.revert(opened(), now, "worse still") is None, "somebody else was first"
+    assert policy_bytes() == before
     assert not rollouts.allowed(opened(), exported[1], by_hand=False)
     assert "nothing by itself before 2013-04-01" in rollouts.allowed(opened(), exported[2], by_hand=False).reason
