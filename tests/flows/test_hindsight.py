@@ -11,7 +11,7 @@ import xgboost
 
 from pillars.answers import closing_table
 from pillars.bundle.bundle import Bundle, write_bundle
-from pillars.bundle.golden import columns_from_json
+from pillars.bundle.golden import from_json as columns_from_json
 from pillars.deployment import release, traffic
 from pillars.monitoring import registry
 from pillars.stores import Stores

@@ -1,4 +1,4 @@
-"""A replay whose releases go on trial: judged on the next period's rows, promoted or taken back on record, alike every time, also after a kill."""
+"""A replay whose releases go on trial: judged on the next period's rows, on record, alike every time and after a kill."""
 
 from __future__ import annotations
 
