@@ -24,7 +24,8 @@ from tasks.policy import step
 def moment(opened: Opened) -> datetime:
     """How far the rows have come, by their own clock, without an offset: the end of the newest period. By the wall clock where rows have
     no time, or their periods none."""
-    ends = span(opened.past.newest()) if opened.config.of("time") else None
+    come = opened.past.periods("ingest", "accept") if opened.config.of("time") else []
+    ends = span(come[-1]) if come else None
     return ends[1] if ends else datetime.now(UTC)
 
 

@@ -10,14 +10,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from pillars.answers import closing_table
-from pillars.deployment import traffic
+from pillars.deployment import scoring, traffic
+from pillars.errors import Overtaken
 from pillars.monitoring import registry
 from pillars.stores import Stores
+from tasks import rollouts
 from tasks.opened import Opened, open_as_it_is
+from tests.bad_input.door import say
 from tests.clone import CHECKOUT, make_clone
 from tests.small import edit_config, enter, write_tiny
 
@@ -98,24 +103,74 @@ def test_each_release_is_tried_on_the_next_periods_rows_and_the_replay_is_the_sa
     }
     assert replay("small") == []
     assert told() == first
+    shown = say("run", "small")
+    assert shown.exit_code == 0, shown.err
+    assert "v3 0.2, 0.5, all" in shown.out
+    assert "On trial:         v4 (canary, 0.2 since 2013-05-01T00:00:00)" in shown.out
     lay(tmp_path / "again", slices, monkeypatch)
     replay("small")
     assert told() == first
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
 def test_a_replay_killed_in_a_trial_goes_on_to_the_same_end(
-    tiny: Path, tmp_path: Path, slices: Path, monkeypatch: pytest.MonkeyPatch, when: str
+    tiny: Path, tmp_path: Path, slices: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The third policy of a replay is the first step within March: v1 at once, v2 on trial, then its second share."""
     from flows.replay import replay
 
-    environ = {**os.environ, "PYTHONPATH": f"{tiny}{os.pathsep}{CHECKOUT}"}
-    done = subprocess.run([sys.executable, "-c", DYING, when, "3"], cwd=tiny, env=environ, capture_output=True, timeout=500)
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
     replay("small", last="2013-03")
-    killed = told()
-    opened().ledger.verify()
-    lay(tmp_path / "undisturbed", slices, monkeypatch)
+    undisturbed = told()
+    for when in ("before", "after"):
+        root = lay(tmp_path / when, slices, monkeypatch)
+        environ = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{CHECKOUT}"}
+        done = subprocess.run([sys.executable, "-c", DYING, when, "3"], cwd=root, env=environ, capture_output=True, timeout=900)
+        assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
+        replay("small", last="2013-03")
+        opened().ledger.verify()
+        assert told() == undisturbed
+
+
+@pytest.mark.usefixtures("tiny")
+def test_what_harms_is_taken_back_within_its_period_and_who_was_quicker_is_not_overruled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """March twice: somebody pins the champion while its rows are scored, and then the release on trial says 9 for a probability."""
+    from flows.deploy import deploy
+    from flows.ingest import ingest
+    from flows.pin import pin
+    from flows.replay import replay
+    from flows.score import score
+    from flows.unpin import unpin
+
+    replay("small", last="2013-02")
+    ingest("small", "2013-03")
+    play, answers = rollouts.play, scoring.answers
+
+    def slow(*given: Any) -> Any:
+        done = play(*given)
+        pin("small", None, "a moment")
+        return done
+
+    with monkeypatch.context() as patched:
+        patched.setattr(rollouts, "play", slow)
+        with pytest.raises(Overtaken):
+            score("small", "2013-03")
+    assert opened().past.latest("score", "2013-03") is None
+    unpin("small", "done")
+    assert deploy("small").trial is not None
+
+    def nine(*given: Any) -> Any:
+        said = dict(answers(*given))
+        newest = max(said)
+        return said | {newest: {**said[newest], "score": pa.array(np.full(len(said[newest]["score"]), 9.0))}}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(scoring, "answers", nine)
+        score("small", "2013-03")
+    back, now = opened().ledger.entries("small", "rollout")[-1], traffic.read(Stores(), "small")
+    assert (back.outcome, "v2 harms: score" in back.reason) == ("refuse", True)
+    assert now is not None
+    assert (now.champion.version, now.trial, now.rest and now.rest.until[:8]) == (1, None, "2013-03-")
     replay("small", last="2013-03")
-    assert killed == told()
+    now = traffic.read(Stores(), "small")
+    assert now is not None
+    assert (now.champion.version, now.trial and now.trial.challenger.version) == (1, 3), "rest is over when March is"
+    assert "v2 0.2, back" in str([row.rollout for row in closing_table(Stores(), opened().config)])
