@@ -29,24 +29,6 @@ class Beside:
 Answers = Mapping[int, Mapping[str, pa.Array]]  # version -> score and decision of each row, as `Predictions` has them
 
 
-def score(
-    stores: Stores,
-    project_name: str,
-    period: str,
-    rows: pa.Table,
-    columns: Mapping[str, np.ndarray],
-    bundle: Bundle,
-    rollout: Rollout,
-    data_version: str,
-    key: Sequence[str],
-    write: Write | None = None,
-    beside: Beside | None = None,
-) -> Scored:
-    """Write the period's `predictions`. Raises: see `keep`."""
-    made = predictions(rows, columns, bundle, rollout, data_version, key, beside)
-    return keep(stores, project_name, period, rollout.champion.version, data_version, made, write)
-
-
 def keep(
     stores: Stores, project_name: str, period: str, version: int, data_version: str, made: pa.Table, write: Write | None = None
 ) -> Scored:
