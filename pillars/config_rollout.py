@@ -67,7 +67,7 @@ class Quality(Section):
     """Back by itself, when a release turns out surely worse than the one it replaced: both on the same rows, once their outcomes come."""
 
     margin: float = Field(
-        default=0.005, ge=0, description="taken back when its loss is surely higher by more than this, in units of `gate.loss`, per row"
+        default=0.02, ge=0, description="taken back when its loss is surely higher by more than this, in units of `gate.loss`, per row"
     )
     periods: int = Field(default=1, ge=1, description="periods with outcomes after a promotion in which that is asked")
 
