@@ -124,6 +124,11 @@ class Rollout(Section):
         return (Step(share=self.share if self.strategy == "ab" else 1.0, bake_min=self.bake_min),)
 
     @property
+    def alone(self) -> bool:
+        """Whether a challenger may have the whole traffic: then there is nobody to compare it with."""
+        return self.strategy != "shadow" and any(round(step.share * BASIS) == BASIS for step in self.bakes)
+
+    @property
     def ends_in(self) -> Literal["promote", "keep"]:
         """What a healthy end is."""
         return self.then or ("keep" if self.strategy == "ab" else "promote")

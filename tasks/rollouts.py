@@ -61,7 +61,8 @@ def begin(opened: Opened, release: Release, by_hand: bool = False, read: Evidenc
     now = opened.answering()
     if now is None:
         raise UnknownName("champion to try it beside", opened.name, [])
-    policy, log = opened.config.rollout, read or evidence_of(opened.stores, opened.config, opened.ledger)
+    policy = opened.config.rollout  # batches say nothing of latency, and ceilings are for who has the whole traffic
+    log = read or evidence_of(opened.stores, opened.config, opened.ledger, batches=policy.alone)
     limits = evidence.baseline(policy.judge, log.events(now.generation), bounds(opened.config))
 
     def onto(current: Rollout | None) -> Rollout:

@@ -64,10 +64,11 @@ def judged(project: Project, trial: Trial, log: Evidence, at: datetime) -> tuple
 
 
 class Everything:
-    """The server's log, and scored batches with the outcomes that have come since; without that of the period `but`, scored just now."""
+    """The server's log, and scored batches with the outcomes that have come since; without that of the period `but`, scored just now.
+    Without `batches` only the log."""
 
-    def __init__(self, stores: Stores, project: Project, ledger: Ledger, but: str | None = None) -> None:
-        column, self._but = project.rollout.entity, but
+    def __init__(self, stores: Stores, project: Project, ledger: Ledger, but: str | None = None, *, batches: bool = True) -> None:
+        column, self._but, self._batches = project.rollout.entity, but, batches
         self._stores, self._project, self._ledger = stores, project, ledger
         self._log = Logged(stores, project.project, (column,) if column else tuple(project.key), project.rollout.slice)
 
@@ -79,7 +80,7 @@ class Everything:
     def events(self, generation: int) -> Iterator[Event]:
         """Requests and batch rows that this generation or a later one answered. Raises: StoreUnavailable, DataCorrupt, SourceBroken."""
         yield from self._log.events(generation)
-        for entry in reversed(self._ledger.entries(self._project.project, "score")):
+        for entry in reversed(self._ledger.entries(self._project.project, "score")) if self._batches else ():
             scored = facts_of(entry, Scored)
             if not scored.path or scored.period == self._but:
                 continue
@@ -101,9 +102,11 @@ class Everything:
         return performance.joined(self._project, table, outcomes)
 
 
-def evidence_of(stores: Stores, project: Project, ledger: Ledger | None = None, but: str | None = None) -> Everything:
-    """All that is known of a trial, but for the batch of one period where that is asked for."""
-    return Everything(stores, project, ledger or Ledger(stores), but)
+def evidence_of(
+    stores: Stores, project: Project, ledger: Ledger | None = None, but: str | None = None, *, batches: bool = True
+) -> Everything:
+    """All that is known of a trial, but for the batch of one period where that is asked for; or of requests alone."""
+    return Everything(stores, project, ledger or Ledger(stores), but, batches=batches)
 
 
 def bounds(project: Project) -> tuple[float, float]:
