@@ -69,7 +69,8 @@ def _went(chapter: Chapter, before: Rollout | None) -> str | None:
             elif trial is not None and now.trial is not None and now.trial.challenger == trial.challenger:
                 said += [_share(now.trial)] if now.trial.stages[-1].weight_bp != trial.stages[-1].weight_bp else []
             elif now.rest != before.rest and now.champion in before.previous:
-                said.append(f"v{before.champion.version} back")
+                its_own = said and said[0].startswith(f"v{before.champion.version} ")  # within the period that it was tried in
+                said.append("back" if its_own else f"v{before.champion.version} back")
         before = now
     return ", ".join(said) or None
 

@@ -102,3 +102,18 @@ def test_a_trial_is_told_in_the_period_whose_rows_it_went_through(quarter: Year)
     quarter.ingest("2013-07")
     tell("rollout", rest=Rest("2013-07-03T00:00:00", (new.sha256,)))
     assert [row.rollout for row in table(quarter).values()] == [None, None, None, "v4 0.2, 0.5, all", "v4 back", None, "v4 0.2, back"]
+
+
+def test_one_that_was_tried_and_proved_worse_in_one_period_says_both(quarter: Year) -> None:
+    old, new = (Release("trips", n, str(n) * 64, f"releases/trips/v{n}") for n in (3, 4))
+    trial = Trial(new, "canary", "s", (Stage(90, 2000, "2013-04-01T00:00:00"),))
+    for generation, now in (
+        (90, {"trial": trial}),
+        (91, {"champion": new, "previous": (old,)}),
+        (92, {"rest": Rest("2013-05-02T00:00:00")}),
+    ):
+        if generation == 91:
+            quarter.ingest("2013-04")
+        told = Rollout("trips", generation, **{"champion": old, **now})  # type: ignore[arg-type]
+        quarter.record("rollout", {"generation": generation}, "accept", "", told)
+    assert table(quarter)["2013-04"].rollout == "v4 0.2, all, back"
