@@ -82,6 +82,9 @@ def judge_release(
     higher its loss is per row, where the rows say so."""
     if few := too_few(gate, blocks):
         return Decision.inconclusive(few), None
+    for side, said in (("its", released), (f"{against}: its", replaced)):
+        if none := int((~np.isfinite(said)).reshape(len(y), -1).any(axis=1).sum()):
+            return Decision("refuse" if side == "its" else "inconclusive", f"{none} of {side} {len(y)} scores are no numbers"), None
     increase = paired_gain(gate, y, released, replaced, blocks, seed, weights)
     reason = f"{gate.loss} increase over {against} {increase}, margin {margin:g}, {len(y)} rows"
     if increase.low <= margin < increase.high:

@@ -130,3 +130,12 @@ def test_a_release_is_refused_only_when_it_is_surely_worse_than_the_one_it_repla
     if increase:
         assert increase.value == pytest.approx(worse_by, abs=1e-4)
         assert str(increase) in decision.reason
+
+
+def test_a_release_whose_scores_are_no_numbers_is_refused_and_nobody_is_held_against_such_a_one() -> None:
+    y, replaced, released, blocks = scores(5000, 0.0)
+    broken = np.where(np.arange(5000) < 3, np.nan, released)
+    found, _ = judge_release(GATE, 0.005, y, replaced, broken, blocks, 0, "v1")
+    assert (found.outcome, found.reason) == ("refuse", "3 of its 5000 scores are no numbers")
+    found, _ = judge_release(GATE, 0.005, y, broken, released, blocks, 0, "v1")
+    assert (found.outcome, found.reason) == ("inconclusive", "3 of v1: its 5000 scores are no numbers")
