@@ -61,8 +61,7 @@ def usable(project: Project, known: pa.Table) -> pa.Table:
     may have said anything, and no measure is of that."""
     said = _said(project, known)
     low, high = (-np.inf, np.inf) if project.task == "regression" else (0.0, 1.0)
-    fine = np.isfinite(said) & (said >= low) & (said <= high)
-    fine = fine if fine.ndim == 1 else fine.all(axis=1)
+    fine = np.all(np.isfinite(said) & (said >= low) & (said <= high), axis=tuple(range(1, said.ndim)))
     return known if fine.all() else known.filter(pa.array(fine))
 
 
