@@ -59,17 +59,26 @@ def _went(chapter: Chapter, before: Rollout | None) -> str | None:
     """Shares of the entities, then the end, of what was on trial; and which champion went back. `before`: the traffic as the period began.
     A trial that began in it tells its steps in the next one."""
     said: list[str] = []
-    trial = before.trial if before else None
-    if trial is not None:
-        said.append(f"v{trial.challenger.version} {_share(trial)}")
+    named: tuple[int, int] | None = None  # the trial that was told of last: version and first generation
+
+    def name(trial: Trial) -> None:
+        nonlocal named
+        if named != (mark := (trial.challenger.version, trial.stages[0].generation)):
+            said.append(f"v{trial.challenger.version} {_share(trial)}")
+            named = mark
+
+    if before is not None and before.trial is not None:
+        name(before.trial)
     for now in sorted(chapter.rollouts, key=lambda change: change.generation):
         if before is not None and now.generation > before.generation:
             if (trial := before.trial) is not None and now.trial is None:
+                name(trial)
                 said.append("all" if now.champion == trial.challenger else "back" if now.rest != before.rest else "over")
             elif trial is not None and now.trial is not None and now.trial.challenger == trial.challenger:
+                name(trial)
                 said += [_share(now.trial)] if now.trial.stages[-1].weight_bp != trial.stages[-1].weight_bp else []
             elif now.rest != before.rest and now.champion in before.previous:
-                its_own = said and said[0].startswith(f"v{before.champion.version} ")  # within the period that it was tried in
+                its_own = named is not None and named[0] == before.champion.version  # within the period that it was tried in
                 said.append("back" if its_own else f"v{before.champion.version} back")
         before = now
     return ", ".join(said) or None
