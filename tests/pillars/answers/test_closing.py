@@ -89,7 +89,7 @@ def test_a_trial_is_told_in_the_period_whose_rows_it_went_through(quarter: Year)
         quarter.record(decision, {"generation": generation}, "accept", "", now)
 
     def trial(*shares: int) -> Trial:
-        return Trial(new, "canary", "s", tuple(Stage(generation, share, "2013-04-01T00:00:00") for share in shares))
+        return Trial(new, "canary", "s", tuple(Stage(90 + n, share, "2013-04-01T00:00:00") for n, share in enumerate(shares)))
 
     tell("deploy", trial=trial(2000))
     quarter.ingest("2013-04")
