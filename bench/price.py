@@ -4,19 +4,23 @@
     python -m bench.price --periods 3 --markdown   # the tables of docs/price.md
 
 Prefect's server is started before, and measured apart. CPU seconds are those of the process, its children, and for the loop of Prefect's
-server while it ran. Both sides must end with the same data versions, models and losses, or nothing is printed.
+server while it ran. Both sides must end with the same data versions, models and losses, or nothing is printed. So releases take the
+traffic at once on both: what a trial's rows are answered by is no other model's work.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+
+import yaml
 
 from bench.found import differences
 from bench.machine import Ran, measured, prefect_server, start_up_s
@@ -84,13 +88,23 @@ def measure(project: str, periods: int | None, repeats: int, threads: int | None
     with TemporaryDirectory(prefix="pillars-price-") as folder, prefect_server(Path(folder, "prefect")) as server:
         for repeat in range(repeats):
             for side in runs if repeat % 2 == 0 else reversed(runs):
-                root = make_clone(Path(folder, f"{side}-{repeat}"), of=stores.root)
+                root = _at_once(make_clone(Path(folder, f"{side}-{repeat}"), of=stores.root), project)
                 runs[side].append(measured(side, root, project, known[-1], server, threads))
             if said := differences(runs["plain"][-1].months, runs["loop"][-1].months):
                 raise RuntimeError("the two sides did not do the same work:\n" + "\n".join(said))
         finished = Path(folder, f"loop-{repeats - 1}")
         start_ups = {what: start_up_s(given, finished, server) for what, given, _ in START_UPS}
         return Price(len(known), middle(runs["plain"]), middle(runs["loop"]), server.start_wall_s, server.start_cpu_s, start_ups)
+
+
+def _at_once(root: Path, project: str) -> Path:
+    """The clone with releases that take the whole traffic at once, as the plain script's do: with a trial others would answer some rows."""
+    file = root / "configs" / f"{project}.yaml"
+    said = yaml.safe_load(file.read_text())
+    file.write_text(yaml.safe_dump({**said, "rollout": {"strategy": "direct"}}, sort_keys=False))
+    told = ["-c", "user.name=A User", "-c", "user.email=user@example.org", "commit", "-q", "--allow-empty", "-a", "-m", "at once"]
+    subprocess.run(["git", *told], cwd=root, check=True, capture_output=True)
+    return root
 
 
 def middle(runs: Sequence[Ran]) -> Ran:

@@ -11,12 +11,15 @@ from typing import Any, Literal
 import click
 
 from flows import terminal
+from pillars.errors import UnknownName
 from pillars.vocabulary import Judgement, Looked, TrialReport
 
 
 def rollout(project: str, *, as_json: bool) -> int:
     """Look once, and print what it came to; 1 when the release on trial harmed, else 0. Raises: UnknownName, StoreUnavailable."""
-    looked: Looked = terminal.perform("rollout", {"project": project})
+    looked: Looked | None = terminal.perform("rollout", {"project": project})
+    if looked is None:
+        raise UnknownName("champion", project, [])
     if as_json:
         click.echo(json.dumps(asdict(looked), indent=2))
     else:

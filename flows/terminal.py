@@ -152,6 +152,8 @@ def run(project: str, accept_changes: bool, as_json: bool) -> None:
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return
     print_table(project, opened.task, rows)
+    if trial := answers.status(stores, opened).trial:
+        click.echo(f"\nOn trial:         {trial}; the next period's rows, or requests, judge it")
     click.echo(f"\nThe whole story:  {page}")
     click.echo("All the details:  pillars up     (or: make up)")
 
@@ -171,13 +173,15 @@ def print_table(project: str, task: Task, rows: Sequence[PeriodRow]) -> None:
 
     from pillars.targets import FIGURES, decimal
 
-    heads = ("period", "rows", "quarantined", "drift", *(f.title for f in FIGURES[task]), "verdict", "champion")
+    tried = any(row.rollout for row in rows)
+    heads = ("period", "rows", "quarantined", "drift", *(f.title for f in FIGURES[task]), "verdict", *["rollout"] * tried, "champion")
     table = Table(title=f"{project}: {len(rows)} periods", title_justify="left")
     for name in heads:
-        table.add_column(name, justify="left" if name in ("period", "verdict", "champion") else "right")
+        table.add_column(name, justify="left" if name in ("period", "verdict", "rollout", "champion") else "right")
     for row in rows:
         measured = ["-" if value is None else decimal(value) for value in row.figures.values()]
-        table.add_row(row.period, *map(_cell, (row.rows, row.quarantined, row.drift)), *measured, row.verdict, _cell(row.champion))
+        went = [_cell(row.rollout)] * tried
+        table.add_row(row.period, *map(_cell, (row.rows, row.quarantined, row.drift)), *measured, row.verdict, *went, _cell(row.champion))
     Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 

@@ -63,6 +63,15 @@ class Judge(Section):
         return self
 
 
+class Quality(Section):
+    """Back by itself, when a release turns out surely worse than the one it replaced: both on the same rows, once their outcomes come."""
+
+    margin: float = Field(
+        default=0.02, ge=0, description="taken back when its loss is surely higher by more than this, in units of `gate.loss`, per row"
+    )
+    periods: int = Field(default=1, ge=1, description="periods with outcomes after a promotion in which that is asked")
+
+
 class Rollout(Section):
     """How a release takes traffic."""
 
@@ -92,6 +101,9 @@ class Rollout(Section):
     )
     slice: str | None = Field(default=None, description="column by whose values a shadow's divergence is reported")
     judge: Judge = Field(default=Judge(), description="by what a challenger is called harmful")
+    quality: Quality | None = Field(
+        default=None, description="when a released version is taken back by its quality; null: that is left to people"
+    )
 
     @model_validator(mode="after")
     def grows(self) -> Rollout:
@@ -112,6 +124,11 @@ class Rollout(Section):
         if self.strategy == "canary":
             return self.steps
         return (Step(share=self.share if self.strategy == "ab" else 1.0, bake_min=self.bake_min),)
+
+    @property
+    def alone(self) -> bool:
+        """Whether a challenger may have the whole traffic: then there is nobody to compare it with."""
+        return self.strategy != "shadow" and any(round(step.share * BASIS) == BASIS for step in self.bakes)
 
     @property
     def ends_in(self) -> Literal["promote", "keep"]:

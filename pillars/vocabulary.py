@@ -748,7 +748,8 @@ class Event:
 
 @dataclass(frozen=True)
 class Stage:
-    """The share of the entities that a challenger has, in basis points, from `generation` of the traffic on."""
+    """The share of the entities that a challenger has, in basis points, from `generation` of the traffic on. `since`, ISO: with an offset
+    by the wall clock, without one by that of the rows, which are judged when their batch comes."""
 
     generation: int
     weight_bp: int
@@ -783,7 +784,8 @@ class Pin:
 
 @dataclass(frozen=True)
 class Rest:
-    """Something was taken back: nothing is rolled out or back by itself before `until`, and no release of `harmed` (sha256) ever."""
+    """Something was taken back: nothing is rolled out or back by itself before `until`, and no release of `harmed` (sha256) ever. Without
+    an offset `until` is by the rows' own clock, as a stage's `since`."""
 
     until: str
     harmed: tuple[str, ...] = ()
@@ -862,7 +864,7 @@ class Looked:
 
 @dataclass(frozen=True)
 class Scored:
-    """A period's predictions, written before its outcomes were looked at. `path` is relative to `var`."""
+    """A period's predictions, written before its outcomes were looked at. `path` is relative to `var`, `model_version` answered most."""
 
     project: str
     period: str
@@ -873,6 +875,24 @@ class Scored:
     sha256: str
     reason: str = ""
     threshold: float = 0.5  # of the release that scored, probability in [0, 1]
+    moves: tuple[Rollout, ...] = ()  # how the traffic went on while they were scored, by the trial of a release
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A release beside the one that it replaced, on the rows of a period whose outcomes have come: refused when it is surely worse.
+
+    `increase`: of the loss, per row, in units of `gate.loss`; None where nobody could say. `generation`: the one that made it champion.
+    """
+
+    project: str
+    period: str
+    version: int
+    against: int
+    generation: int
+    decision: Decision
+    rows: int
+    increase: Measure | None = None
 
 
 @dataclass(frozen=True)

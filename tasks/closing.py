@@ -6,13 +6,18 @@ from typing import cast
 
 from prefect.states import Completed
 
-from pillars.vocabulary import Batch, Json, Verdict
+from pillars.vocabulary import Batch, Json, Looked, Verdict
 from tasks.opened import Opened
 
 
 def nothing_new(project: str) -> Verdict | None:
     """A Completed run that says so: every period has been through the loop."""
     return cast("Verdict | None", Completed(message=f"nothing new: every period of {project} has been through the loop"))
+
+
+def nobody_answers(project: str) -> Looked | None:
+    """A Completed run that says so: a look every minute begins before the first deployment."""
+    return cast("Looked | None", Completed(message=f"nothing of {project} is deployed yet: there is nothing to look at"))
 
 
 def rejected(opened: Opened, batch: Batch) -> Verdict | None:

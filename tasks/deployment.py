@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from pillars.data import sealing
 from pillars.deployment import release, scoring, traffic
 from pillars.development import features
-from pillars.errors import BundleRefused, ChampionOutgrown, DataCorrupt
+from pillars.errors import BundleRefused, ChampionOutgrown, DataCorrupt, Overtaken
 from pillars.monitoring import registry
 from pillars.vocabulary import DataVersion, ModelVersion, Release, Rollout, Scored
+from tasks import rollouts
 from tasks.opened import Opened
 from tasks.policy import step
 
@@ -47,14 +51,18 @@ def kept(opened: Opened, scored: Scored) -> bool:
 
 @step("score batch")
 def score(opened: Opened, period: str, version: DataVersion, lost: Scored | None = None) -> Scored:
-    """The period's predictions by the release that answers now; none when nobody does.
+    """The period's predictions by the release that answers now, and by what is on trial beside it; none when nobody does.
+
+    With a release on trial the rows are its requests: it goes through its steps while they are asked in their order
+    (`pillars.deployment.played`), and `tasks.rollouts.carry_out` moves the traffic so. Rows without a time are dealt once.
 
     Raises:
         ChampionOutgrown: the rows no longer have what the champion takes.
         DataCorrupt: those on record are `lost`, and cannot be made again.
+        Overtaken: somebody else changed the traffic meanwhile; nothing was written.
     """
     rollout = opened.answering()
-    if lost and (rollout is None or lost.reason != _reason(lost, rollout)):  # before anything is written
+    if lost and (rollout is None or not _as_then(lost, rollout)):  # before anything is written
         raise DataCorrupt(lost.path, lost.sha256, _found(opened, lost), GONE)
     if rollout is None:
         return Scored(opened.name, period, None, version.id, 0, "", "", "no champion yet")
@@ -71,12 +79,22 @@ def score(opened: Opened, period: str, version: DataVersion, lost: Scored | None
     key = tuple(
         dict.fromkeys((*opened.config.key, *opened.config.of("time"), *opened.config.of("weight"), *entity))
     )  # block and weight a row is judged by, and whom it counts for
-    scored = scoring.score(
-        opened.stores, opened.name, period, rows, columns, bundle, rollout, version.id, key, opened.write, _beside(opened, rollout)
-    )
+    beside = _beside(opened, rollout)
+    answers, moves = scoring.answers(columns, bundle, rollout, beside), tuple[Rollout, ...]()
+    if beside and opened.config.of("time"):
+        done = rollouts.play(opened, rollout, period, rows, answers, beside, version, key)
+        made, moves = done.predictions, tuple(move for move, _ in done.moves)
+    else:
+        made = scoring.answered(rows, answers, rollout, version.id, key, beside)
+    if opened.answering() != rollout:
+        raise Overtaken(f"the traffic policy of {opened.name}", rollout.generation, rollout.generation + 1)
+    by = _answered_by(made)
+    most = max(by, key=lambda one: (by[one], one == rollout.champion.version), default=rollout.champion.version)
+    acted = bundle if most == rollout.champion.version or beside is None or beside.bundle is None else beside.bundle
+    scored = scoring.keep(opened.stores, opened.name, period, most, version.id, made, opened.write)
     if lost and scored.sha256 != lost.sha256:
         raise DataCorrupt(lost.path, lost.sha256, _found(opened, lost), GONE)
-    return replace(scored, reason=_reason(scored, rollout), threshold=bundle.threshold)
+    return replace(scored, reason=_reason(by, most, rollout, moves), threshold=acted.threshold, moves=moves)
 
 
 def _beside(opened: Opened, rollout: Rollout) -> scoring.Beside | None:
@@ -86,8 +104,14 @@ def _beside(opened: Opened, rollout: Rollout) -> scoring.Beside | None:
     try:
         bundle = release.load(opened.stores, rollout.trial.challenger)
     except BundleRefused:
-        return None
+        bundle = None
     return scoring.Beside(bundle, opened.config.entity, opened.config.key)
+
+
+def _answered_by(made: pa.Table) -> dict[int, int]:
+    """Rows by the version that answered them, oldest first."""
+    counted = pc.value_counts(made["model_version"]).to_pylist()
+    return dict(sorted((one["values"], one["counts"]) for one in counted))
 
 
 def _found(opened: Opened, scored: Scored) -> str:
@@ -100,6 +124,13 @@ def _found(opened: Opened, scored: Scored) -> str:
         return "a seal that does not hold"
 
 
-def _reason(scored: Scored, rollout: Rollout) -> str:
+def _reason(by: dict[int, int], most: int, rollout: Rollout, moves: tuple[Rollout, ...]) -> str:
     """Whose predictions they are; on record this names the generation, too."""
-    return f"{scored.rows} rows by v{rollout.champion.version}, generation {rollout.generation}"
+    others = "".join(f", {rows} by v{version}" for version, rows in by.items() if version != most)
+    first = f"{by.get(most, 0)} rows by v{most}{others}, generation {rollout.generation}"
+    return f"{first} to {moves[-1].generation}" if moves else first
+
+
+def _as_then(lost: Scored, rollout: Rollout) -> bool:
+    """Whether the traffic is what it was when these predictions were made, and has not moved with them."""
+    return not lost.moves and lost.reason.endswith(f"generation {rollout.generation}")

@@ -44,7 +44,7 @@ def quality(opened: Opened, period: str, version: DataVersion) -> Scorecard | No
     except DataCorrupt as err:
         raise DataCorrupt(err.file, err.expected, err.found, f"Write it again (pillars score {opened.name} {of}).") from err
     outcomes = opened.read(version)("outcomes", [of])
-    drifts.quality(opened.stores, config, of, performance.joined(config, predictions, outcomes))
+    drifts.quality(opened.stores, config, of, performance.usable(config, performance.joined(config, predictions, outcomes)))
 
     def judge(
         y: np.ndarray, p: np.ndarray, blocks: np.ndarray, weights: np.ndarray | None = None, bounds: np.ndarray | None = None

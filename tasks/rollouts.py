@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
+
+import pyarrow as pa
 
 from pillars.answers.trials import bounds, evidence_of, judged, report
-from pillars.deployment import evidence, rollback, rollout, traffic
+from pillars.deployment import evidence, played, rollback, rollout, scoring, traffic
 from pillars.deployment.evidence import Evidence
 from pillars.errors import BundleRefused, NobodyAnswers, Overtaken
+from pillars.periods import span
 from pillars.stores import write_atomically
-from pillars.vocabulary import Decision, Json, Looked, Pin, Release, Rollout
+from pillars.vocabulary import DataVersion, Decision, Json, Looked, Pin, Release, Rollout, Scored, TrialReport
 from tasks.opened import Opened, actor, plain
 from tasks.policy import step
+
+
+def moment(opened: Opened) -> datetime:
+    """How far the rows have come, by their own clock, without an offset: the end of the newest period. By the wall clock where rows have
+    no time, or their periods none."""
+    come = opened.past.periods("ingest", "accept") if opened.config.of("time") else []
+    ends = span(come[-1]) if come else None
+    return ends[1] if ends else datetime.now(UTC)
 
 
 def allowed(opened: Opened, release: Release, by_hand: bool, at: datetime | None = None) -> Decision:
     """Whether a release may be tried, or take the traffic. Before the first deployment it may; a policy that was edited is asked about what
     is on record."""
     now = opened.past.rollout() if in_question(opened) else traffic.read(opened.stores, opened.name)
-    return Decision.accept("") if now is None else rollout.allowed(now, release, at or datetime.now(UTC), by_hand)
+    return Decision.accept("") if now is None else rollout.allowed(now, release, at or _clock(opened, now), by_hand)
+
+
+def _clock(opened: Opened, now: Rollout) -> datetime:
+    """The time by the clock that automation rests by."""
+    if now.rest is None or datetime.fromisoformat(now.rest.until).tzinfo is not None:
+        return datetime.now(UTC)
+    return moment(opened)
 
 
 def in_question(opened: Opened) -> bool:
@@ -31,22 +51,26 @@ def in_question(opened: Opened) -> bool:
 
 @step("begin trial")
 def begin(opened: Opened, release: Release, by_hand: bool = False, read: Evidence | None = None, at: datetime | None = None) -> Rollout:
-    """A release on trial at its first share; a repeat changes nothing, and a race is lost to whoever was first.
+    """A release on trial at its first share; a repeat changes nothing, and a race is lost to whoever was first. It begins where the rows
+    have come to: batches are judged by their rows' own times, requests from the first one on (`pillars.answers.trials.judged`).
 
     Raises:
         NobodyAnswers: as it says.
         Overtaken: somebody else changed the policy first.
     """
-    now, at = opened.answering(), at or datetime.now(UTC)
+    now = opened.answering()
     if now is None:
         raise NobodyAnswers(opened.name)
-    policy, log = opened.config.rollout, read or evidence_of(opened.stores, opened.config, opened.ledger)
+    policy = opened.config.rollout  # batches say nothing of latency, and ceilings are for who has the whole traffic
+    log = read or evidence_of(opened.stores, opened.config, opened.ledger, batches=policy.alone)
     limits = evidence.baseline(policy.judge, log.events(now.generation), bounds(opened.config))
 
     def onto(current: Rollout | None) -> Rollout:
-        if current is None or current.generation != now.generation or not rollout.allowed(current, release, at, by_hand):
+        if current is None or current.generation != now.generation:
             return current or now
-        return rollout.begun(policy, current, release, at, *limits)
+        if not rollout.allowed(current, release, at or _clock(opened, current), by_hand):
+            return current
+        return rollout.begun(policy, current, release, at or moment(opened), *limits)
 
     begun = traffic.change(opened.stores, opened.name, None, onto)
     if begun.generation != now.generation and release not in (begun.champion, begun.trial and begun.trial.challenger):
@@ -70,17 +94,59 @@ def look(opened: Opened, read: Evidence | None = None, at: datetime | None = Non
     if now.trial is None:
         return Looked(opened.name, False, now)
     log = read or evidence_of(opened.stores, opened.config, opened.ledger)
-    verdict = judged(opened.config, now.trial, log, at)
-    if rollout.advanced(opened.config.rollout, now, verdict, at) == now:
+    verdict, watched = judged(opened.config, now.trial, log, at)
+    by_now = replace(now, trial=watched)
+    if rollout.advanced(opened.config.rollout, by_now, verdict, at) == by_now:
         return Looked(opened.name, False, now, verdict, getattr(log, "unreadable", 0))
-    path = f"rollouts/{opened.name}/g{now.generation}.json"  # before the move: after it, nobody would make it
-    told = json.dumps(plain(report(opened.config, now.trial, log)), indent=1).encode() + b"\n"
-    write_atomically(opened.stores.folder("rollouts", opened.name) / f"g{now.generation}.json", told)
-    after = _replaced(opened, now, lambda current: rollout.advanced(opened.config.rollout, current, verdict, at))
+    path = _tell(opened, now, report(opened.config, now.trial, log))  # before the move: after it, nobody would make it
+    after = _replaced(opened, now, lambda current: rollout.advanced(opened.config.rollout, replace(current, trial=watched), verdict, at))
     moved = after.generation != now.generation
     if moved:
         settle(opened)
     return Looked(opened.name, moved, after, verdict, getattr(log, "unreadable", 0), path)
+
+
+def play(
+    opened: Opened,
+    now: Rollout,
+    period: str,
+    rows: pa.Table,
+    answers: scoring.Answers,
+    beside: scoring.Beside,
+    version: DataVersion,
+    key: Sequence[str],
+) -> played.Played:
+    """A period's rows, asked one after the other while the release on trial goes through its steps. Writes how its arms did until each."""
+    config, log = opened.config, evidence_of(opened.stores, opened.config, opened.ledger, but=period)
+    judge, told = partial(judged, config), partial(report, config)
+    done = played.play(config, now, rows, answers, beside, version.id, key, log, judge, told)
+    for move, arms in done.moves:
+        _tell(opened, replace(move, generation=move.generation - 1), arms)
+    return done
+
+
+@step("move traffic")
+def carry_out(opened: Opened, scored: Scored) -> Rollout | None:
+    """Move the traffic as it went while a period was scored, and put each move on record; who answers then. What was done before a kill
+    is not done again, and where somebody else decided meanwhile, that holds."""
+    before: Rollout | None = None
+    for move in scored.moves:
+        settle(opened)
+        now = opened.answering()
+        if now is not None and (now == before or (before is None and now.generation == move.generation - 1)):
+            _replaced(opened, now, lambda _, move=move: move)  # type: ignore[misc]
+        before = move
+    settle(opened)
+    return opened.answering()
+
+
+def revert(opened: Opened, now: Rollout, reason: str) -> Rollout | None:
+    """From `now` back to the release that the champion replaced, on record; None where a pin, rest or somebody else holds it back."""
+    if rollout.resting(now, _clock(opened, now)):
+        return None
+    after = _replaced(opened, now, lambda current: rollout.reverted(opened.config.rollout, current, reason, moment(opened)))
+    settle(opened)
+    return after if (after.generation, after.reason) == (now.generation + 1, reason) else None
 
 
 @step("pin version")
@@ -105,6 +171,14 @@ def settle(opened: Opened, but: Release | None = None) -> None:
         return
     if now.generation > (recorded.generation if recorded else 0):
         _record(opened, recorded, now)
+
+
+def _tell(opened: Opened, now: Rollout, arms: TrialReport) -> str:
+    """Keep how the arms of a trial did before the next generation; where, relative to `var`."""
+    path = f"rollouts/{opened.name}/g{now.generation}.json"
+    told = json.dumps(plain(arms), indent=1).encode() + b"\n"
+    write_atomically(opened.stores.folder("rollouts", opened.name) / f"g{now.generation}.json", told)
+    return path
 
 
 def _replaced(opened: Opened, now: Rollout, to: Callable[[Rollout], Rollout]) -> Rollout:

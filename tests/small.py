@@ -123,6 +123,7 @@ def write_small(root: Path, slices: Path) -> Path:
     config["search"] |= {"trials": 2, "rows": 2000, "max_rounds": 30, "prior_rounds": 20}
     config["gate"] |= {"min_rows": 300, "refresh_margin": 0.2, "resamples": 200}
     config["monitoring"]["drift"]["sample"] = 2000
+    config["rollout"] = {"strategy": "direct", "keep": 3}
     (root / "configs" / "small.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     return root
 

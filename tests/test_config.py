@@ -6,6 +6,7 @@ import json
 import pickle
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -264,3 +265,17 @@ def test_every_strategy_is_steps_and_an_end(strategy: str, shares: list[float], 
     assert [step.share for step in rollout.bakes] == shares
     assert rollout.ends_in == ends_in
     assert config.Rollout.model_validate({"strategy": strategy, "then": "keep"}).ends_in == "keep"
+
+
+@pytest.mark.parametrize(
+    ("said", "alone"),
+    [
+        pytest.param({"strategy": "blue-green"}, True, id="blue-green"),
+        pytest.param({"strategy": "canary"}, False, id="canary"),
+        pytest.param({"strategy": "canary", "steps": [{"share": 0.5}, {"share": 1.0}]}, True, id="canary to the end"),
+        pytest.param({"strategy": "shadow"}, False, id="shadow"),
+        pytest.param({"strategy": "ab"}, False, id="ab"),
+    ],
+)
+def test_who_may_have_the_whole_traffic_has_nobody_to_be_compared_with(said: dict[str, Any], alone: bool) -> None:
+    assert config.Rollout.model_validate(said).alone is alone

@@ -9,7 +9,7 @@ import numpy as np
 
 from pillars.answers import history, standing
 from pillars.answers.charts import Line, chart, short
-from pillars.answers.closing import verdict_of
+from pillars.answers.closing import rollouts_of, verdict_of
 from pillars.answers.history import Chapter, History
 from pillars.config import Project
 from pillars.stores import Stores, write_atomically
@@ -60,6 +60,7 @@ def render(stores: Stores, project: Project, others: Sequence[str] = ()) -> str:
         charts=[(title, note, Markup(svg)) for title, note, svg in _charts(project, told) if svg],
         heat=_heat(project, told),
         verdict_of=verdict_of,
+        went=rollouts_of(told.chapters),
         links=_linker(stores),
         short=lambda period: short(period, [c.period for c in told.chapters]),
     )

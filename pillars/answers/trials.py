@@ -34,7 +34,7 @@ def verdict(stores: Stores, project: Project, at: datetime) -> Judgement:
     now = traffic.read(stores, project.project)
     if now is None or now.trial is None:
         return Judgement("inconclusive", "nothing is on trial")
-    return judged(project, now.trial, evidence_of(stores, project), at)
+    return judged(project, now.trial, evidence_of(stores, project), at)[0]
 
 
 def reported(stores: Stores, project: Project) -> TrialReport | None:
@@ -48,17 +48,28 @@ def report(project: Project, trial: Trial, log: Evidence) -> TrialReport:
     return reports.report(project.rollout.judge, trial, log.events(trial.stages[0].generation), bounds(project))
 
 
-def judged(project: Project, trial: Trial, log: Evidence, at: datetime) -> Judgement:
-    """The verdict on a trial by a log."""
-    policy = project.rollout.judge
-    counted = evidence.tally(policy, trial, log.events(trial.stages[0].generation), bounds(project))
-    return judge(policy, counted, rollout.baked(project.rollout, trial, at))
+def judged(project: Project, trial: Trial, log: Evidence, at: datetime) -> tuple[Judgement, Trial]:
+    """The verdict on a trial by a log, and the trial by the clock of `at`: a share that is on record by the rows' own time is watched, by
+    the wall clock, from its first request on; without one, not yet."""
+    policy, first, stage = project.rollout.judge, [at.timestamp()], trial.stages[-1].generation
+
+    def heard() -> Iterator[Event]:
+        for event in log.events(trial.stages[0].generation):
+            if event.latency_ms is not None and event.generation >= stage:  # a request: the rows of a batch kept nobody waiting
+                first[0] = min(first[0], event.at)
+            yield event
+
+    counted = evidence.tally(policy, trial, heard(), bounds(project))
+    trial = rollout.timed(trial, datetime.fromtimestamp(first[0], at.tzinfo))
+    return judge(policy, counted, rollout.baked(project.rollout, trial, at)), trial
 
 
 class Everything:
-    """The server's log, and scored batches with the outcomes that have come since."""
+    """The server's log, and scored batches with the outcomes that have come since; without that of the period `but`, scored just now.
+    Without `batches` only the log."""
 
-    def __init__(self, stores: Stores, project: Project, ledger: Ledger) -> None:
+    def __init__(self, stores: Stores, project: Project, ledger: Ledger, but: str | None = None, *, batches: bool = True) -> None:
+        self._but, self._batches = but, batches
         self._stores, self._project, self._ledger = stores, project, ledger
         self._log = Logged(stores, project.project, project.entity, project.rollout.slice, log_of(stores, project))
 
@@ -70,9 +81,9 @@ class Everything:
     def events(self, generation: int) -> Iterator[Event]:
         """Requests and batch rows that this generation or a later one answered. Raises: StoreUnavailable, DataCorrupt, SourceBroken."""
         yield from self._log.events(generation)
-        for entry in reversed(self._ledger.entries(self._project.project, "score")):
+        for entry in reversed(self._ledger.entries(self._project.project, "score")) if self._batches else ():
             scored = facts_of(entry, Scored)
-            if not scored.path:
+            if not scored.path or scored.period == self._but:
                 continue
             table = collection.read_collected(self._stores, scored.path, scored.sha256)
             if table.num_rows and pc.max(table["generation"]).as_py() < generation:
@@ -92,9 +103,11 @@ class Everything:
         return performance.joined(self._project, table, outcomes)
 
 
-def evidence_of(stores: Stores, project: Project, ledger: Ledger | None = None) -> Everything:
-    """All that is known of a trial."""
-    return Everything(stores, project, ledger or Ledger(stores))
+def evidence_of(
+    stores: Stores, project: Project, ledger: Ledger | None = None, but: str | None = None, *, batches: bool = True
+) -> Everything:
+    """All that is known of a trial, but for the batch of one period where that is asked for; or of requests alone."""
+    return Everything(stores, project, ledger or Ledger(stores), but, batches=batches)
 
 
 def bounds(project: Project) -> tuple[float, float]:

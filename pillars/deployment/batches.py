@@ -38,7 +38,7 @@ def _events(project: Project, table: pa.Table, truth: list[Any] | None) -> Itera
             return Event(who.decode(), arm, at[row], generations[row], False, None, said[f"{kind}score"][row], wrong, slices[row])
 
         yield event("challenger" if challengers[row] else "champion", "")
-        if "shadow_score" in said:
+        if said.get("shadow_score", [None] * (row + 1))[row] is not None:  # nobody was shown it after its trial
             yield event("shadow", "shadow_")
 
 

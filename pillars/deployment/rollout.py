@@ -34,8 +34,24 @@ def allowed(now: Traffic, release: Release, at: datetime, by_hand: bool) -> Deci
 
 
 def resting(now: Traffic, at: datetime) -> bool:
-    """Whether automation keeps still, because it took something back."""
-    return now.rest is not None and at < datetime.fromisoformat(now.rest.until)
+    """Whether automation keeps still, because it took something back. `at` is by the clock of the rest, or the rest is over."""
+    if now.rest is None:
+        return False
+    until = datetime.fromisoformat(now.rest.until)
+    return same_clock(until, at) and at < until
+
+
+def same_clock(one: datetime, other: datetime) -> bool:
+    """Whether two times can be compared: those of replayed rows are the rows' own and have no offset, the wall clock's have one."""
+    return (one.tzinfo is None) == (other.tzinfo is None)
+
+
+def timed(trial: Trial, first: datetime) -> Trial:
+    """The trial by the clock of who looks: a share that is on record by another one is watched from `first` on, and not from before."""
+    if same_clock(_since(trial), first):
+        return trial
+    watched = replace(trial.stages[-1], since=first.isoformat(timespec="seconds"))
+    return replace(trial, stages=(*trial.stages[:-1], watched))
 
 
 def begun(
@@ -91,6 +107,22 @@ def baked(policy: Rollout, trial: Trial, at: datetime) -> bool:
     return at - _since(trial) >= timedelta(minutes=minutes)
 
 
+def reverted(policy: Rollout, now: Traffic, reason: str, at: datetime) -> Traffic:
+    """Back to the release that the champion replaced, as a whole; a trial ends, automation rests, the champion is not tried again by
+    itself. With a pin, or without an earlier release, the same."""
+    if now.pin is not None or not now.previous:
+        return now
+    known = now.rest.harmed if now.rest else ()
+    harmed = known if now.champion.sha256 in known else (*known, now.champion.sha256)
+    until = (at + timedelta(minutes=policy.cooldown_min)).isoformat(timespec="seconds")
+    return replace(now, champion=now.previous[0], previous=now.previous[1:], trial=None, rest=Rest(until, harmed), reason=reason)
+
+
+def forth(before: Traffic | None, now: Traffic) -> bool:
+    """Whether a change of the champion was a trial's healthy end, and no way back."""
+    return before is not None and before.trial is not None and now.champion == before.trial.challenger
+
+
 def held(now: Traffic, release: Release, pin: Pin, keep: int) -> Traffic:
     """All traffic to `release`, held there; a trial ends."""
     if now.pin is not None and (now.pin.version, now.pin.reason, now.champion) == (pin.version, pin.reason, release) and now.trial is None:
@@ -114,6 +146,8 @@ def told(before: Traffic | None, now: Traffic) -> tuple[str, Outcome]:
     """Decision and outcome that a change is on record with: what harmed is refused, what nobody could judge is inconclusive."""
     if now.pin != (before and before.pin):
         return ("pin" if now.pin else "unpin"), "accept"
+    if before is not None and now.rest != before.rest and now.champion in before.previous:
+        return "rollout", "refuse"
     if before is None or before.trial is None or now.trial is not None or now.champion != before.champion:
         return "rollout", "accept"
     harmed = now.rest.harmed if now.rest else ()

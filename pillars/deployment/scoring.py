@@ -15,40 +15,36 @@ from pillars.deployment import split
 from pillars.stores import Stores, Write, as_it_is, parquet_bytes
 from pillars.vocabulary import Rollout, Scored
 
+SHOWN = ("score", "decision")  # of a shadow's answers, what is kept
+
 
 @dataclass(frozen=True)
 class Beside:
-    """The bundle of the release on trial, the columns that name an entity, and those that name a row, for rows that are of none."""
+    """The bundle of the release on trial, the columns that name an entity, and those that name a row, for rows that are of none. No
+    bundle: it does not load, and answers nobody."""
 
-    bundle: Bundle
+    bundle: Bundle | None
     entity: tuple[str, ...]
     key: tuple[str, ...]
 
 
-def score(
-    stores: Stores,
-    project_name: str,
-    period: str,
-    rows: pa.Table,
-    columns: Mapping[str, np.ndarray],
-    bundle: Bundle,
-    rollout: Rollout,
-    data_version: str,
-    key: Sequence[str],
-    write: Write | None = None,
-    beside: Beside | None = None,
+Answers = Mapping[int, Mapping[str, pa.Array]]  # version -> score and decision of each row, as `Predictions` has them
+
+
+def keep(
+    stores: Stores, project_name: str, period: str, version: int, data_version: str, made: pa.Table, write: Write | None = None
 ) -> Scored:
-    """Write the period's predictions to `predictions/<project>/<period>-<sha16>.parquet`: a repeat writes the same bytes to the same file.
+    """Write predictions to `predictions/<project>/<period>-<sha16>.parquet`: a repeat writes the same bytes to the same file.
     Named by their content, however `write` puts them on the disk.
 
     Raises:
         StoreUnavailable: the disk refuses; nothing was written.
     """
-    content = parquet_bytes(predictions(rows, columns, bundle, rollout, data_version, key, beside))
+    content = parquet_bytes(made)
     sha256 = hashlib.sha256(content).hexdigest()
     path = f"predictions/{project_name}/{period}-{sha256[:16]}.parquet"
     (write or as_it_is(stores))(path, content)
-    return Scored(project_name, period, rollout.champion.version, data_version, rows.num_rows, path, sha256)
+    return Scored(project_name, period, version, data_version, made.num_rows, path, sha256)
 
 
 def predictions(
@@ -66,17 +62,41 @@ def predictions(
     While a release is on trial it answers the rows of its entities (`model_version` beside `champion`), or as a shadow none of them: then
     `shadow_score` and `shadow_decision` are what it would have said.
     """
-    said, version = _said(bundle, columns), np.full(rows.num_rows, rollout.champion.version, dtype=np.int64)
+    return answered(rows, answers(columns, bundle, rollout, beside), rollout, data_version, key, beside)
+
+
+def answers(columns: Mapping[str, np.ndarray], bundle: Bundle, rollout: Rollout, beside: Beside | None) -> Answers:
+    """What the champion says of all rows, and what is on trial, if anything is and it loads."""
+    said = {rollout.champion.version: _said(bundle, columns)}
+    if rollout.trial is not None and beside is not None and beside.bundle is not None:
+        said[rollout.trial.challenger.version] = _said(beside.bundle, columns)
+    return said
+
+
+def answers_of(all_rows: Answers, places: np.ndarray) -> Answers:
+    """The answers for some rows."""
+    return {version: {name: column.take(pa.array(places)) for name, column in said.items()} for version, said in all_rows.items()}
+
+
+def answered(
+    rows: pa.Table, given: Answers, rollout: Rollout, data_version: str, key: Sequence[str], beside: Beside | None = None
+) -> pa.Table:
+    """Who of those who know an answer gives it, by `rollout`: the table of `predictions`. With `beside` it has the columns of a trial,
+    whether or not one is in force."""
+    champion = rollout.champion.version
+    said, version = dict(given[champion]), np.full(rows.num_rows, champion, dtype=np.int64)
     told: dict[str, pa.Array] = {}
-    if rollout.trial is not None and beside is not None:
-        its = split.challengers(rollout.trial, split.entities(rows, beside.entity, beside.key))
-        its_own = _said(beside.bundle, columns)
-        told["champion"] = pa.repeat(pa.scalar(rollout.champion.version, pa.int64()), rows.num_rows)
-        if rollout.trial.mode == "shadow":
-            said |= {f"shadow_{name}": its_own[name] for name in ("score", "decision") if name in its_own}
+    if beside is not None:
+        told["champion"] = pa.repeat(pa.scalar(champion, pa.int64()), rows.num_rows)
+    trial = rollout.trial
+    its_own = given.get(trial.challenger.version) if trial is not None and beside is not None else None
+    if trial is not None and its_own is not None and beside is not None:
+        if trial.mode == "shadow":
+            said |= {f"shadow_{name}": its_own[name] for name in SHOWN if name in its_own}
         elif its_own.keys() == said.keys():  # one that says less or more, such as intervals, cannot stand in one column with the other
+            its = split.challengers(trial, split.entities(rows, beside.entity, beside.key))
             said = {name: pc.if_else(pa.array(its), its_own[name], said[name]) for name in said}
-            version[its] = rollout.trial.challenger.version
+            version[its] = trial.challenger.version
     answers = {
         **said,
         "model_version": pa.array(version),

@@ -25,13 +25,13 @@ def realized(project: Project, predictions: pa.Table, outcomes: pa.Table, scorec
     """Judge predictions by the outcomes known by now; None while nothing can be judged (no row known, or of two classes only one).
 
     `scorecard` gets y (as `truth` gives it), what was scored ((known rows,), of several classes (known rows, classes)) and blocks (the
-    number of each row's day, hour or row: they are resampled together). Rows without an outcome are left out; the measure `coverage` is
-    the known share in [0, 1].
+    number of each row's day, hour or row: they are resampled together). Rows without an outcome are left out, and those whose answer was
+    none; the measure `coverage` is the share that is left, in [0, 1].
 
     Raises:
         SourceBroken: an outcome came twice, or the predictions lack the time that names their block.
     """
-    known = joined(project, predictions, outcomes)
+    known = usable(project, joined(project, predictions, outcomes))
     y = truth(project, known[project.target]).astype(np.float64)
     if len(np.unique(y)) < (2 if project.task == "binary" else 1):
         return None
@@ -54,6 +54,15 @@ def joined(project: Project, predictions: pa.Table, outcomes: pa.Table) -> pa.Ta
     known = predictions.join(target, keys=key, join_type="inner")
     known = known.filter(is_known(project, known[project.target]))
     return known.sort_by([(column, "ascending") for column in key])
+
+
+def usable(project: Project, known: pa.Table) -> pa.Table:
+    """The rows that were given an answer: a number, and a probability where one was asked for. A release that was taken back for its scores
+    may have said anything, and no measure is of that."""
+    said = _said(project, known)
+    low, high = (-np.inf, np.inf) if project.task == "regression" else (0.0, 1.0)
+    fine = np.all(np.isfinite(said) & (said >= low) & (said <= high), axis=tuple(range(1, said.ndim)))
+    return known if fine.all() else known.filter(pa.array(fine))
 
 
 def _said(project: Project, known: pa.Table) -> Array:

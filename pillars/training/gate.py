@@ -67,6 +67,31 @@ def judge_refresh(
     return Decision.by(increase.high < gate.refresh_margin, reason)
 
 
+def judge_release(
+    gate: Gate,
+    margin: float,
+    y: np.ndarray,
+    replaced: np.ndarray,
+    released: np.ndarray,
+    blocks: np.ndarray,
+    seed: int,
+    against: str,
+    weights: np.ndarray | None = None,
+) -> tuple[Decision, Measure | None]:
+    """Refuse a release that is surely worse by more than `margin` than the one that it replaced, accept it when surely not. With how much
+    higher its loss is per row, where the rows say so."""
+    if few := too_few(gate, blocks):
+        return Decision.inconclusive(few), None
+    for side, said in (("its", released), (f"{against}: its", replaced)):
+        if none := int((~np.isfinite(said)).reshape(len(y), -1).any(axis=1).sum()):
+            return Decision("refuse" if side == "its" else "inconclusive", f"{none} of {side} {len(y)} scores are no numbers"), None
+    increase = paired_gain(gate, y, released, replaced, blocks, seed, weights)
+    reason = f"{gate.loss} increase over {against} {increase}, margin {margin:g}, {len(y)} rows"
+    if increase.low <= margin < increase.high:
+        return Decision.inconclusive(reason), increase
+    return Decision.by(increase.high <= margin, reason), increase
+
+
 def too_few(gate: Gate, blocks: np.ndarray) -> str:
     """Why these rows decide nothing; empty when they may."""
     if len(blocks) < gate.min_rows:

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.flow, pytest.mark.slow]
 STEPS = {  # in the order of a cycle: the function before which the disk is full, and what the record has gained by then
     "pillars.data.collection.periods": [],
     "pillars.data.versions.publish": [],
-    "pillars.deployment.scoring.score": ["ingest"],
+    "pillars.deployment.scoring.keep": ["ingest"],
     "pillars.monitoring.drift.compare": ["ingest", "score"],
     "pillars.training.tuning.tune": ["ingest", "score", "monitor"],
     "pillars.training.refitting.refit": ["ingest", "score", "monitor"],

@@ -46,21 +46,34 @@ def told(*words: str) -> Any:
 
 
 def test_a_batch_is_split_and_its_outcomes_are_evidence(small: Path) -> None:
-    """A month scored while a release is on trial."""
+    """A month scored while a release is on trial for longer than that; it ends in the next one."""
     judge = {"entities": 20, "metrics": ["wrong"], "alpha": 0.2}
-    edit_config(small, rollout={"strategy": "canary", "steps": [{"share": 0.5, "bake_min": 0}], "judge": judge})
+    steps = [{"share": 0.5, "bake_min": 35 * 1440}]
+    edit_config(small, rollout={"strategy": "canary", "steps": steps, "timeout_min": 60 * 1440, "judge": judge})
     through_two_months(small)
     for verb, period in (("ingest", "2013-03"), ("score", "2013-03")):
         assert say(verb, "small", period).exit_code == 0
     known = told("verdict", "--report")
     assert min(known["challenger"], known["champion"]) > 500
     assert known["e"]["wrong"] != 0.0
-    assert known["health"] == "healthy", "the next month's model is as good as the last one's"
+    assert (known["health"], known["reason"]) == ("inconclusive", "not watched for its time yet"), "nobody asked by request"
     assert [arm["arm"] for arm in known["report"]["arms"]] == ["champion", "challenger"]
+    for verb, period in (("ingest", "2013-04"), ("score", "2013-04")):
+        assert say(verb, "small", period).exit_code == 0
+    now = traffic.read(Stores(), "small")
+    assert now is not None
+    assert (now.champion.version, now.trial) == (2, None), "the next month's model is as good as the last one's"
+    assert "v2 healthy to the end" in now.reason
 
 
 def test_a_release_goes_on_trial_and_through_it(small: Path) -> None:
     edit_config(small, rollout={"strategy": "canary", "steps": STEPS, "cooldown_min": 0, "judge": {"entities": 20}}, gate={"min_rows": 1})
+    from flows.rollout import rollout
+
+    early = rollout("small", return_state=True)
+    assert early.is_completed(), "a look every minute begins before the first deployment"
+    assert "deployed yet" in early.message
+    assert say("rollout", "small").exit_code == 2
     through_two_months(small)
     now = traffic.read(Stores(), "small")
     assert now is not None

@@ -16,16 +16,16 @@ import pytest
 
 from pillars.config import Project
 from pillars.deployment import release as releases
-from pillars.deployment import traffic
+from pillars.deployment import rollout, traffic
 from pillars.deployment.logged import Logged
 from pillars.deployment.rollback import roll_back
 from pillars.errors import NobodyAnswers, StoreUnavailable
 from pillars.monitoring.ledger import Ledger
 from pillars.stores import Stores
-from pillars.vocabulary import Event, Json, Promotion, Release, Rollout
+from pillars.vocabulary import Batch, Event, Json, Judgement, Promotion, Release, Rest, Rollout, Scored
 from tasks import rollouts
 from tasks.opened import Opened, plain
-from tests.releases import small_project, small_version, write_small_bundle
+from tests.releases import DATA, small_project, small_version, write_small_bundle
 
 FORK = multiprocessing.get_context("fork")
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -95,7 +95,7 @@ def look(minutes: float, bad: int = 0, **said: Any) -> Any:
 
 
 def on_record() -> list[tuple[Any, ...]]:
-    entries = [e for e in Ledger(Stores()).entries("small") if e.decision != "promote"]
+    entries = [e for e in Ledger(Stores()).entries("small") if e.decision not in ("promote", "ingest")]
     return [(e.decision, e.outcome, e.inputs["generation"], e.facts["champion"]["version"], e.reason) for e in entries]
 
 
@@ -372,3 +372,121 @@ def test_the_alias_follows_who_answers_and_not_who_was_refused(exported: list[Re
     now.ledger.record("small", "deploy", inputs, "refuse", "", plain(held), START, "me")
     assert not rollouts.allowed(now, replace(exported[2], sha256="4" * 64), by_hand=False)
     assert now.past.champion() == 1
+
+
+def begin_by_the_rows(release: Release, **said: Any) -> Rollout:
+    return begin(release, at=datetime(2013, 3, 1), **said)
+
+
+def request(generation: int, at: datetime, n: int = 60) -> list[Event]:
+    return [
+        Event(f"{arm}{place}", arm, at.timestamp() + place, generation, False, 5.0, 0.5)
+        for arm in ("challenger", "champion")
+        for place in range(n)
+    ]
+
+
+class Requests:
+    """What a server logged."""
+
+    def __init__(self, *events: Event) -> None:
+        self.all = events
+
+    def events(self, generation: int) -> Iterator[Event]:
+        return (event for event in self.all if event.generation >= generation)
+
+
+def test_a_trial_of_a_replay_waits_for_its_first_request_however_long_ago_its_rows_were(exported: list[Release]) -> None:
+    """The rows are of 2013, the wall clock says 2026: neither watched for years, nor timed out."""
+    now = begin_by_the_rows(exported[1])
+    assert not rollouts.look.fn(opened(), Requests(), START).moved
+    log = Requests(*request(now.generation, START))
+    assert not rollouts.look.fn(opened(), log, START + timedelta(minutes=9)).moved
+    moved = rollouts.look.fn(opened(), log, START + timedelta(minutes=10)).rollout
+    assert moved.trial is not None
+    assert [stage.weight_bp for stage in moved.trial.stages] == [1000, 5000]
+    assert [stage.since for stage in moved.trial.stages] == ["2026-01-01T00:00:00+00:00", "2026-01-01T00:10:00+00:00"]
+    assert "without a verdict" in rollouts.look.fn(opened(), log, START + timedelta(minutes=80)).rollout.reason
+
+
+def scored(start: Rollout, harm: bool = False) -> Scored:
+    """A period in which the trial went to its second share, and to its end or back."""
+    policy, at = project().rollout, datetime(2013, 3, 2)
+    moves, now = list[Rollout](), start
+    for health in ("healthy", "harmful" if harm else "healthy"):
+        after = rollout.advanced(policy, now, Judgement(health, "so it is"), at)  # type: ignore[arg-type]
+        now = replace(after, generation=now.generation + 1)
+        moves.append(now)
+    return Scored("small", "2013-03", 1, "data", 9, "p", "s", moves=tuple(moves))
+
+
+@pytest.mark.parametrize("harm", [False, True], ids=["promoted", "taken back"])
+def test_the_traffic_moves_as_it_was_played_once(exported: list[Release], harm: bool) -> None:
+    made = scored(begin_by_the_rows(exported[1]), harm)
+    for _ in range(2):
+        now = rollouts.carry_out.fn(opened(), made)
+        assert now == made.moves[-1]
+    assert [row[:4] for row in on_record()] == [
+        ("deploy", "accept", 1, 1),
+        ("rollout", "accept", 2, 1),
+        ("rollout", "accept", 3, 1),
+        ("rollout", "refuse", 4, 1) if harm else ("rollout", "accept", 4, 2),
+    ]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the effect", "after the effect"])
+@pytest.mark.parametrize("kill", range(4))
+def test_killed_between_any_two_moves_the_rest_is_done_by_the_next(
+    exported: list[Release], monkeypatch: pytest.MonkeyPatch, kill: int, after: bool
+) -> None:
+    made, effects = scored(begin_by_the_rows(exported[1])), 0
+
+    def dying(effect: Callable[..., Any]) -> Callable[..., Any]:
+        def done(*args: Any, **kwargs: Any) -> Any:
+            nonlocal effects
+            effects += 1
+            if effects - 1 == kill and not after:
+                raise Killed
+            found = effect(*args, **kwargs)
+            if effects - 1 == kill:
+                raise Killed
+            return found
+
+        return done
+
+    with monkeypatch.context() as patched:
+        patched.setattr(traffic, "write_atomically", dying(traffic.write_atomically))
+        patched.setattr(Ledger, "record", dying(Ledger.record))
+        with pytest.raises(Killed):
+            rollouts.carry_out.fn(opened(), made)
+    assert rollouts.carry_out.fn(opened(), made) == made.moves[-1]
+    assert [row[2] for row in on_record()] == [1, 2, 3, 4]
+    Ledger(Stores()).verify()
+
+
+def test_what_a_person_decided_meanwhile_holds_against_what_was_played(exported: list[Release]) -> None:
+    made = scored(begin_by_the_rows(exported[1]))
+    rollouts.pin.fn(opened(), exported[0], "audit")
+    now = rollouts.carry_out.fn(opened(), made)
+    assert now is not None
+    assert (now.champion, now.trial, now.generation) == (exported[0], None, 3)
+
+
+def test_a_revert_is_done_once_and_neither_over_a_pin_nor_at_rest(exported: list[Release]) -> None:
+    made = scored(begin_by_the_rows(exported[1]))
+    rollouts.carry_out.fn(opened(), made)
+    period = plain(Batch("small", "2013-03", rollouts.Decision.accept(""), 9, 0, 9, DATA))
+    opened().ledger.record("small", "ingest", {"period": "2013-03"}, "accept", "", period, START, "me")
+    now = opened().answering()
+    assert now is not None
+    rested = replace(now, rest=Rest("2013-04-01T00:01:00"))
+    assert rollouts.revert(opened(), rested, "worse") is None, "a minute of rest is left when March is over"
+    back = rollouts.revert(opened(), now, "worse")
+    assert back is not None
+    assert (back.champion, back.rest and back.rest.until) == (exported[0], "2013-04-01T01:30:00")
+    assert on_record()[-1][:2] == ("rollout", "refuse")
+    before = policy_bytes()
+    assert rollouts.revert(opened(), now, "worse still") is None, "somebody else was first"
+    assert policy_bytes() == before
+    assert not rollouts.allowed(opened(), exported[1], by_hand=False)
+    assert "nothing by itself before 2013-04-01" in rollouts.allowed(opened(), exported[2], by_hand=False).reason

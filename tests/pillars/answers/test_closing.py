@@ -8,8 +8,9 @@ from dataclasses import asdict
 import pytest
 
 from pillars import answers
-from pillars.answers import PeriodRow
+from pillars.answers import PeriodRow, history
 from pillars.monitoring.ledger import Ledger
+from pillars.vocabulary import Release, Rest, Rollout, Stage, Trial
 from tests.pillars.answers.years import Year
 
 
@@ -74,3 +75,45 @@ def test_a_project_that_started_over_tells_its_new_epoch_only(quarter: Year) -> 
     assert table(quarter) == {}
     quarter.full_period("2013-01", 4)
     assert list(table(quarter)) == ["2013-01"]
+
+
+def test_a_trial_is_told_in_the_period_whose_rows_it_went_through(quarter: Year) -> None:
+    """Begun in 2013-03, taken through 2013-04; and a champion that proved worse in 2013-05."""
+    old, new = (Release("trips", n, str(n) * 64, f"releases/trips/v{n}") for n in (3, 4))
+    generation = max(change.generation for chapter in history.read(quarter.stores, "trips").chapters for change in chapter.rollouts)
+
+    def tell(decision: str, **changes: object) -> None:
+        nonlocal generation
+        generation += 1
+        now = Rollout("trips", generation, **{"champion": old, **changes})  # type: ignore[arg-type]
+        quarter.record(decision, {"generation": generation}, "accept", "", now)
+
+    def trial(*shares: int) -> Trial:
+        return Trial(new, "canary", "s", tuple(Stage(90 + n, share, "2013-04-01T00:00:00") for n, share in enumerate(shares)))
+
+    tell("deploy", trial=trial(2000))
+    quarter.ingest("2013-04")
+    tell("rollout", trial=trial(2000, 5000))
+    tell("rollout", champion=new, previous=(old,))
+    quarter.ingest("2013-05")
+    tell("rollout", rest=Rest("2013-06-02T00:00:00", (new.sha256,)))
+    quarter.ingest("2013-06")
+    tell("deploy", trial=trial(2000))
+    quarter.ingest("2013-07")
+    tell("rollout", rest=Rest("2013-07-03T00:00:00", (new.sha256,)))
+    assert [row.rollout for row in table(quarter).values()] == [None, None, None, "v4 0.2, 0.5, all", "v4 back", None, "v4 0.2, back"]
+
+
+def test_one_that_was_tried_and_proved_worse_in_one_period_says_both(quarter: Year) -> None:
+    old, new = (Release("trips", n, str(n) * 64, f"releases/trips/v{n}") for n in (3, 4))
+    trial = Trial(new, "canary", "s", (Stage(90, 2000, "2013-04-01T00:00:00"),))
+    for generation, now in (
+        (90, {"trial": trial}),
+        (91, {"champion": new, "previous": (old,)}),
+        (92, {"rest": Rest("2013-05-02T00:00:00")}),
+    ):
+        if generation == 91:
+            quarter.ingest("2013-04")
+        told = Rollout("trips", generation, **{"champion": old, **now})  # type: ignore[arg-type]
+        quarter.record("rollout", {"generation": generation}, "accept", "", told)
+    assert table(quarter)["2013-04"].rollout == "v4 0.2, all, back"

@@ -17,13 +17,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pillars.bundle.bundle import Bundle
 from pillars.deployment import release as releases
 from pillars.deployment import traffic
 from pillars.deployment.rollback import roll_back
-from pillars.deployment.scoring import score
+from pillars.deployment.scoring import keep, predictions
 from pillars.errors import BundleRefused, Overtaken, PillarsError, StoreUnavailable, UnknownName
 from pillars.stores import Stores
-from pillars.vocabulary import Release, Rollout
+from pillars.vocabulary import Release, Rollout, Scored
 from tests.releases import small_columns, small_project, small_version, write_small_bundle
 
 FORK = multiprocessing.get_context("fork")  # in its children no bundle is loaded: OpenMP hangs after a fork
@@ -345,6 +346,13 @@ def test_a_rollback_repeated_after_a_crash_goes_back_once(stores: Stores, export
 
 
 # ---- scoring
+
+
+def score(
+    stores: Stores, name: str, period: str, rows: pa.Table, columns: Any, bundle: Bundle, rollout: Rollout, data: str, key: list[str]
+) -> Scored:
+    """A period's predictions by the champion alone."""
+    return keep(stores, name, period, rollout.champion.version, data, predictions(rows, columns, bundle, rollout, data, key))
 
 
 def test_predictions_join_their_rows_by_key_and_name_who_answered(stores: Stores, export: Export) -> None:

@@ -200,3 +200,39 @@ def test_whatever_comes_there_is_one_champion_and_shares_only_grow(acts: list[tu
             assert weights == sorted(set(weights))
             assert then.trial.stages[:-1] == now.trial.stages
         now = now if then == now else written(then)
+
+
+def test_a_release_that_proved_worse_goes_back_whole_and_is_not_tried_again_by_itself() -> None:
+    now = replace(NOW, champion=NEW, previous=(OLD, NEWER), trial=tried().trial)
+    back = rollout.reverted(CANARY, now, "v2 is surely worse", datetime(2013, 4, 1))
+    assert (back.champion, back.previous, back.trial, back.reason) == (OLD, (NEWER,), None, "v2 is surely worse")
+    assert back.rest == Rest("2013-04-01T01:30:00", (NEW.sha256,))
+    assert rollout.told(now, back) == ("rollout", "refuse")
+    assert not rollout.allowed(back, NEW, datetime(2014, 1, 1), by_hand=False)
+    assert rollout.allowed(back, NEW, datetime(2014, 1, 1), by_hand=True)
+    assert rollout.reverted(CANARY, replace(now, pin=Pin(2, "me", "", "why")), "", START).champion == NEW
+    assert rollout.reverted(CANARY, replace(now, previous=()), "", START).champion == NEW
+
+
+def test_rest_ends_by_the_clock_that_it_began_by() -> None:
+    rows = replace(NOW, rest=Rest("2013-04-01T01:30:00"))
+    assert rollout.resting(rows, datetime(2013, 4, 1, 1))
+    assert not rollout.resting(rows, datetime(2013, 4, 1, 2))
+    assert not rollout.resting(rows, START), "the wall clock is years ahead"
+
+
+def test_who_looks_by_another_clock_begins_with_what_it_saw_first() -> None:
+    trial = tried(at=datetime(2013, 4, 1)).trial
+    assert trial is not None
+    assert rollout.timed(trial, datetime(2013, 4, 2)) is trial
+    assert rollout.timed(trial, START).stages[-1].since == START.isoformat(timespec="seconds")
+    assert not rollout.baked(CANARY, rollout.timed(trial, START), after(9))
+    assert rollout.baked(CANARY, rollout.timed(trial, START), after(10))
+
+
+def test_forth_is_a_trials_end_and_nothing_else() -> None:
+    now = tried()
+    end = replace(now, champion=NEW, previous=(OLD,), trial=None)
+    assert rollout.forth(now, end)
+    assert not rollout.forth(end, replace(end, champion=OLD, previous=()))
+    assert not rollout.forth(None, NOW)

@@ -100,3 +100,12 @@ def test_predictions_without_their_time_are_not_resampled_row_by_row() -> None:
     seen = Seen()
     realized(project(columns=columns, split={"block": "row"}), predictions().drop_columns(["at"]), late, seen)
     assert seen.blocks.tolist() == list(range(60))
+
+
+@pytest.mark.parametrize("said", [float("nan"), float("inf"), 9.0, -0.1])
+def test_an_answer_that_was_none_is_left_out_and_counted(said: float) -> None:
+    made, seen = predictions(), Seen()
+    broken = made.set_column(made.schema.get_field_index("score"), "score", pa.array([said] * 15 + made["score"].to_pylist()[15:]))
+    card = realized(TRIPS, broken, outcomes({n: n % 2 == 0 for n in range(60)}), seen)
+    assert card is not None
+    assert (len(seen.p), card.measures["coverage"].value) == (45, 0.75)

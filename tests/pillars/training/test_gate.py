@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pillars.config import Gate
-from pillars.training.gate import judge_recipe, judge_refresh, paired_gain
+from pillars.training.gate import judge_recipe, judge_refresh, judge_release, paired_gain
 from pillars.vocabulary import Decision
 
 GATE = Gate(min_rows=1000, margin=0.001, refresh_margin=0.005, resamples=300)
@@ -107,3 +107,35 @@ def test_the_loss_is_the_configured_one() -> None:
 def test_twenty_pairs_of_equal_recipes_are_never_promoted() -> None:
     """Equal in truth, different from row to row and day to day: an A/A test of the gate."""
     assert not any(recipe(5000, 0.0, spread=0.1, seed=seed) for seed in range(20))
+
+
+@pytest.mark.parametrize(
+    ("rows", "worse_by", "spread", "outcome"),
+    [
+        pytest.param(5000, 0.02, 0.02, "refuse", id="surely worse by more than the margin"),
+        pytest.param(5000, 0.004, 0.002, "accept", id="surely worse, by less"),
+        pytest.param(5000, 0.0, 0.02, "accept", id="alike"),
+        pytest.param(5000, -0.02, 0.02, "accept", id="better"),
+        pytest.param(5000, 0.005, 0.2, "inconclusive", id="nobody can say"),
+        pytest.param(999, 0.3, 0.02, "inconclusive", id="too few rows"),
+    ],
+)
+def test_a_release_is_refused_only_when_it_is_surely_worse_than_the_one_it_replaced(
+    rows: int, worse_by: float, spread: float, outcome: str
+) -> None:
+    y, replaced, released, blocks = scores(rows, -worse_by, spread=spread)
+    decision, increase = judge_release(GATE, 0.005, y, replaced, released, blocks, 0, "v1")
+    assert decision.outcome == outcome
+    assert (increase is None) == (rows < 1000)
+    if increase:
+        assert increase.value == pytest.approx(worse_by, abs=1e-4)
+        assert str(increase) in decision.reason
+
+
+def test_a_release_whose_scores_are_no_numbers_is_refused_and_nobody_is_held_against_such_a_one() -> None:
+    y, replaced, released, blocks = scores(5000, 0.0)
+    broken = np.where(np.arange(5000) < 3, np.nan, released)
+    found, _ = judge_release(GATE, 0.005, y, replaced, broken, blocks, 0, "v1")
+    assert (found.outcome, found.reason) == ("refuse", "3 of its 5000 scores are no numbers")
+    found, _ = judge_release(GATE, 0.005, y, broken, released, blocks, 0, "v1")
+    assert (found.outcome, found.reason) == ("inconclusive", "3 of v1: its 5000 scores are no numbers")
