@@ -5,6 +5,6 @@ who answers policy, snapshot, watcher, routing: the traffic file, the arms it na
 a request   app, body, problems: paths, limits and tokens, what is refused and how
 rows        contract, decoding, invocations, inference: columns, strict decoders, MLflow's formats, the Open Inference Protocol
 answers     batching, answering, shadowing: rows of one moment scored together, a request's answers, those of shadows
-record      log: every answered request, written before its answer
+record      log, journal: every answered request, written before its answer; those of one moment by one write
 for people  metrics, openapi: Prometheus, the description of what it takes
 """

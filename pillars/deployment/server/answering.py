@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
+from msgspec import UNSET, Struct, UnsetType
 
 from pillars.deployment.server import routing
 from pillars.deployment.server.batching import Batcher, listed
@@ -15,10 +16,27 @@ from pillars.deployment.server.decoding import Rows
 from pillars.deployment.server.snapshot import Arm, Snapshot
 
 TOLD = 20  # rows named in a warning
+ENCODE_LINES = msgspec.json.Encoder().encode_lines
 
 
-@dataclass(frozen=True)
-class Asked:
+class Line(Struct, frozen=True, gc=False):
+    """A row in the request log."""
+
+    id: str
+    at_us: int
+    trace: str
+    version: int
+    sha256: str
+    generation: int
+    arm: str
+    bucket: int | None
+    took_us: int
+    inputs: Struct
+    outputs: dict[str, Any]
+    error: Literal[True] | UnsetType = UNSET
+
+
+class Asked(Struct, frozen=True, gc=False):
     """A request that was understood. `entity`: of the request's header, for all its rows. `pinned`: the version it named."""
 
     id: str
@@ -45,6 +63,11 @@ class Answered:
     arms: list[Arm]
     buckets: list[int | None]
     unknown: dict[str, list[int]] = field(default_factory=dict)
+    said: list[dict[str, Any]] = field(default_factory=list)  # the outputs row by row, for the answer and for the log
+
+    def __post_init__(self) -> None:
+        names = tuple(self.outputs)
+        self.said = [dict(zip(names, row, strict=True)) for row in zip(*self.outputs.values(), strict=True)]
 
 
 async def answer(snapshot: Snapshot, asked: Asked, batcher: Batcher) -> Answered:
@@ -101,7 +124,7 @@ def seated(snapshot: Snapshot, asked: Asked, buckets: Sequence[int | None]) -> l
     if asked.pinned is not None or not snapshot.challengers:
         return [asked.pinned or snapshot.champion] * len(buckets)
     weights, others = snapshot.weights, snapshot.challengers
-    chance = routing.bucket(asked.id.encode(), snapshot.salt)
+    chance = routing.bucket(asked.id.encode(), snapshot.salt) if None in buckets else 0
     chosen = [routing.challenger(chance if place is None else place, weights) for place in buckets]
     return [snapshot.champion if other < 0 else others[other] for other in chosen]
 
@@ -116,9 +139,8 @@ def failed(snapshot: Snapshot, asked: Asked, arm: Arm) -> bytes:
 
 def about(snapshot: Snapshot, asked: Asked, answered: Answered) -> dict[str, Any]:
     """What an answer says beside its predictions."""
-    versions = [arm.release.version for arm in answered.arms]
-    told: dict[str, Any] = {"request_id": asked.id, "generation": snapshot.generation}
-    told["model_version"] = str(versions[0]) if len(set(versions)) == 1 else [str(version) for version in versions]
+    arms, told = answered.arms, {"request_id": asked.id, "generation": snapshot.generation}
+    told["model_version"] = arms[0].version if len(set(arms)) == 1 else [arm.version for arm in arms]
     if answered.unknown:
         told["warnings"] = {"unknown_category": {name: rows[:TOLD] for name, rows in answered.unknown.items()}}
     return told
@@ -127,36 +149,34 @@ def about(snapshot: Snapshot, asked: Asked, answered: Answered) -> dict[str, Any
 def lines(snapshot: Snapshot, asked: Asked, answered: Answered, suffix: str = "", failed: Sequence[int] = ()) -> bytes:
     """The request's lines of the log, one a row: `<request>-<row>`, so that each prediction has a name for ever. Those of `failed` alone,
     where there are any: they have no outputs."""
-    kept, names = snapshot.kept, tuple(answered.outputs)
-    columns = [asked.rows.columns[place] for _, place in kept]
     at, took = time.time_ns() // 1_000, (time.perf_counter_ns() - asked.began_ns) // 1_000
-    inputs = list(zip(*columns, strict=True)) if columns else [()] * asked.rows.count
-    said = list(zip(*answered.outputs.values(), strict=True)) or [()] * asked.rows.count
-    kept_names = tuple(name for name, _ in kept)
-    rows = [
-        {
-            "id": f"{asked.id}-{row}{suffix}",
-            "at_us": at,
-            "trace": asked.trace,
-            "version": arm.release.version,
-            "sha256": arm.release.sha256[:16],
-            "generation": snapshot.generation,
-            "arm": arm.role,
-            "bucket": place,
-            "took_us": took,
-            "inputs": dict(zip(kept_names, inputs[row], strict=True)),
-            "outputs": dict(zip(names, said[row], strict=True)),
-            **({"error": True} if failed else {}),
-        }
-        for row, (arm, place) in enumerate(zip(answered.arms, answered.buckets, strict=True))
-        if not failed or row in failed
-    ]
-    return msgspec.json.Encoder().encode_lines(rows)
+    inputs, said = snapshot.decoders.inputs(asked.rows), answered.said or [{}] * asked.rows.count
+    error: Literal[True] | UnsetType = True if failed else UNSET
+    return ENCODE_LINES(
+        [
+            Line(
+                f"{asked.id}-{row}{suffix}",
+                at,
+                asked.trace,
+                arm.release.version,
+                arm.short,
+                snapshot.generation,
+                arm.role,
+                answered.buckets[row],
+                took,
+                inputs[row],
+                said[row],
+                error,
+            )
+            for row, arm in enumerate(answered.arms)
+            if not failed or row in failed
+        ]
+    )
 
 
 def heads(arms: Sequence[Arm]) -> list[bytes]:
     """Lines that say what the models are, each once."""
-    return [arm.head for arm in dict.fromkeys(arms)]
+    return [arms[0].head] if len(arms) == 1 else [arm.head for arm in dict.fromkeys(arms)]
 
 
 def shadowed(snapshot: Snapshot, shadow: Arm, asked: Asked, buckets: Sequence[int | None]) -> tuple[Answered, bytes]:
