@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
+import numpy as np
 from msgspec import UNSET, Struct, UnsetType
 
 from pillars.deployment.server import routing
@@ -76,29 +77,36 @@ async def answer(snapshot: Snapshot, asked: Asked, batcher: Batcher) -> Answered
     arms = seated(snapshot, asked, buckets)
     first = arms[0]
     if all(arm is first for arm in arms):
-        outputs, unknown = await _by(first, asked.rows.columns, asked.rows.count, batcher)
-        return Answered(outputs, arms, buckets, unknown)
+        columns = asked.rows.columns
+        try:
+            encoded = first.encode(columns, asked.rows.count)
+            unknown = first.unknown(columns, encoded)
+            return Answered(await batcher.predict(first, encoded, first.groups(columns)), arms, buckets, unknown)
+        except Exception as err:
+            raise Failed(first) from err
     return await _by_several(arms, buckets, asked.rows, batcher)
 
 
-async def _by(
-    arm: Arm, columns: Sequence[Sequence[Any]], count: int, batcher: Batcher
-) -> tuple[dict[str, list[Any]], dict[str, list[int]]]:
-    """Raises: Failed."""
-    try:
-        encoded = arm.encode(columns, count)
-        return await batcher.predict(arm, encoded, arm.groups(columns)), arm.unknown(columns, encoded)
-    except Exception as err:
-        raise Failed(arm) from err
-
-
 async def _by_several(arms: list[Arm], buckets: list[int | None], rows: Rows, batcher: Batcher) -> Answered:
-    outputs: dict[str, list[Any]] = {}
-    unknown: dict[str, list[int]] = {}
+    """Raises: Failed."""
+    asked, floats = [], dict[tuple[int, ...], np.ndarray]()
     for arm in dict.fromkeys(arms):
         places = [place for place, own in enumerate(arms) if own is arm]
-        columns = [[column[place] for place in places] for column in rows.columns]
-        said, lost = await _by(arm, columns, len(places), batcher)
+        try:
+            if arm.numbers not in floats:
+                floats[arm.numbers] = arm.floats(rows.columns, rows.count)
+            columns = Part(rows.columns, places)
+            encoded = arm.encode(columns, len(places), floats[arm.numbers][:, places])
+            asked.append((arm, places, batcher.predict(arm, encoded, arm.groups(columns)), arm.unknown(columns, encoded)))
+        except Exception as err:
+            raise Failed(arm) from err
+    outputs: dict[str, list[Any]] = {}
+    unknown: dict[str, list[int]] = {}
+    for arm, places, answers, lost in asked:
+        try:
+            said = await answers
+        except Exception as err:
+            raise Failed(arm) from err
         for name, values in said.items():
             whole = outputs.setdefault(name, [None] * rows.count)
             for place, value in zip(places, values, strict=True):
@@ -108,6 +116,22 @@ async def _by_several(arms: list[Arm], buckets: list[int | None], rows: Rows, ba
     return Answered(outputs, arms, buckets, {name: sorted(few) for name, few in unknown.items()})
 
 
+class Part(Sequence[Sequence[Any]]):
+    """The columns of some rows; one is picked when it is asked for, and most are not."""
+
+    def __init__(self, columns: Sequence[Sequence[Any]], places: Sequence[int]) -> None:
+        self._columns, self._places = columns, places
+
+    def __getitem__(self, place: Any) -> Any:
+        """A column."""
+        column = self._columns[place]
+        return [column[row] for row in self._places]
+
+    def __len__(self) -> int:
+        """Of all columns."""
+        return len(self._columns)
+
+
 def placed(snapshot: Snapshot, asked: Asked) -> list[int | None]:
     """Each row's bucket; None where nothing names its entity."""
     count, where = asked.rows.count, snapshot.contract.entity
@@ -115,7 +139,7 @@ def placed(snapshot: Snapshot, asked: Asked) -> list[int | None]:
         return [routing.bucket(asked.entity, snapshot.salt)] * count
     if not where:
         return [None] * count
-    named = [routing.entity_of([asked.rows.columns[place][row] for place in where]) for row in range(count)]
+    named = map(routing.entity_of, zip(*[asked.rows.columns[place] for place in where], strict=True))
     return [None if one is None else routing.bucket(one, snapshot.salt) for one in named]
 
 

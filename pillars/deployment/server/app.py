@@ -10,6 +10,7 @@ import secrets
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -239,10 +240,10 @@ class App:
         if len(answered.arms) == 1:
             self.metrics.predicted(answered.arms[0], 1)
         else:
-            for arm in dict.fromkeys(answered.arms):
-                self.metrics.predicted(arm, sum(own is arm for own in answered.arms))
-        for name, rows in answered.unknown.items():
-            self.metrics.unknown.labels(name).inc(len(rows))
+            for arm, rows in Counter(answered.arms).items():
+                self.metrics.predicted(arm, rows)
+        for name, lost in answered.unknown.items():
+            self.metrics.unknown.labels(name).inc(len(lost))
 
     def _ready(self) -> Content:
         if self.watcher.snapshot is None:

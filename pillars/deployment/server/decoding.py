@@ -20,7 +20,7 @@ CELL = re.compile(r"\$\[(\d+)\](?:\[(\d+)\])?")
 
 
 class Rows(Struct, frozen=True, gc=False):
-    """Rows by column, in the contract's order; a column that the request left out is all None. `records`: the same rows, where they came so."""
+    """Rows by column, in the contract's order; what the request left out is all None. `records`: the same rows, if they came as such."""
 
     columns: Sequence[Sequence[Any]]
     count: int

@@ -42,9 +42,13 @@ class Arm:
         """As lines of the request log name the model."""
         return self.release.sha256[:16]
 
-    def encode(self, columns: Sequence[Sequence[Any]], count: int) -> np.ndarray:
-        """Rows as float32, shape (count, features), by the encoder that training used."""
-        numbers = np.array([columns[place] for place in self.numbers], dtype=np.float64).reshape(len(self.numbers), count)  # None: NaN
+    def floats(self, columns: Sequence[Sequence[Any]], count: int) -> np.ndarray:
+        """The columns that are numbers, float64, shape (numbers, count); None is NaN."""
+        return np.array([columns[place] for place in self.numbers], dtype=np.float64).reshape(len(self.numbers), count)
+
+    def encode(self, columns: Sequence[Sequence[Any]], count: int, floats: np.ndarray | None = None) -> np.ndarray:
+        """Rows as float32, shape (count, features), by the encoder that training used. `floats`: where they are made already."""
+        numbers = self.floats(columns, count) if floats is None else floats
         return self.bundle.encoder.encode_rows(numbers.T, [columns[place] for place in self.categories])
 
     def groups(self, columns: Sequence[Sequence[Any]]) -> np.ndarray | None:
