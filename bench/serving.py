@@ -18,6 +18,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -86,7 +87,8 @@ def peers(made: World, options: argparse.Namespace) -> dict[str, Any]:
             except (RuntimeError, OSError, AssertionError) as err:
                 left[name] = str(err)[-1000:]
         sides.append(Side(f"{OURS}, tensors", sides[0].port, sides[0].process, sides[0].ready_s, "/v2/models/flights/infer", "tensors"))
-        _agree(sides, made)
+        left |= _agreeing(sides, made)
+        sides = [side for side in sides if side.name not in left]
         runs = _rounds(sides, made, options.rounds, options.seconds)
         memory = {side.name: side.pss_mb() for side in sides}
     table = _table(runs)
@@ -99,7 +101,8 @@ def overhead(made: World, options: argparse.Namespace) -> dict[str, Any]:
     """Our server beside the least, in pairs: ratios of each pair of loads, and their median."""
     made.policy(1, made.champion, made.challenger, 1_000)
     with ours(OURS, made) as one, plain(PLAIN, made) as other:
-        _agree([one, other], made)
+        if odd := _agreeing([one, other], made):
+            raise RuntimeError(str(odd))
         runs = _rounds([one, other], made, options.rounds + 1, options.seconds)
     found = _table(runs)
     for connections, count in SHAPES:
@@ -211,7 +214,9 @@ def _started(name: str, command: list[str], port: int, made: World, environ: dic
         process = subprocess.Popen(command, cwd=CHECKOUT, env=os.environ | threads | environ, stdout=log, stderr=log)
     try:
         wait_until(lambda: _pings(port, ping) or _ended(process, file), 180, 0.02, name)
-        yield Side(name, port, process, time.monotonic() - began)
+        ready_s = time.monotonic() - began
+        print(f"{name} is ready after {ready_s:.1f} s", file=sys.stderr, flush=True)
+        yield Side(name, port, process, ready_s)
     finally:
         tree = [*psutil.Process(process.pid).children(recursive=True), process] if process.poll() is None else []
         for one in tree:
@@ -245,18 +250,26 @@ def _body(side: Side, made: World, count: int) -> bytes:
     return json.dumps({"inputs": inputs}).encode()
 
 
-def _agree(sides: Sequence[Side], made: World) -> None:
-    """Nothing is measured unless all say the same scores, to the bit."""
+def _agreeing(sides: Sequence[Side], made: World) -> dict[str, str]:
+    """Why sides cannot be measured: they do not answer, or not with the scores of the first, to the bit."""
     said: dict[str, list[float]] = {}
+    odd: dict[str, str] = {}
     for side in sides:
         asked = urllib.request.Request(
             f"http://127.0.0.1:{side.port}{side.path}", _body(side, made, 50), {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(asked, timeout=60) as answer:
-            content = json.loads(answer.read())
-        said[side.name] = [one["score"] for one in content["predictions"]] if "predictions" in content else content["outputs"][0]["data"]
-    if odd := {name: scores[:3] for name, scores in said.items() if scores != said[sides[0].name]}:
-        raise RuntimeError(f"the sides do not agree: {odd}, not {said[sides[0].name][:3]}")
+        try:
+            with urllib.request.urlopen(asked, timeout=60) as answer:
+                content = json.loads(answer.read())
+            outputs = content["predictions"] if "predictions" in content else content["outputs"][0]["data"]
+            said[side.name] = [one["score"] if isinstance(one, dict) else one for one in outputs]
+            if side is not sides[0] and said[side.name] != said[sides[0].name]:
+                odd[side.name] = f"it says {said[side.name][:3]}, not {said[sides[0].name][:3]}"
+        except urllib.error.HTTPError as err:
+            odd[side.name] = f"{err.code} {err.read()[:500]!r}"
+        except (OSError, ValueError, KeyError, TypeError) as err:
+            odd[side.name] = repr(err)[:500]
+    return odd
 
 
 def _rounds(sides: Sequence[Side], made: World, rounds: int, seconds: int) -> dict[tuple[str, int, int], list[Load]]:

@@ -1,7 +1,5 @@
 """LitServe with one API class, one worker, no batching, as its documentation begins: `python -m bench.serving_litserve PORT`."""
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 
@@ -17,7 +15,7 @@ class Flights(litserve.LitAPI):  # type: ignore[misc]  # untyped here: it is ins
         """Load the model, in the worker."""
         self.model = Model()
 
-    def decode_request(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+    def decode_request(self, request):  # type: ignore[no-untyped-def]  # LitServe reads types as a form's fields
         """The rows."""
         return list(request["dataframe_records"])
 

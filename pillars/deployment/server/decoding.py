@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +69,7 @@ class Decoders:
     frames: msgspec.json.Decoder[Any]
     inference: msgspec.json.Decoder[Inference]
     cells: tuple[msgspec.json.Decoder[Any], ...]  # a list of each column's type
+    tensors: Mapping[str, int]  # each column's place
     kept: type[Struct]  # a row as the request log holds it
     places: tuple[int, ...]  # of the columns that are in it
     orders: dict[tuple[str, ...], Any] = field(default_factory=dict)
@@ -139,7 +140,8 @@ def decoders(contract: Contract) -> Decoders:
     )
     cells = tuple(msgspec.json.Decoder(list[column.type]) for column in contract.columns)  # type: ignore[name-defined]
     places = tuple(place for place, column in enumerate(contract.columns) if column.kept)
-    return Decoders(contract, msgspec.json.Decoder(frame), msgspec.json.Decoder(Inference), cells, _kept(contract, places), places)
+    named = {name: place for place, name in enumerate(contract.names)}
+    return Decoders(contract, msgspec.json.Decoder(frame), msgspec.json.Decoder(Inference), cells, named, _kept(contract, places), places)
 
 
 def _kept(contract: Contract, places: Sequence[int]) -> type[Struct]:
