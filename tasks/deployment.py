@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+from collections.abc import Mapping
 from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
 
 from pillars.data import sealing
 from pillars.deployment import release, scoring, traffic
@@ -58,22 +63,24 @@ def score(opened: Opened, period: str, version: DataVersion, lost: Scored | None
         raise DataCorrupt(lost.path, lost.sha256, _found(opened, lost), GONE)
     if rollout is None:
         return Scored(opened.name, period, None, version.id, 0, "", "", "no champion yet")
-    rows = opened.read(version)("rows", [period])
-    bundle = release.load(opened.stores, rollout.champion)
+    pieces = opened.pieces(version, "rows", period, scoring.PIECE)
+    first = next(pieces)
+    bundle = release.load(opened.stores, rollout.champion, opened.stores.threads)
     takes = features.taken_by(opened.config, bundle.encoder)
-    if gone := features.lacking(takes, rows):
+    if gone := features.lacking(takes, first):
         raise ChampionOutgrown(opened.name, period, rollout.champion.version, gone)
-    columns = features.design(takes, rows)
-    if rollout.trial:  # who is tried takes what the YAML says today
-        columns = features.design(opened.config, rows) | columns
+
+    def design(rows: pa.Table) -> Mapping[str, np.ndarray]:
+        columns = features.design(takes, rows)
+        return features.design(opened.config, rows) | columns if rollout.trial else columns  # who is tried takes what the YAML says today
+
     named = (opened.config.rollout.entity, opened.config.rollout.slice) if rollout.trial else ()
-    entity = tuple(name for name in named if name and name in rows.column_names)
+    entity = tuple(name for name in named if name and name in first.column_names)
     key = tuple(
         dict.fromkeys((*opened.config.key, *opened.config.of("time"), *opened.config.of("weight"), *entity))
     )  # block and weight a row is judged by, and whom it counts for
-    scored = scoring.score(
-        opened.stores, opened.name, period, rows, columns, bundle, rollout, version.id, key, opened.write, _beside(opened, rollout)
-    )
+    whole, beside = itertools.chain([first], pieces), _beside(opened, rollout)
+    scored = scoring.score(opened.stores, opened.name, period, whole, design, bundle, rollout, version.id, key, opened.write, beside)
     if lost and scored.sha256 != lost.sha256:
         raise DataCorrupt(lost.path, lost.sha256, _found(opened, lost), GONE)
     return replace(scored, reason=_reason(scored, rollout), threshold=bundle.threshold)
@@ -85,7 +92,7 @@ def _beside(opened: Opened, rollout: Rollout) -> scoring.Beside | None:
         return None
     column = opened.config.rollout.entity
     try:
-        bundle = release.load(opened.stores, rollout.trial.challenger)
+        bundle = release.load(opened.stores, rollout.trial.challenger, opened.stores.threads)
     except BundleRefused:
         return None
     return scoring.Beside(bundle, (column,) if column else tuple(opened.config.key))

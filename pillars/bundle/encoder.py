@@ -99,7 +99,7 @@ def _numbers(name: str, column: np.ndarray) -> np.ndarray:
     if column.dtype.kind not in "fiubO" or (column.dtype.kind == "O" and any(isinstance(v, str) for v in column.tolist())):
         raise InputInvalid(name, "holds text where numbers are needed")
     try:
-        numbers = column.astype(np.float64)
+        numbers = column.astype(np.float64, copy=False)
     except (TypeError, ValueError) as err:
         raise InputInvalid(name, f"holds what is no number ({err})") from err
     return _held(numbers)

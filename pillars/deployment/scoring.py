@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +12,11 @@ import pyarrow.compute as pc
 
 from pillars.bundle.bundle import Bundle
 from pillars.deployment import split
-from pillars.stores import Stores, Write, as_it_is, parquet_bytes
+from pillars.stores import Stores, Write, as_it_is, parquet_of
 from pillars.vocabulary import Rollout, Scored
+
+PIECE = 1 << 14  # rows encoded and scored at a time: 4 MB of 60 features, which stay in the processor's cache; their number changes no bit
+Design = Callable[[pa.Table], Mapping[str, np.ndarray]]  # what a model sees of rows
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,8 @@ def score(
     stores: Stores,
     project_name: str,
     period: str,
-    rows: pa.Table,
-    columns: Mapping[str, np.ndarray],
+    pieces: Iterable[pa.Table],
+    design: Design,
     bundle: Bundle,
     rollout: Rollout,
     data_version: str,
@@ -38,16 +41,16 @@ def score(
     beside: Beside | None = None,
 ) -> Scored:
     """Write the period's predictions to `predictions/<project>/<period>-<sha16>.parquet`: a repeat writes the same bytes to the same file.
-    Named by their content, however `write` puts them on the disk.
+    Named by their content, however `write` puts them on the disk. Its rows come as pieces, of any size; one is in memory at a time.
 
     Raises:
         StoreUnavailable: the disk refuses; nothing was written.
     """
-    content = parquet_bytes(predictions(rows, columns, bundle, rollout, data_version, key, beside))
+    content, rows = parquet_of(predictions(piece, design(piece), bundle, rollout, data_version, key, beside) for piece in pieces)
     sha256 = hashlib.sha256(content).hexdigest()
     path = f"predictions/{project_name}/{period}-{sha256[:16]}.parquet"
     (write or as_it_is(stores))(path, content)
-    return Scored(project_name, period, rollout.champion.version, data_version, rows.num_rows, path, sha256)
+    return Scored(project_name, period, rollout.champion.version, data_version, rows, path, sha256)
 
 
 def predictions(

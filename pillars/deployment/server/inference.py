@@ -46,9 +46,8 @@ def _rows(decoders: Decoders, asked: Inference) -> Rows:
         if count is not None and len(values) != count:
             raise Refused(422, "INVALID", f"it has {len(values)} values, others have {count}", column=tensor.name)
         count = len(values)
-    if len(given) < len(columns):
-        if missing := [column.name for place, column in enumerate(columns) if column.required and place not in given]:
-            raise Refused(422, "INVALID", "it is missing", column=missing[0])
+    if missing := [column.name for place, column in enumerate(columns) if column.required and place not in given]:
+        raise Refused(422, "INVALID", "it is missing", column=missing[0])
     absent = (None,) * (count or 0)
     return Rows([given.get(place, absent) for place in range(len(columns))], count or 0)
 
