@@ -20,10 +20,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    from pillars.bundle.bundle import Bundle
 
 ROWS, LIMIT = 1_000_000, 0.75
 
@@ -34,7 +37,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     asked.add_argument("--rows", type=int, default=ROWS)
     asked.add_argument("--rounds", type=int, default=3)
     asked.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    asked.add_argument("--trees", type=int, default=300, help="where this checkout has no champion")
+    asked.add_argument("--trees", type=int, help="rounds of the prior recipe where this checkout has no champion")
     asked.add_argument("--piece", type=int, help="rows at a time; default as `pillars score`")
     asked.add_argument("--peak", help=argparse.SUPPRESS)
     asked.add_argument("--json", action="store_true")
@@ -65,16 +68,23 @@ def measured(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     whole_years, rest = divmod(options.rows, year.num_rows)
     rows = pa.concat_tables([year] * whole_years + [year.slice(0, rest)])
     (folder / "rows.parquet").write_bytes(_parquet(rows))
+    (folder / "few.parquet").write_bytes(_parquet(rows.slice(0, 1_000)))
     del year
     bundle = Bundle.load(made.bundle.path, options.threads)
     takes = features.taken_by(project, bundle.encoder)
     piece = options.piece or scoring.PIECE
-    matrix = np.concatenate([bundle.encoder.encode(features.design(takes, part)) for part in _slices(rows, 1 << 17)])
+    single = Bundle.load(made.bundle.path)
+    matrix = np.concatenate([bundle.encoder.encode(features.seen(takes, part)) for part in _slices(rows, 1 << 17)])
+
+    def encoded() -> None:
+        for _ in scoring._in_turn(lambda part: single.predict(features.seen(takes, part)), _slices(rows, piece), options.threads):
+            pass
+
     found: dict[str, list[tuple[float, float]]] = {"booster": [], "encoded": [], "whole": []}
     for _ in range(options.rounds):
         found["booster"].append(_timed(lambda: [one.inplace_predict(matrix, validate_features=False) for one in bundle.boosters]))
-        found["encoded"].append(_timed(lambda: [bundle.predict(features.design(takes, part)) for part in _slices(rows, piece)]))
-        found["whole"].append(_timed(lambda: scored(folder, made.bundle.path, options.threads, piece)))
+        found["encoded"].append(_timed(encoded))
+        found["whole"].append(_timed(lambda: scored(folder, single, options.threads, piece)))
     told: dict[str, Any] = {"rows": rows.num_rows, "columns": matrix.shape[1], "threads": options.threads, "piece": piece}
     for name, runs in found.items():
         shares = [base[0] / one[0] for base, one in zip(found["booster"], runs, strict=True)]
@@ -89,10 +99,9 @@ def measured(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     return told | {"holds": told["whole"]["of_booster"] >= LIMIT}
 
 
-def scored(folder: Path, bundle_path: Path, threads: int, piece: int) -> None:
+def scored(folder: Path, bundle: Bundle, threads: int, piece: int, file: str = "rows.parquet") -> None:
     """What `pillars score` does: bytes in, a file of predictions out."""
     from pillars import project_file
-    from pillars.bundle.bundle import Bundle
     from pillars.data.parquet import parquet_pieces
     from pillars.deployment import scoring
     from pillars.development import features
@@ -101,23 +110,22 @@ def scored(folder: Path, bundle_path: Path, threads: int, piece: int) -> None:
     from tests.clone import CHECKOUT
 
     project = project_file.load(Stores(root=CHECKOUT).config_file("flights"))
-    bundle = Bundle.load(bundle_path, threads)
     takes = features.taken_by(project, bundle.encoder)
     release = Release("flights", 1, bundle.identity, "", bundle.digest)
     rollout = Rollout("flights", 1, release, (), "direct", "")
-    pieces = parquet_pieces((folder / "rows.parquet").read_bytes(), "rows", piece)
-    stores = Stores(root=folder)
-    scoring.score(stores, "flights", "2013", pieces, lambda part: features.design(takes, part), bundle, rollout, "bench", project.key)
+    pieces = parquet_pieces((folder / file).read_bytes(), file, piece)
+    stores = Stores(root=folder, threads=threads)
+    scoring.score(stores, "flights", "2013", pieces, lambda part: features.seen(takes, part), bundle, rollout, "bench", project.key)
 
 
 def peak(folder: Path, threads: int, piece: int) -> dict[str, Any]:
-    """Peak memory, MB, of scoring a hundredth of the rows, then all: what comes on top with their number."""
-    from pillars.bundle.bundle import Bundle  # noqa: F401  # imports count before
-    from pillars.deployment import scoring  # noqa: F401
+    """Peak memory, MB, after 1,000 rows (imports and the model), then after all."""
+    from pillars.bundle.bundle import Bundle
 
-    path = next((folder / "releases/flights").glob("v1-*"))
+    bundle = Bundle.load(next((folder / "releases/flights").glob("v1-*")))
+    scored(folder, bundle, threads, piece, "few.parquet")
     before = _peak_mb()
-    scored(folder, path, threads, piece)
+    scored(folder, bundle, threads, piece)
     size = (folder / "rows.parquet").stat().st_size
     return {"peak_mb": _peak_mb(), "before_mb": before, "file_mb": round(size / 1e6)}
 
@@ -150,7 +158,7 @@ def _written(found: dict[str, Any]) -> str:
     for name in ("booster", "encoded", "whole"):
         one = found[name]
         lines.append(f"{name:<10}{one['rows_per_s']:>15,}{one['of_booster']:>16.1%}{one['of_booster_cpu']:>9.1%}")
-    lines.append(f"peak memory {found['peak_mb']} MB, {found['before_mb']} before it began; the file has {found['file_mb']} MB")
+    lines.append(f"peak memory {found['peak_mb']} MB, {found['before_mb']} of them after 1,000 rows; the file has {found['file_mb']} MB")
     lines.append(f"whole is {LIMIT:.0%} of the booster or more: {'holds' if found['holds'] else 'MISSED'}")
     return "\n".join(lines)
 

@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     asked.add_argument("--peers", nargs="*", default=list(PEERS.values()), choices=list(PEERS.values()))
     asked.add_argument("--seconds", type=int, default=3, help="of each load")
     asked.add_argument("--rounds", type=int, default=4)
-    asked.add_argument("--trees", type=int, default=300, help="where this checkout has no champion")
+    asked.add_argument("--trees", type=int, help="rounds of the prior recipe where this checkout has no champion")
     asked.add_argument("--changes", type=int, nargs=3, default=[50, 50, 20], metavar="N", help="switches, changed shares, broken releases")
     asked.add_argument("--json", action="store_true")
     asked.add_argument("--markdown", action="store_true")

@@ -17,12 +17,12 @@ from pillars.bundle.bundle import Bundle, write_bundle
 from pillars.bundle.encoder import Encoder
 from pillars.bundle.golden import from_json
 from pillars.development import features
+from pillars.development.models import prior_recipe
 from pillars.stores import Stores, write_atomically
 from tests.clone import CHECKOUT
 
 PERIOD = "2013-01"
 SHARE_BP = 1_000  # of the challenger
-PRIOR = {"max_depth": 7, "eta": 0.08, "objective": "binary:logistic", "nthread": 2, "max_bin": 128}
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class World:
         write_atomically(self.var / "releases/flights/policy.json", json.dumps(content).encode())
 
 
-def world(var: Path, trees: int) -> World:
-    """The champion that `make run` left in this checkout; where there is none, one of `trees` trees fitted on January.
+def world(var: Path, trees: int | None = None) -> World:
+    """The champion that `make run` left in this checkout; where there is none, the project's prior recipe fitted on January.
 
     The challenger has its boosters and another threshold: loaded, verified and called as any other, and all sides agree on scores.
     """
@@ -52,7 +52,7 @@ def world(var: Path, trees: int) -> World:
     first = var / "releases/flights/v1-bench"
     found = _champion()
     if found is None:
-        fitted(project, kept, y, trees, first)
+        fitted(project, kept, y, trees or project.search.prior_rounds, first)
     else:
         shutil.copytree(found, first)
     bundle = Bundle.load(first)
@@ -80,7 +80,8 @@ def fitted(project: Any, rows: Any, y: np.ndarray, trees: int, path: Path) -> No
 
     columns = features.design(project, rows)
     encoder = Encoder.fit(columns, project.features.numeric, project.features.categorical, project.features.min_category_rows)
-    booster = xgboost.train(PRIOR, xgboost.DMatrix(encoder.encode(columns), y), num_boost_round=trees)
+    settings = prior_recipe(project).params | {"objective": "binary:logistic", "nthread": 2}
+    booster = xgboost.train(settings, xgboost.DMatrix(encoder.encode(columns), y), num_boost_round=trees)
     inputs = [{"name": n, "type": "double"} for n in encoder.numeric] + [{"name": n, "type": "string"} for n in encoder.categorical]
     schema = {"inputs": inputs, "outputs": [], "key": list(project.key), "target": project.target}
     golden = {name: values[:20] for name, values in columns.items()}

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
+from pillars.bundle.encoder import Words
 from pillars.data import sealing
 from pillars.deployment import release, scoring, traffic
 from pillars.development import features
@@ -65,14 +66,14 @@ def score(opened: Opened, period: str, version: DataVersion, lost: Scored | None
         return Scored(opened.name, period, None, version.id, 0, "", "", "no champion yet")
     pieces = opened.pieces(version, "rows", period, scoring.PIECE)
     first = next(pieces)
-    bundle = release.load(opened.stores, rollout.champion, opened.stores.threads)
+    bundle = release.load(opened.stores, rollout.champion)
     takes = features.taken_by(opened.config, bundle.encoder)
     if gone := features.lacking(takes, first):
         raise ChampionOutgrown(opened.name, period, rollout.champion.version, gone)
 
-    def design(rows: pa.Table) -> Mapping[str, np.ndarray]:
-        columns = features.design(takes, rows)
-        return features.design(opened.config, rows) | columns if rollout.trial else columns  # who is tried takes what the YAML says today
+    def design(rows: pa.Table) -> Mapping[str, np.ndarray | Words]:
+        columns = features.seen(takes, rows)
+        return features.seen(opened.config, rows) | columns if rollout.trial else columns  # who is tried takes what the YAML says today
 
     named = (opened.config.rollout.entity, opened.config.rollout.slice) if rollout.trial else ()
     entity = tuple(name for name in named if name and name in first.column_names)
@@ -92,7 +93,7 @@ def _beside(opened: Opened, rollout: Rollout) -> scoring.Beside | None:
         return None
     column = opened.config.rollout.entity
     try:
-        bundle = release.load(opened.stores, rollout.trial.challenger, opened.stores.threads)
+        bundle = release.load(opened.stores, rollout.trial.challenger)
     except BundleRefused:
         return None
     return scoring.Beside(bundle, (column,) if column else tuple(opened.config.key))

@@ -35,14 +35,14 @@ def export(stores: Stores, project: Project, version: ModelVersion, bundle_dir: 
     return release
 
 
-def load(stores: Stores, release: Release, threads: int = 1) -> Bundle:
-    """The bundle of a release, that predicts with so many threads.
+def load(stores: Stores, release: Release) -> Bundle:
+    """The bundle of a release.
 
     Raises:
         BundleRefused: a file is missing or changed, the folder holds another model, or its golden rows score differently here.
     """
     try:
-        return _load(stores.var / release.path, release, threads)
+        return _load(stores.var / release.path, release)
     except BundleRefused as err:
         remedy = f"export it again (pillars deploy {release.project} --version {release.version})"
         raise BundleRefused(err.path, err.problem, remedy) from err
@@ -82,8 +82,8 @@ def _publish(bundle_dir: Path, final: Path, release: Release) -> None:
         _sweep(final.parent)
 
 
-def _load(path: Path, release: Release, threads: int = 1) -> Bundle:
-    bundle = Bundle.load(path, threads).held_to(release.sha256, release.digest)
+def _load(path: Path, release: Release) -> Bundle:
+    bundle = Bundle.load(path).held_to(release.sha256, release.digest)
     bundle.check_golden()
     return bundle
 
