@@ -27,6 +27,7 @@ import pyarrow as pa
 
 if TYPE_CHECKING:
     from pillars.bundle.bundle import Bundle
+    from pillars.config import Project
 
 ROWS, LIMIT = 1_000_000, 0.75
 
@@ -84,7 +85,7 @@ def measured(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     for _ in range(options.rounds):
         found["booster"].append(_timed(lambda: [one.inplace_predict(matrix, validate_features=False) for one in bundle.boosters]))
         found["encoded"].append(_timed(encoded))
-        found["whole"].append(_timed(lambda: scored(folder, single, options.threads, piece)))
+        found["whole"].append(_timed(lambda: scored(folder, project, single, options.threads, piece)))
     told: dict[str, Any] = {"rows": rows.num_rows, "columns": matrix.shape[1], "threads": options.threads, "piece": piece}
     for name, runs in found.items():
         shares = [base[0] / one[0] for base, one in zip(found["booster"], runs, strict=True)]
@@ -99,17 +100,14 @@ def measured(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     return told | {"holds": told["whole"]["of_booster"] >= LIMIT}
 
 
-def scored(folder: Path, bundle: Bundle, threads: int, piece: int, file: str = "rows.parquet") -> None:
+def scored(folder: Path, project: Project, bundle: Bundle, threads: int, piece: int, file: str = "rows.parquet") -> None:
     """What `pillars score` does: bytes in, a file of predictions out."""
-    from pillars import project_file
     from pillars.data.parquet import parquet_pieces
     from pillars.deployment import scoring
     from pillars.development import features
     from pillars.stores import Stores
     from pillars.vocabulary import Release, Rollout
-    from tests.clone import CHECKOUT
 
-    project = project_file.load(Stores(root=CHECKOUT).config_file("flights"))
     takes = features.taken_by(project, bundle.encoder)
     release = Release("flights", 1, bundle.identity, "", bundle.digest)
     rollout = Rollout("flights", 1, release, (), "direct", "")
@@ -120,12 +118,16 @@ def scored(folder: Path, bundle: Bundle, threads: int, piece: int, file: str = "
 
 def peak(folder: Path, threads: int, piece: int) -> dict[str, Any]:
     """Peak memory, MB, after 1,000 rows (imports and the model), then after all."""
+    from pillars import project_file
     from pillars.bundle.bundle import Bundle
+    from pillars.stores import Stores
+    from tests.clone import CHECKOUT
 
+    project = project_file.load(Stores(root=CHECKOUT).config_file("flights"))
     bundle = Bundle.load(next((folder / "releases/flights").glob("v1-*")))
-    scored(folder, bundle, threads, piece, "few.parquet")
+    scored(folder, project, bundle, threads, piece, "few.parquet")
     before = _peak_mb()
-    scored(folder, bundle, threads, piece)
+    scored(folder, project, bundle, threads, piece)
     size = (folder / "rows.parquet").stat().st_size
     return {"peak_mb": _peak_mb(), "before_mb": before, "file_mb": round(size / 1e6)}
 
