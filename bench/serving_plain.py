@@ -80,6 +80,7 @@ async def _live(receive: Any, send: Any) -> None:
 def main() -> None:
     """Serve in the foreground."""
     lean.keep_out()
+    lean.keep_memory()
     import uvicorn
 
     from pillars.deployment.server import guard, settings

@@ -21,7 +21,7 @@ from pillars.deployment import release as releases
 from pillars.deployment import traffic
 from pillars.deployment.rollback import roll_back
 from pillars.deployment.scoring import score
-from pillars.errors import BundleRefused, Overtaken, PillarsError, StoreUnavailable, UnknownName
+from pillars.errors import BundleRefused, InputInvalid, Overtaken, PillarsError, StoreUnavailable, UnknownName
 from pillars.stores import Stores
 from pillars.vocabulary import Release, Rollout
 from tests.releases import small_columns, small_project, small_version, write_small_bundle
