@@ -141,6 +141,13 @@ bench-automl: setup ## FLAML and AutoGluon to compare with, each in an environme
 	@for tool in flaml autogluon; do test -e .venv-$$tool/complete || $(PYTHON) -m venv --clear .venv-$$tool; \
 	  $(BIN)/uv pip install --quiet --python .venv-$$tool/bin/python -r bench/$$tool.txt && touch .venv-$$tool/complete || exit 1; done
 
+.PHONY: bench-serving-peers
+bench-serving-peers: setup ## The servers that `bench.serving` compares with, each in an environment of its own (.venv-serving-*)
+	@for tool in mlflow mlserver bentoml litserve fastapi; do place=.venv-serving-$$tool; \
+	  test -e $$place/complete || $(PYTHON) -m venv --clear $$place || exit 1; \
+	  $(BIN)/uv pip install --quiet --python $$place/bin/python -r bench/serving_$$tool.txt && touch $$place/complete \
+	    || echo "$$tool does not install here: it is left out of the bench"; done
+
 .PHONY: data-pin
 data-pin: setup ## Build the flights data again and pin its version in data.dvc
 	$(BIN)/pillars data rebuild --pin

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import decisions, gate, price, quality, rollout, search, serving, validation
+from bench import batch, decisions, gate, price, quality, rollout, search, serving, validation
 
 BENCHES = {
     "quality": quality.main,
@@ -14,6 +14,7 @@ BENCHES = {
     "decisions": decisions.main,
     "gate": gate.main,
     "serving": serving.main,
+    "batch": batch.main,
     "rollout": rollout.main,
 }
 

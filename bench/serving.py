@@ -1,206 +1,235 @@
-"""The prediction server beside `mlflow models serve` of the same model, FastAPI with pydantic, and an app that only decodes.
+"""The prediction server beside five others, beside the least that any server does, and under 120 policies: the flights champion.
 
-    python -m bench.serving                     # rounds of all sides, one after the other
-    python -m bench.serving --seconds 1 --rounds 1 --trees 50
+    make bench-serving-peers                    # the others, each in an environment of its own
+    python -m bench.serving                     # 8 minutes; --json, --markdown
+    python -m bench.serving --only overhead --seconds 1 --rounds 2
 
-A model of real flights, saved as a release and as the MLflow model that the registry would hold. Each round asks each side in turn,
-with `wrk` where it is installed, else with a client of ours (which is slower than the servers it measures: see its CPU figures instead).
-CPU is that of the server's whole process tree, per request. PSS is taken after the load. Answers of all sides are compared first.
+Three parts. *peers*: each round asks each server in turn; nothing is measured unless all say the same scores. Our server routes, with a
+challenger of 10 % warm, and logs; the others do neither. *overhead*: the same app with decode, encode and predict only
+(`bench.serving_plain`). *switches*: `bench.serving_switches`. CPU is that of a server's whole process tree, per request: it does not
+depend on who else uses the machine. PSS is taken after the load. One worker each, one thread in XGBoost.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
-import re
-import shutil
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
-import numpy as np
 import psutil
-import pyarrow.compute as pc
 
+from bench.serving_load import Load, Side, load
+from bench.serving_switches import under_load
+from bench.serving_world import World, mlflow_model, world
+from flows.serving_commands import told
 from pillars import project_file
-from pillars.bundle.bundle import Bundle, write_bundle
-from pillars.bundle.encoder import Encoder
-from pillars.deployment.server.settings import Settings
-from pillars.development import features
-from pillars.stores import Stores, write_atomically
+from pillars.stores import Stores
 from tests.clone import CHECKOUT
 from tests.conftest import free_port
 from tests.waiting import wait_until
 
-PERIOD = "2013-01"
-SIDES = ("five pillars", "mlflow", "fastapi + pydantic", "decode only")
+OURS, PLAIN, MLFLOW = "five pillars", "decode, encode, predict", "mlflow models serve"
+PEERS = {MLFLOW: "mlflow", "MLServer": "mlserver", "BentoML": "bentoml", "LitServe": "litserve", "FastAPI with pydantic": "fastapi"}
 SHAPES = ((1, 1), (16, 1), (4, 100))  # connections, rows of a request
-LUA = """wrk.method = "POST"
-wrk.headers["Content-Type"] = "application/json"
-local file = io.open("{body}", "rb")
-wrk.body = file:read("*a")
-file:close()
-"""
-
-
-@dataclass(frozen=True)
-class Side:
-    """A server that runs."""
-
-    name: str
-    port: int
-    process: subprocess.Popen[bytes]
-    ready_s: float
-
-    def tree(self) -> list[psutil.Process]:
-        """Its processes."""
-        top = psutil.Process(self.process.pid)
-        return [top, *top.children(recursive=True)]
-
-    def cpu_s(self) -> float:
-        """Of all of them, so far."""
-        return sum(p.cpu_times().user + p.cpu_times().system for p in self.tree())
-
-    def pss_mb(self) -> float:
-        """Memory, what is shared counted once."""
-        return sum(p.memory_full_info().pss for p in self.tree()) / 1e6
-
-
-@dataclass(frozen=True)
-class Load:
-    """What one side did under one load; milliseconds."""
-
-    per_s: float
-    p50: float
-    p99: float
-    cpu_ms: float
-    failed: int
+PARTS = ("peers", "overhead", "switches")
+Runs = Mapping[tuple[str, int, int], Sequence[Load]]
 
 
 def main(arguments: Sequence[str] = ()) -> None:
     """Measure and print."""
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--seconds", type=int, default=5, help="of each load")
-    asked.add_argument("--rounds", type=int, default=3)
-    asked.add_argument("--trees", type=int, default=300)
-    asked.add_argument("--sides", nargs="+", default=list(SIDES), choices=SIDES)
+    asked.add_argument("--only", nargs="+", default=list(PARTS), choices=PARTS)
+    asked.add_argument("--peers", nargs="*", default=list(PEERS.values()), choices=list(PEERS.values()))
+    asked.add_argument("--seconds", type=int, default=3, help="of each load")
+    asked.add_argument("--rounds", type=int, default=4)
+    asked.add_argument("--trees", type=int, help="rounds of the prior recipe where this checkout has no champion")
+    asked.add_argument("--changes", type=int, nargs=3, default=[50, 50, 20], metavar="N", help="switches, changed shares, broken releases")
+    asked.add_argument("--json", action="store_true")
+    asked.add_argument("--markdown", action="store_true")
     options = asked.parse_args(arguments)
-    with TemporaryDirectory() as folder, ExitStack() as running:
-        var = Path(folder)
-        bundle, rows = model(var, options.trees)
-        mlflow_model(var, bundle)
-        sides = [running.enter_context(STARTS[name](name, var, bundle.path)) for name in options.sides]
-        _agree(sides, rows[:50])
-        found: dict[tuple[str, int, int], list[Load]] = {}
-        for _ in range(options.rounds):
-            for connections, count in SHAPES:
-                for side in sides:
-                    body = json.dumps({"dataframe_records": rows[:count]}).encode()
-                    found.setdefault((side.name, connections, count), []).append(load(side, var, body, connections, options.seconds))
-        _print(sides, found)
+    with TemporaryDirectory() as folder:
+        made = world(Path(folder), options.trees)
+        found: dict[str, Any] = {"columns": len(made.bundle.encoder.feature_names), "boosters": len(made.bundle.boosters)}
+        if "peers" in options.only:
+            found |= peers(made, options)
+        if "overhead" in options.only:
+            found |= overhead(made, options)
+        if "switches" in options.only:
+            with ours(OURS, made) as side:
+                found["switches"] = under_load(made, side, *options.changes).told()
+    found["bars"] = bars(found)
+    print(json.dumps(found, indent=1) if options.json else _written(found, markdown=options.markdown))
 
 
-def model(var: Path, trees: int) -> tuple[Bundle, list[dict[str, Any]]]:
-    """A release of flights under `var`, with its policy, and rows as a client would send them."""
-    import xgboost
-
-    from projects import flights
-
-    project = project_file.load(Stores(root=CHECKOUT).config_file("flights"))
-    source = flights.source()
-    kept, y, _ = features.labelled(project, source.rows(PERIOD), source.outcomes(PERIOD))
-    columns = features.design(project, kept)
-    encoder = Encoder.fit(columns, project.features.numeric, project.features.categorical, project.features.min_category_rows)
-    settings = {"max_depth": 6, "eta": 0.1, "objective": "binary:logistic", "nthread": 2, "max_bin": 128}
-    booster = xgboost.train(settings, xgboost.DMatrix(encoder.encode(columns), y), num_boost_round=trees)
-    inputs = [{"name": n, "type": "double"} for n in encoder.numeric] + [{"name": n, "type": "string"} for n in encoder.categorical]
-    schema = {"inputs": inputs, "outputs": [], "key": [], "target": "late"}
-    golden = {name: values[:20] for name, values in columns.items()}
-    path = "releases/flights/v1-bench"
-    raw = bytes(booster.save_raw("ubj"))
-    sha256 = write_bundle(var / path, "flights", [raw], encoder, {"kind": "none"}, {"threshold": 0.3}, schema, golden, {})
-    release = {"project": "flights", "version": 1, "sha256": sha256, "path": path, "digest": ""}
-    policy = {"format": 1, "project": "flights", "generation": 1, "champion": release, "previous": []}
-    write_atomically(var / "releases/flights/policy.json", json.dumps(policy).encode())
-    some = kept.slice(0, 100).select([*encoder.numeric, *encoder.categorical])
-    plain = some.set_column(0, some.column_names[0], pc.cast(some.column(0), "float64")).to_pylist()
-    numbers = set(encoder.numeric)
-    return Bundle.load(var / path), [{n: float(v) if n in numbers and v is not None else v for n, v in row.items()} for row in plain]
+def peers(made: World, options: argparse.Namespace) -> dict[str, Any]:
+    """Our server beside the others. What cannot be started is left out, with the reason."""
+    mlflow_model(made)
+    left: dict[str, str] = {}
+    with ExitStack() as running:
+        sides = [running.enter_context(ours(OURS, made))]
+        for name, tool in PEERS.items():
+            if tool not in options.peers:
+                continue
+            try:
+                sides.append(running.enter_context(peer(name, made)))
+            except (RuntimeError, OSError, AssertionError) as err:
+                left[name] = str(err)[-1000:]
+        sides.append(Side(f"{OURS}, tensors", sides[0].port, sides[0].process, sides[0].ready_s, "/v2/models/flights/infer", "tensors"))
+        left |= _agreeing(sides, made)
+        sides = [side for side in sides if side.name not in left]
+        runs = _rounds(sides, made, options.rounds, options.seconds)
+        memory = {side.name: side.pss_mb() for side in sides}
+    table = _table(runs)
+    for side in sides:
+        table[side.name] |= {"ready_s": round(side.ready_s, 2), "pss_mb": [round(one) for one in memory[side.name]]}
+    return {"peers": table, "left_out": left}
 
 
-def mlflow_model(var: Path, bundle: Bundle) -> None:
-    """The same bundle as the registry would hold it."""
-    from pillars.monitoring.packaging import save_model
-    from pillars.tracking import quiet_mlflow
+def overhead(made: World, options: argparse.Namespace) -> dict[str, Any]:
+    """Our server beside the least, in pairs: ratios of each pair of loads, and their median."""
+    made.policy(1, made.champion, made.challenger, 1_000)
+    with ours(OURS, made) as one, plain(PLAIN, made) as other:
+        if odd := _agreeing([one, other], made):
+            raise RuntimeError(str(odd))
+        runs = _rounds([one, other], made, options.rounds + 1, options.seconds)
+    found = _table(runs)
+    for connections, count in SHAPES:
+        pairs = list(zip(runs[OURS, connections, count], runs[PLAIN, connections, count], strict=True))
+        found[OURS][_shape(connections, count)] |= {
+            "cpu_times": round(median(a.cpu_ms / b.cpu_ms for a, b in pairs), 2),
+            "wall_times": round(median(b.per_s / a.per_s for a, b in pairs), 2),
+        }
+    return {"overhead": found}
 
-    quiet_mlflow()
-    about: Any = SimpleNamespace(artifact_location=str(var), model_id="m-bench", source_run_id="bench")
-    save_model(var, bundle.path, bundle, about)
+
+def bars(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked for, what was found, and whether it holds."""
+    said: dict[str, Any] = {}
+    table = found.get("peers", {})
+    if MLFLOW in table:
+        mine, theirs = table[OURS], table[MLFLOW]
+        one, many = _shape(16, 1), _shape(4, 100)
+        said["rows a second of mlflow's, c16 (25)"] = _bar(mine[one]["per_s"] / theirs[one]["per_s"], 25)
+        said["mlflow's p50 of ours, c16 (25)"] = _bar(theirs[one]["p50_ms"] / mine[one]["p50_ms"], 25)
+        said["100-row bodies, of mlflow's (5)"] = _bar(mine[many]["per_s"] / theirs[many]["per_s"], 5)
+    for name in [name for name in PEERS if name in table and name != MLFLOW]:
+        mine = table[f"{OURS}, tensors" if name == "MLServer" else OURS]
+        said[f"as fast as {name} (1)"] = _bar(min(mine[_shape(*s)]["per_s"] / table[name][_shape(*s)]["per_s"] for s in SHAPES), 1)
+    if table:
+        said["PSS of a process, MB (300)"] = _bar(table[OURS]["pss_mb"][0], 300, most=True)
+        said["ready, s (3)"] = _bar(table[OURS]["ready_s"], 3, most=True)
+    if "overhead" in found:
+        for shape in SHAPES:
+            times = found["overhead"][OURS][_shape(*shape)]["cpu_times"]
+            said[f"CPU of the least that a server does, {_shape(*shape)} (1.5)"] = _bar(times, 1.5, most=True)
+    if "switches" in found:
+        said["failed requests under changes of policy (0)"] = _bar(found["switches"]["failed"], 0, most=True)
+    return said
 
 
 @contextmanager
-def ours(name: str, var: Path, bundle: Path) -> Iterator[Side]:
-    """`pillars.deployment.server`, with its log, as `pillars serve` starts it."""
+def ours(name: str, made: World) -> Iterator[Side]:
+    """`pillars.deployment.server`, with its log, told of the project as `pillars serve` tells it."""
     port = free_port()
-    file = var / "settings.json"
-    file.write_bytes(msgspec.json.encode(Settings(project="flights", var=str(var), port=port, version="bench")))
-    with _started(name, [sys.executable, "-m", "pillars.deployment.server", str(file)], port, var, {}) as side:
+    with _started(name, [sys.executable, "-m", "pillars.deployment.server", str(_settings(made, port))], port, made, {}) as side:
         yield side
 
 
 @contextmanager
-def mlflow_serve(name: str, var: Path, bundle: Path) -> Iterator[Side]:
-    """`mlflow models serve`, as its documentation has it."""
+def plain(name: str, made: World) -> Iterator[Side]:
+    """`bench.serving_plain`."""
     port = free_port()
-    command = [str(Path(sys.executable).with_name("mlflow")), "models", "serve", "-m", str(var / "model"), "-p", str(port)]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    with _started(name, [*command, "--env-manager", "local"], port, var, {"PATH": path}) as side:
+    with _started(name, [sys.executable, "-m", "bench.serving_plain", str(_settings(made, port))], port, made, {}) as side:
         yield side
 
 
 @contextmanager
-def of_uvicorn(name: str, var: Path, bundle: Path) -> Iterator[Side]:
-    """One of `bench.serving_sides`."""
-    port = free_port()
-    app = {"fastapi + pydantic": "fastapi", "decode only": "bare"}[name]
-    command = [sys.executable, "-m", "uvicorn", f"bench.serving_sides:{app}", "--factory", "--port", str(port), "--log-level", "warning"]
-    with _started(name, [*command, "--no-access-log"], port, var, {"PILLARS_BENCH_BUNDLE": str(bundle)}) as side:
-        yield side
+def peer(name: str, made: World) -> Iterator[Side]:
+    """One of the others, in its environment.
+
+    Raises:
+        RuntimeError: there is none, or it ended.
+    """
+    tool, port = PEERS[name], free_port()
+    binaries = CHECKOUT / f".venv-serving-{tool}" / "bin"
+    if not (binaries / "python").exists():
+        raise RuntimeError("not installed: make bench-serving-peers")
+    environ = {"PILLARS_BENCH_BUNDLE": str(made.bundle.path), "PYTHONPATH": str(CHECKOUT), "VIRTUAL_ENV": str(binaries.parent)}
+    environ |= {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}", "BENTOML_DO_NOT_TRACK": "true", "BENTOML_HOME": str(made.var)}
+    ping, path, protocol = "/ping", "/invocations", "records"
+    match tool:
+        case "mlflow":
+            command = ["mlflow", "models", "serve", "-m", str(made.var / "model"), "-p", str(port), "--env-manager", "local"]
+        case "fastapi":
+            command = ["uvicorn", "bench.serving_fastapi:create", "--factory", "--port", str(port), "--log-level", "warning"]
+            command += ["--no-access-log"]
+        case "litserve":
+            command, ping = ["python", "-m", "bench.serving_litserve", str(port)], "/health"
+        case "bentoml":
+            command, ping = ["bentoml", "serve", "bench.serving_bentoml:Flights", "--port", str(port)], "/readyz"
+        case _:
+            command, ping = ["mlserver", "start", str(_mlserver(made, port))], "/v2/models/flights/ready"
+            path, protocol = "/v2/models/flights/infer", "tensors"
+    with _started(name, [str(binaries / command[0]), *command[1:]], port, made, environ, ping) as side:
+        yield Side(name, port, side.process, side.ready_s, path, protocol)
 
 
-STARTS = {"five pillars": ours, "mlflow": mlflow_serve, "fastapi + pydantic": of_uvicorn, "decode only": of_uvicorn}
+def _mlserver(made: World, port: int) -> Path:
+    """Its folder of settings: one process, no second port in use, no access log."""
+    folder = made.var / "mlserver"
+    folder.mkdir()
+    settings = {"http_port": port, "grpc_port": free_port(), "metrics_port": free_port(), "host": "127.0.0.1", "parallel_workers": 0}
+    settings |= {"debug": False, "logging_settings": None}
+    (folder / "settings.json").write_text(json.dumps(settings))
+    (folder / "model-settings.json").write_text(json.dumps({"name": "flights", "implementation": "bench.serving_mlserver.Flights"}))
+    return folder
+
+
+def _settings(made: World, port: int) -> Path:
+    stores = Stores(root=CHECKOUT)
+    project = project_file.load(stores.config_file("flights"))
+    settings = msgspec.structs.replace(told(stores, project, "127.0.0.1", port, 1), var=str(made.var))
+    file = made.var / f"settings-{port}.json"
+    file.write_bytes(msgspec.json.encode(settings))
+    return file
 
 
 @contextmanager
-def _started(name: str, command: list[str], port: int, var: Path, environ: dict[str, str]) -> Iterator[Side]:
-    began = time.monotonic()
-    with (var / f"{port}.log").open("wb") as log:
+def _started(name: str, command: list[str], port: int, made: World, environ: dict[str, str], ping: str = "/ping") -> Iterator[Side]:
+    began, file = time.monotonic(), made.var / f"{port}.log"
+    with file.open("wb") as log:
         threads = {"OMP_NUM_THREADS": "1"}  # alike for all: one worker, one thread
         process = subprocess.Popen(command, cwd=CHECKOUT, env=os.environ | threads | environ, stdout=log, stderr=log)
     try:
-        wait_until(lambda: _pings(port) or _ended(process, var / f"{port}.log"), 300, 0.02, name)
-        yield Side(name, port, process, time.monotonic() - began)
+        wait_until(lambda: _pings(port, ping) or _ended(process, file), 180, 0.02, name)
+        ready_s = time.monotonic() - began
+        print(f"{name} is ready after {ready_s:.1f} s", file=sys.stderr, flush=True)
+        yield Side(name, port, process, ready_s)
     finally:
-        for one in [*psutil.Process(process.pid).children(recursive=True), process] if process.poll() is None else []:
+        tree = [*psutil.Process(process.pid).children(recursive=True), process] if process.poll() is None else []
+        for one in tree:
             one.terminate()
-        process.wait(60)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
-def _pings(port: int) -> bool:
+def _pings(port: int, path: str) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False
@@ -212,86 +241,100 @@ def _ended(process: subprocess.Popen[bytes], log: Path) -> bool:
     return False
 
 
-def _agree(sides: Sequence[Side], rows: list[dict[str, Any]]) -> None:
-    """Nothing is measured unless all that predict say the same."""
-    said = {}
+def _body(side: Side, made: World, count: int) -> bytes:
+    rows = made.rows[:count]
+    if side.protocol == "records":
+        return json.dumps({"dataframe_records": rows}).encode()
+    kinds = dict.fromkeys(made.bundle.encoder.numeric, "FP64") | dict.fromkeys(made.bundle.encoder.categorical, "BYTES")
+    inputs = [{"name": n, "shape": [len(rows)], "datatype": kind, "data": [row[n] for row in rows]} for n, kind in kinds.items()]
+    return json.dumps({"inputs": inputs}).encode()
+
+
+def _agreeing(sides: Sequence[Side], made: World) -> dict[str, str]:
+    """Why sides cannot be measured: they do not answer, or not with the scores of the first, to the bit."""
+    said: dict[str, list[float]] = {}
+    odd: dict[str, str] = {}
     for side in sides:
-        if side.name != "decode only":
-            request = urllib.request.Request(
-                f"http://127.0.0.1:{side.port}/invocations",
-                json.dumps({"dataframe_records": rows}).encode(),
-                {"Content-Type": "application/json"},
-            )
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                said[side.name] = [one["score"] for one in json.loads(answer.read())["predictions"]]
-    if len({tuple(scores) for scores in said.values()}) > 1:
-        raise RuntimeError(f"the sides do not agree: {[scores[:3] for scores in said.values()]}")
+        asked = urllib.request.Request(
+            f"http://127.0.0.1:{side.port}{side.path}", _body(side, made, 50), {"Content-Type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(asked, timeout=60) as answer:
+                content = json.loads(answer.read())
+            outputs = content["predictions"] if "predictions" in content else content["outputs"][0]["data"]
+            said[side.name] = [one["score"] if isinstance(one, dict) else one for one in outputs]
+            if side is not sides[0] and said[side.name] != said[sides[0].name]:
+                odd[side.name] = f"it says {said[side.name][:3]}, not {said[sides[0].name][:3]}"
+        except urllib.error.HTTPError as err:
+            odd[side.name] = f"{err.code} {err.read()[:500]!r}"
+        except (OSError, ValueError, KeyError, TypeError) as err:
+            odd[side.name] = repr(err)[:500]
+    return odd
 
 
-def load(side: Side, var: Path, body: bytes, connections: int, seconds: int) -> Load:
-    """One load on one side."""
-    url = f"http://127.0.0.1:{side.port}/invocations"
-    before = side.cpu_s()
-    if wrk := shutil.which("wrk"):
-        per_s, count, p50, p99, failed = _wrk(wrk, url, var, body, connections, seconds)
-    else:
-        per_s, count, p50, p99, failed = asyncio.run(_asked(side.port, body, connections, seconds))
-    return Load(per_s, p50, p99, (side.cpu_s() - before) / max(count, 1) * 1e3, failed)
+def _rounds(sides: Sequence[Side], made: World, rounds: int, seconds: int) -> dict[tuple[str, int, int], list[Load]]:
+    found: dict[tuple[str, int, int], list[Load]] = {}
+    for number in range(rounds):
+        for connections, count in SHAPES:
+            for side in sides if number % 2 == 0 else sides[::-1]:
+                body = _body(side, made, count)
+                found.setdefault((side.name, connections, count), []).append(load(side, made.var, body, connections, seconds))
+    return found
 
 
-def _wrk(wrk: str, url: str, var: Path, body: bytes, connections: int, seconds: int) -> tuple[float, int, float, float, int]:
-    (var / "body.json").write_bytes(body)
-    (var / "post.lua").write_text(LUA.format(body=var / "body.json"))
-    command = [wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "30s", "-s", str(var / "post.lua"), url]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    quantiles = {name: _ms(value) for name, value in re.findall(r"^\s+(50|99)%\s+(\S+)", said, re.MULTILINE)}
-    count = int(re.findall(r"(\d+) requests in", said)[0])
-    wrong = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", said)))
-    wrong += sum(sum(map(int, re.findall(r"\d+", line))) for line in re.findall(r"Socket errors: (.*)", said))
-    return float(re.findall(r"Requests/sec:\s+(\S+)", said)[0]), count, quantiles["50"], quantiles["99"], wrong
+def _shape(connections: int, count: int) -> str:
+    return f"c{connections}, {count} row{'s' if count > 1 else ''}"
 
 
-def _ms(text: str) -> float:
-    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s)", text).groups()  # type: ignore[union-attr]
-    return float(number) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[unit]
+def _table(runs: Runs) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for (name, connections, count), loads in runs.items():
+        middle = {what: median(getattr(one, what) for one in loads) for what in ("per_s", "p50", "p99", "cpu_ms")}
+        found.setdefault(name, {})[_shape(connections, count)] = {
+            "per_s": round(middle["per_s"], 1),
+            "p50_ms": round(middle["p50"], 3),
+            "p99_ms": round(middle["p99"], 2),
+            "cpu_us": round(middle["cpu_ms"] * 1e3, 1),
+            "failed": sum(one.failed for one in loads),
+        }
+    return found
 
 
-async def _asked(port: int, body: bytes, connections: int, seconds: int) -> tuple[float, int, float, float, int]:
-    head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    end, took, failed = time.monotonic() + seconds, list[float](), [0]
-
-    async def client() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        while time.monotonic() < end:
-            began = time.monotonic()
-            writer.write(head + body)
-            answer = await reader.readuntil(b"\r\n\r\n")
-            await reader.readexactly(int(re.findall(rb"(?i)content-length: (\d+)", answer)[0]))
-            failed[0] += not answer.startswith(b"HTTP/1.1 200")
-            took.append((time.monotonic() - began) * 1e3)
-        writer.close()
-
-    await asyncio.gather(*(client() for _ in range(connections)))
-    low, high = np.percentile(took, [50, 99]).tolist()
-    return len(took) / seconds, len(took), low, high, failed[0]
+def _bar(measured: float, wanted: float, *, most: bool = False) -> dict[str, Any]:
+    return {"measured": round(measured, 2), "holds": measured <= wanted if most else measured >= wanted}
 
 
-def _print(sides: Sequence[Side], found: dict[tuple[str, int, int], list[Load]]) -> None:
-    print(f"{'side':<20}{'load':>14}{'per s':>10}{'p50 ms':>9}{'p99 ms':>9}{'CPU ms':>9}{'failed':>8}{'of mlflow':>11}{'its CPU':>9}")
-    for connections, count in SHAPES:
-        base = found.get(("mlflow", connections, count))
-        for side in sides:
-            loads = found[side.name, connections, count]
-            middle = {name: median(getattr(one, name) for one in loads) for name in ("per_s", "p50", "p99", "cpu_ms")}
-            times = middle["per_s"] / median(one.per_s for one in base) if base else float("nan")
-            cpu = median(one.cpu_ms for one in base) / middle["cpu_ms"] if base else float("nan")
-            print(
-                f"{side.name:<20}{f'c{connections}, {count} rows':>14}{middle['per_s']:>10.0f}{middle['p50']:>9.2f}{middle['p99']:>9.2f}"
-                f"{middle['cpu_ms']:>9.3f}{sum(one.failed for one in loads):>8}{times:>10.1f}x{cpu:>8.1f}x"
-            )
-    print(f"\n{'side':<20}{'ready s':>10}{'PSS MB':>10}{'processes':>11}")
-    for side in sides:
-        print(f"{side.name:<20}{side.ready_s:>10.1f}{side.pss_mb():>10.0f}{len(side.tree()):>11}")
+def _written(found: Mapping[str, Any], *, markdown: bool) -> str:
+    parts = []
+    for part in ("peers", "overhead"):
+        if part in found:
+            parts.append(_lined(_rows(found[part]), markdown=markdown))
+    if found.get("left_out"):
+        parts.append("\n".join(f"left out: {name}: {why}" for name, why in found["left_out"].items()))
+    if "switches" in found:
+        parts.append(" ".join(f"{name}={value}" for name, value in found["switches"].items()))
+    held = [[name, str(bar["measured"]), "holds" if bar["holds"] else "MISSED"] for name, bar in found["bars"].items()]
+    return "\n\n".join([*parts, _lined([["bar", "measured", ""], *held], markdown=markdown)])
+
+
+def _rows(table: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    rows = [["side", "load", "per s", "p50 ms", "p99 ms", "CPU µs", "failed", "CPU, of the first", "ready s", "PSS MB"]]
+    first = next(iter(table.values()))
+    for name, sides in table.items():
+        for connections, count in SHAPES:
+            one, its = sides[_shape(connections, count)], first[_shape(connections, count)]
+            times = f"{one['cpu_us'] / its['cpu_us']:.1f}"
+            last = [f"{sides['ready_s']:.1f}", "+".join(map(str, sides["pss_mb"]))] if "ready_s" in sides and connections == 1 else ["", ""]
+            cells = [f"{one['per_s']:.0f}", f"{one['p50_ms']:.2f}", f"{one['p99_ms']:.1f}", f"{one['cpu_us']:.0f}", str(one["failed"])]
+            rows.append([name if connections == 1 else "", _shape(connections, count), *cells, times, *last])
+    return rows
+
+
+def _lined(rows: Sequence[Sequence[str]], *, markdown: bool) -> str:
+    if markdown:
+        return "\n".join(f"| {' | '.join(row)} |" + ("\n|" + "---|" * len(row) if row is rows[0] else "") for row in rows)
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -328,6 +328,32 @@ def parquet_bytes(table: pa.Table) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(table.replace_schema_metadata(None).combine_chunks(), buffer, compression="zstd")
     return buffer.getvalue()
+
+
+def parquet_of(pieces: Iterable[pa.Table]) -> tuple[bytes, int]:
+    """Tables one below the other as `parquet_bytes` makes the whole of them, and their rows; a group of rows is held at a time.
+
+    Raises:
+        ValueError: there is no piece.
+    """
+    import io
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer, writer, held, rows = io.BytesIO(), None, list[pa.Table](), 0
+    for piece in pieces:
+        writer = writer or pq.ParquetWriter(buffer, piece.schema.remove_metadata(), compression="zstd")
+        held, rows = [*held, piece.replace_schema_metadata(None)], rows + piece.num_rows
+        while sum(table.num_rows for table in held) > ROW_GROUP:
+            whole = pa.concat_tables(held)
+            writer.write_table(whole.slice(0, ROW_GROUP).combine_chunks())
+            held = [whole.slice(ROW_GROUP)]
+    if writer is None:
+        raise ValueError("there is nothing to write")
+    writer.write_table(pa.concat_tables(held).combine_chunks())
+    writer.close()
+    return buffer.getvalue(), rows
 
 
 @contextmanager

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from pillars.bundle.bundle import Bundle
+from pillars.config import Project
 from pillars.data import sealing
 from pillars.deployment import release, scoring, traffic
 from pillars.development import features
@@ -66,35 +69,56 @@ def score(opened: Opened, period: str, version: DataVersion, lost: Scored | None
         raise DataCorrupt(lost.path, lost.sha256, _found(opened, lost), GONE)
     if rollout is None:
         return Scored(opened.name, period, None, version.id, 0, "", "", "no champion yet")
-    rows = opened.read(version)("rows", [period])
+    pieces = opened.pieces(version, "rows", period, scoring.PIECE)
+    first = next(pieces)
     bundle = release.load(opened.stores, rollout.champion)
     takes = features.taken_by(opened.config, bundle.encoder)
-    if gone := features.lacking(takes, rows):
+    if gone := features.lacking(takes, first):
         raise ChampionOutgrown(opened.name, period, rollout.champion.version, gone)
-    columns = features.design(takes, rows)
-    if rollout.trial:  # who is tried takes what the YAML says today
-        columns = features.design(opened.config, rows) | columns
-    named = (*opened.config.entity, opened.config.rollout.slice) if rollout.trial else ()
-    entity = tuple(name for name in named if name and name in rows.column_names)
-    key = tuple(
-        dict.fromkeys((*opened.config.key, *opened.config.of("time"), *opened.config.of("weight"), *entity))
-    )  # block and weight a row is judged by, and whom it counts for
-    beside = _beside(opened, rollout)
-    answers, moves = scoring.answers(columns, bundle, rollout, beside), tuple[Rollout, ...]()
-    if beside and opened.config.of("time"):
-        done = rollouts.play(opened, rollout, period, rows, answers, beside, version, key)
-        made, moves = done.predictions, tuple(move for move, _ in done.moves)
-    else:
-        made = scoring.answered(rows, answers, rollout, version.id, key, beside)
+    beside, whole = _beside(opened, rollout), itertools.chain([first], pieces)
+    made, moves = _made(opened, period, version, rollout, bundle, takes, beside, whole, first.column_names)
     if opened.answering() != rollout:
         raise Overtaken(f"the traffic policy of {opened.name}", rollout.generation, rollout.generation + 1)
-    by = _answered_by(made)
-    most = max(by, key=lambda one: (by[one], one == rollout.champion.version), default=rollout.champion.version)
+    most = max(made.by, key=lambda one: (made.by[one], one == rollout.champion.version), default=rollout.champion.version)
     acted = bundle if most == rollout.champion.version or beside is None or beside.bundle is None else beside.bundle
     scored = scoring.keep(opened.stores, opened.name, period, most, version.id, made, opened.write)
     if lost and scored.sha256 != lost.sha256:
         raise DataCorrupt(lost.path, lost.sha256, _found(opened, lost), GONE)
-    return replace(scored, reason=_reason(by, most, rollout, moves), threshold=acted.threshold, moves=moves)
+    return replace(scored, reason=_reason(made.by, most, rollout, moves), threshold=acted.threshold, moves=moves)
+
+
+def _made(
+    opened: Opened,
+    period: str,
+    version: DataVersion,
+    rollout: Rollout,
+    bundle: Bundle,
+    takes: Project,
+    beside: scoring.Beside | None,
+    pieces: Iterable[pa.Table],
+    known: Sequence[str],
+) -> tuple[scoring.Made, tuple[Rollout, ...]]:
+    """The predictions of rows that have the columns `known`, and how the traffic moved while they were made."""
+    named = (*opened.config.entity, opened.config.rollout.slice) if rollout.trial else ()
+    entity = tuple(name for name in named if name and name in known)
+    key = tuple(
+        dict.fromkeys((*opened.config.key, *opened.config.of("time"), *opened.config.of("weight"), *entity))
+    )  # block and weight a row is judged by, and whom it counts for
+
+    def said(piece: pa.Table) -> tuple[pa.Table, scoring.Answers]:
+        columns = features.seen(takes, piece)
+        if rollout.trial:  # who is tried takes what the YAML says today
+            columns = {**features.seen(opened.config, piece), **columns}
+        return piece, scoring.answers(columns, bundle, rollout, beside)
+
+    def answered(piece: pa.Table) -> pa.Table:
+        return scoring.answered(*said(piece), rollout, version.id, key, beside)
+
+    if not beside or not opened.config.of("time"):
+        return scoring.made(scoring.in_turn(answered, pieces, opened.stores.threads)), ()
+    rows, answers = scoring.together(scoring.in_turn(said, pieces, opened.stores.threads))
+    done = rollouts.play(opened, rollout, period, rows, answers, beside, version, key)
+    return scoring.made([done.predictions]), tuple(move for move, _ in done.moves)
 
 
 def _beside(opened: Opened, rollout: Rollout) -> scoring.Beside | None:
@@ -108,12 +132,6 @@ def _beside(opened: Opened, rollout: Rollout) -> scoring.Beside | None:
     return scoring.Beside(bundle, opened.config.entity, opened.config.key)
 
 
-def _answered_by(made: pa.Table) -> dict[int, int]:
-    """Rows by the version that answered them, oldest first."""
-    counted = pc.value_counts(made["model_version"]).to_pylist()
-    return dict(sorted((one["values"], one["counts"]) for one in counted))
-
-
 def _found(opened: Opened, scored: Scored) -> str:
     """The hash of the predictions that are there."""
     if not (opened.stores.var / scored.path).is_file():
@@ -124,7 +142,7 @@ def _found(opened: Opened, scored: Scored) -> str:
         return "a seal that does not hold"
 
 
-def _reason(by: dict[int, int], most: int, rollout: Rollout, moves: tuple[Rollout, ...]) -> str:
+def _reason(by: Mapping[int, int], most: int, rollout: Rollout, moves: tuple[Rollout, ...]) -> str:
     """Whose predictions they are; on record this names the generation, too."""
     others = "".join(f", {rows} by v{version}" for version, rows in by.items() if version != most)
     first = f"{by.get(most, 0)} rows by v{most}{others}, generation {rollout.generation}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, cached_property, partial
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
 from prefect.runtime import flow_run
@@ -122,6 +122,10 @@ class Opened:
     def read(self, version: DataVersion) -> Callable[..., pa.Table]:
         """`read(kind, periods, columns=None)` of one data version."""
         return partial(versions.read, self.stores, version)
+
+    def pieces(self, version: DataVersion, kind: Literal["rows", "outcomes"], period: str, rows: int) -> Iterator[pa.Table]:
+        """A period of one data version, so many rows at a time."""
+        return versions.pieces(self.stores, version, kind, period, rows)
 
     def write(self, path: str, content: bytes) -> None:
         """Write rows to a file under `var`, sealed where the project's are."""

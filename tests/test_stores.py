@@ -6,10 +6,13 @@ import os
 import tempfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from pillars import stores as places
 from pillars.errors import SettingInvalid
-from pillars.stores import Stores, scratch, without_password
+from pillars.stores import Stores, parquet_bytes, parquet_of, scratch, without_password
 
 
 @pytest.mark.parametrize(
@@ -52,3 +55,18 @@ def test_a_scratch_folder_goes_and_takes_those_of_the_killed_with_it(tmp_path: P
             (folder / "file").write_text("x")
             assert {p.name for p in tmp_path.iterdir()} == {living.name, folder.name, "pillars-run-new", "pillars-model-other"}
     assert {p.name for p in tmp_path.iterdir()} == {"pillars-run-new", "pillars-model-other"}
+
+
+@pytest.mark.parametrize("size", [1, 7, 50, 100, 1000])
+def test_pieces_are_the_bytes_of_the_whole(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = pa.table({"n": range(100), "word": [str(n % 3) for n in range(100)]})
+    pieces = [table.slice(start, size) for start in range(0, 100, size)]
+    assert parquet_of(pieces) == (parquet_bytes(table), 100)
+    monkeypatch.setattr(places, "ROW_GROUP", 30)
+    assert pq.ParquetFile(pa.BufferReader(parquet_of(pieces)[0])).read() == table
+    assert pq.ParquetFile(pa.BufferReader(parquet_of(pieces)[0])).num_row_groups == 4
+
+
+def test_of_no_piece_there_is_no_file() -> None:
+    with pytest.raises(ValueError, match="nothing"):
+        parquet_of([])

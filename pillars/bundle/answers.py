@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .encoder import Words
+
 
 def cheapest(costs: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """The place of the class to say, int64, shape (n,): the least expected cost (Elkan 2001, section 1), of equal ones the first.
@@ -17,7 +19,7 @@ def cheapest(costs: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return np.asarray(expected).argmin(axis=1)
 
 
-def bounds(interval: Mapping[str, Any], score: np.ndarray, ends: np.ndarray | None, groups: np.ndarray | None) -> np.ndarray:
+def bounds(interval: Mapping[str, Any], score: np.ndarray, ends: np.ndarray | None, groups: np.ndarray | Words | None) -> np.ndarray:
     """Low and high of each number, float64, shape (n, 2); the number itself always lies between them.
 
     `interval` as `pillars.training.intervals` learned it: its `width`, or that of the row's value among `groups` (str or None, shape (n,)),

@@ -14,7 +14,7 @@ from ..errors import BundleRefused
 from . import booster, folder
 from .answers import bounds, cheapest
 from .calibration import apply as calibrated
-from .encoder import Encoder
+from .encoder import Encoder, Words
 from .golden import from_json as columns_from_json
 from .golden import to_json as columns_to_json
 
@@ -123,7 +123,7 @@ class Bundle:
             raise BundleRefused(str(self.path), f"it is whole, and not the bundle on record ({self.digest[:8]}, not {digest[:8]})")
         return self
 
-    def predict(self, columns: Mapping[str, np.ndarray]) -> Predictions:
+    def predict(self, columns: Mapping[str, np.ndarray | Words]) -> Predictions:
         """Score rows; each row's score does not depend on the others.
 
         Raises:
@@ -131,7 +131,7 @@ class Bundle:
         """
         return self.say(self.encoder.encode(columns), columns.get(self.interval.get("by", "")))
 
-    def say(self, encoded: np.ndarray, groups: np.ndarray | None = None) -> Predictions:
+    def say(self, encoded: np.ndarray, groups: np.ndarray | Words | None = None) -> Predictions:
         """The same of rows that its encoder has encoded. `groups`: each row's value of the column that intervals go by."""
         score = calibrated(self.calibration, self._raw(encoded))
         match self.task:
@@ -163,7 +163,7 @@ class Bundle:
         found = self.predict(columns).bounds
         return np.empty((len(next(iter(columns.values()))), 0)) if found is None else found
 
-    def _bounds(self, encoded: np.ndarray, score: np.ndarray, groups: np.ndarray | None) -> np.ndarray | None:
+    def _bounds(self, encoded: np.ndarray, score: np.ndarray, groups: np.ndarray | Words | None) -> np.ndarray | None:
         """Low and high of numbers scored `score`, float64, shape (n, 2); None where the bundle has no intervals."""
         if not self.interval:
             return None

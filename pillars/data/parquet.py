@@ -59,6 +59,18 @@ def read_parquet(source: Path | bytes, name: str = "", columns: Sequence[str] | 
         raise DataCorrupt(name or str(source), "that of a Parquet file", "other bytes") from err
 
 
+def parquet_pieces(content: bytes, name: str, rows: int) -> Iterator[pa.Table]:
+    """The table in the bytes of a file called `name`, so many rows at a time; one empty piece where it has none. Raises: DataCorrupt."""
+    try:
+        file = pq.ParquetFile(pa.BufferReader(content))
+        if not file.metadata.num_rows:
+            yield file.read()
+        for batch in file.iter_batches(rows, use_threads=False):
+            yield pa.Table.from_batches([batch])
+    except (pa.ArrowInvalid, OSError) as err:
+        raise DataCorrupt(name, "that of a Parquet file", "other bytes") from err
+
+
 def joined(tables: Sequence[pa.Table]) -> pa.Table:
     """Tables one below the other; a column that one of them lacks is null there, one of types that do not fit is text."""
     schema, odd = together([table.schema for table in tables])

@@ -7,7 +7,7 @@ call again ends in the same state: files are content-addressed, and the commit i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from pillars.config import Project
 from pillars.data import at_rest, branch, dropped, keyring, objects
-from pillars.data.parquet import read_parquet
+from pillars.data.parquet import parquet_pieces, read_parquet
 from pillars.data.record import (
     File,
     Record,
@@ -199,6 +199,21 @@ def read(
     contents = ((files[p], _content(stores, version, record.files[files[p]].md5, files[p])) for p in asked)
     table = pa.concat_tables([read_parquet(content, name, columns) for name, content in contents], promote_options="permissive")
     return table if periods else table.slice(0, 0)
+
+
+def pieces(stores: Stores, version: DataVersion, kind: Literal["rows", "outcomes"], period: str, rows: int) -> Iterator[pa.Table]:
+    """What `read` gives of one period, `rows` at a time; one empty piece where it has none. In memory are the file's bytes, and a piece.
+
+    Raises:
+        UnknownName, DataCorrupt, StoreUnavailable: as `read`.
+    """
+    record = _recorded(stores, version)
+    files = {period_of(path): path for path in record.files if kind_of(path) == kind}
+    if period not in files:
+        raise UnknownName(f"period with {kind}", period, sorted(files))
+    path = files[period]
+    content = _content(stores, version, record.files[path].md5, path)
+    return parquet_pieces(content, path, rows)
 
 
 def contents(stores: Stores, version: DataVersion) -> dict[str, str]:

@@ -1,21 +1,29 @@
-"""A period scored by the release that answers: one prediction per row, joined to it by key for ever."""
+"""A period scored by the releases that answer: one prediction per row, joined to it by key for ever."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pillars.bundle.bundle import Bundle
+from pillars.bundle.encoder import Words
 from pillars.deployment import split
-from pillars.stores import Stores, Write, as_it_is, parquet_bytes
+from pillars.stores import Stores, Write, as_it_is, parquet_of
 from pillars.vocabulary import Rollout, Scored
 
+Of = TypeVar("Of")
 SHOWN = ("score", "decision")  # of a shadow's answers, what is kept
+PIECE = 20_000  # rows encoded and scored at a time: 5 MB of 60 features; their number changes no bit
+Columns = Mapping[str, "np.ndarray | Words"]  # what a model sees of rows
+Answers = Mapping[int, Mapping[str, pa.Array]]  # version -> score and decision of each row, as `Predictions` has them
 
 
 @dataclass(frozen=True)
@@ -28,11 +36,33 @@ class Beside:
     key: tuple[str, ...]
 
 
-Answers = Mapping[int, Mapping[str, pa.Array]]  # version -> score and decision of each row, as `Predictions` has them
+@dataclass(frozen=True)
+class Made:
+    """Predictions as the bytes of a Parquet file, and how many rows each version answered, oldest first."""
+
+    content: bytes
+    by: Mapping[int, int]
+
+
+def made(tables: Iterable[pa.Table]) -> Made:
+    """Tables of `answered`, one below the other; how they are cut changes no byte, and a few are in memory at a time.
+
+    Raises:
+        ValueError: there is no table.
+    """
+    by = Counter[int]()
+
+    def counted() -> Iterator[pa.Table]:
+        for table in tables:
+            by.update({one["values"]: one["counts"] for one in pc.value_counts(table["model_version"]).to_pylist()})
+            yield table
+
+    content, _ = parquet_of(counted())
+    return Made(content, dict(sorted(by.items())))
 
 
 def keep(
-    stores: Stores, project_name: str, period: str, version: int, data_version: str, made: pa.Table, write: Write | None = None
+    stores: Stores, project_name: str, period: str, version: int, data_version: str, predicted: Made, write: Write | None = None
 ) -> Scored:
     """Write predictions to `predictions/<project>/<period>-<sha16>.parquet`: a repeat writes the same bytes to the same file.
     Named by their content, however `write` puts them on the disk.
@@ -40,16 +70,15 @@ def keep(
     Raises:
         StoreUnavailable: the disk refuses; nothing was written.
     """
-    content = parquet_bytes(made)
-    sha256 = hashlib.sha256(content).hexdigest()
+    sha256 = hashlib.sha256(predicted.content).hexdigest()
     path = f"predictions/{project_name}/{period}-{sha256[:16]}.parquet"
-    (write or as_it_is(stores))(path, content)
-    return Scored(project_name, period, version, data_version, made.num_rows, path, sha256)
+    (write or as_it_is(stores))(path, predicted.content)
+    return Scored(project_name, period, version, data_version, sum(predicted.by.values()), path, sha256)
 
 
 def predictions(
     rows: pa.Table,
-    columns: Mapping[str, np.ndarray],
+    columns: Columns,
     bundle: Bundle,
     rollout: Rollout,
     data_version: str,
@@ -65,7 +94,7 @@ def predictions(
     return answered(rows, answers(columns, bundle, rollout, beside), rollout, data_version, key, beside)
 
 
-def answers(columns: Mapping[str, np.ndarray], bundle: Bundle, rollout: Rollout, beside: Beside | None) -> Answers:
+def answers(columns: Columns, bundle: Bundle, rollout: Rollout, beside: Beside | None) -> Answers:
     """What the champion says of all rows, and what is on trial, if anything is and it loads."""
     said = {rollout.champion.version: _said(bundle, columns)}
     if rollout.trial is not None and beside is not None and beside.bundle is not None:
@@ -107,5 +136,30 @@ def answered(
     return pa.table({**{name: rows[name] for name in key}, **answers})
 
 
-def _said(bundle: Bundle, columns: Mapping[str, np.ndarray]) -> dict[str, pa.Array]:
+def in_turn(of: Callable[[pa.Table], Of], pieces: Iterable[pa.Table], threads: int) -> Iterator[Of]:
+    """What is made of each piece, in order, worked on by so many threads: a booster's own threads would wait while a piece is encoded."""
+    with ThreadPoolExecutor(threads, "score") as pool:
+        waiting: deque[Future[Of]] = deque()
+        try:
+            for piece in pieces:
+                waiting.append(pool.submit(of, piece))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for one in waiting:
+                one.cancel()
+
+
+def together(of: Iterable[tuple[pa.Table, Answers]]) -> tuple[pa.Table, Answers]:
+    """Rows and answers of pieces, as those of the whole."""
+    pieces = list(of)
+    named = {version: list(said) for version, said in pieces[0][1].items()}
+    return pa.concat_tables([rows for rows, _ in pieces]).combine_chunks(), {
+        version: {name: pa.concat_arrays([said[version][name] for _, said in pieces]) for name in names} for version, names in named.items()
+    }
+
+
+def _said(bundle: Bundle, columns: Columns) -> dict[str, pa.Array]:
     return {name: pa.array(values) for name, values in bundle.predict(columns).columns(bundle.classes).items()}

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pillars.bundle.encoder import Encoder
+from pillars.bundle.encoder import Encoder, Words
 from pillars.config import Features, Project
 from pillars.errors import ConfigInvalid
 from pillars.targets import is_known, spread, truth
@@ -51,8 +51,20 @@ def design(project: Project, rows: pa.Table) -> dict[str, np.ndarray]:
     """
     if missing := lacking(project, rows):
         raise ConfigInvalid(f"{project.project}.yaml", [f"features: the rows have no column {name}" for name in missing])
-    numbers = {name: _numbers(project, name, rows.column(name)) for name in project.features.numeric}
+    numbers = {name: _numbers(project, name, rows.column(name)).copy() for name in project.features.numeric}
     return numbers | {name: _categories(rows.column(name)) for name in project.features.categorical}
+
+
+def seen(project: Project, rows: pa.Table) -> dict[str, np.ndarray | Words]:
+    """What `design` gives, to be encoded at once and not kept: numbers may lie in the rows' own memory, categories are `Words`.
+
+    Raises:
+        ConfigInvalid: as `design`.
+    """
+    if missing := lacking(project, rows):
+        raise ConfigInvalid(f"{project.project}.yaml", [f"features: the rows have no column {name}" for name in missing])
+    numbers: dict[str, np.ndarray | Words] = {name: _numbers(project, name, rows.column(name)) for name in project.features.numeric}
+    return numbers | {name: _words(rows.column(name)) for name in project.features.categorical}
 
 
 def lacking(project: Project, rows: pa.Table) -> list[str]:
@@ -179,13 +191,18 @@ def _numbers(project: Project, name: str, column: pa.ChunkedArray) -> np.ndarray
         numbers = column.cast(pa.float64(), safe=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as err:
         raise ConfigInvalid(f"{project.project}.yaml", [f"features.numeric: {name} is {column.type}, which is no number"]) from err
-    return pc.fill_null(numbers, np.nan).to_numpy().astype(np.float64)
+    return numbers.to_numpy()  # null is NaN
+
+
+def _words(column: pa.ChunkedArray) -> Words:
+    coded = column.cast(pa.string()).dictionary_encode().combine_chunks()
+    values = (*coded.dictionary.to_pylist(), None)
+    return Words(values, pc.fill_null(coded.indices, len(values) - 1).to_numpy(zero_copy_only=False))
 
 
 def _categories(column: pa.ChunkedArray) -> np.ndarray:
-    coded = column.cast(pa.string()).dictionary_encode().combine_chunks()
-    words = np.array([*coded.dictionary.to_pylist(), None], dtype=object)
-    return words[pc.fill_null(coded.indices, len(words) - 1).to_numpy(zero_copy_only=False)]
+    words = _words(column)
+    return np.array(words.values, dtype=object)[words.places]
 
 
 class _Memory:

@@ -29,7 +29,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
     at = pa.array(np.arange(50).astype("datetime64[us]"))
     rows = pa.table({"at": at, **{name: pa.array(values) for name, values in columns.items()}})
     found = Opened(stores, small_project(), Ledger(stores))
-    monkeypatch.setattr(found, "read", lambda version: lambda kind, periods: rows)
+    monkeypatch.setattr(found, "pieces", lambda version, kind, period, size: iter([rows.slice(0, 20), rows.slice(20)]))
     return found
 
 

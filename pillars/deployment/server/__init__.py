@@ -5,6 +5,7 @@ who answers policy, snapshot, watcher, routing: the traffic file, the arms it na
 a request   app, body, problems: paths, limits and tokens, what is refused and how
 rows        contract, decoding, invocations, inference: columns, strict decoders, MLflow's formats, the Open Inference Protocol
 answers     batching, answering, shadowing: rows of one moment scored together, a request's answers, those of shadows
-record      log, sealed: every answered request, written before its answer; in a form that the server itself cannot read
+record      log, journal, sealed: every answered request, written before its answer, those of one moment by one write; in a form that the
+            server itself cannot read where it is asked for
 for people  metrics, openapi: Prometheus, the description of what it takes
 """

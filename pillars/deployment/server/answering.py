@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
+import numpy as np
+from msgspec import UNSET, Struct, UnsetType
 
 from pillars.deployment.server import routing
 from pillars.deployment.server.batching import Batcher, listed
@@ -15,10 +17,27 @@ from pillars.deployment.server.decoding import Rows
 from pillars.deployment.server.snapshot import Arm, Snapshot
 
 TOLD = 20  # rows named in a warning
+ENCODE_LINES = msgspec.json.Encoder().encode_lines
 
 
-@dataclass(frozen=True)
-class Asked:
+class Line(Struct, frozen=True, gc=False):
+    """A row in the request log."""
+
+    id: str
+    at_us: int
+    trace: str
+    version: int
+    sha256: str
+    generation: int
+    arm: str
+    bucket: int | None
+    took_us: int
+    inputs: Struct
+    outputs: dict[str, Any]
+    error: Literal[True] | UnsetType = UNSET
+
+
+class Asked(Struct, frozen=True, gc=False):
     """A request that was understood. `entity`: of the request's header, for all its rows. `pinned`: the version it named."""
 
     id: str
@@ -45,6 +64,11 @@ class Answered:
     arms: list[Arm]
     buckets: list[int | None]
     unknown: dict[str, list[int]] = field(default_factory=dict)
+    said: list[dict[str, Any]] = field(default_factory=list)  # the outputs row by row, for the answer and for the log
+
+    def __post_init__(self) -> None:
+        names = tuple(self.outputs)
+        self.said = [dict(zip(names, row, strict=True)) for row in zip(*self.outputs.values(), strict=True)]
 
 
 async def answer(snapshot: Snapshot, asked: Asked, batcher: Batcher) -> Answered:
@@ -53,29 +77,36 @@ async def answer(snapshot: Snapshot, asked: Asked, batcher: Batcher) -> Answered
     arms = seated(snapshot, asked, buckets)
     first = arms[0]
     if all(arm is first for arm in arms):
-        outputs, unknown = await _by(first, asked.rows.columns, asked.rows.count, batcher)
-        return Answered(outputs, arms, buckets, unknown)
+        columns = asked.rows.columns
+        try:
+            encoded = first.encode(columns, asked.rows.count)
+            unknown = first.unknown(columns, encoded)
+            return Answered(await batcher.predict(first, encoded, first.groups(columns)), arms, buckets, unknown)
+        except Exception as err:
+            raise Failed(first) from err
     return await _by_several(arms, buckets, asked.rows, batcher)
 
 
-async def _by(
-    arm: Arm, columns: Sequence[Sequence[Any]], count: int, batcher: Batcher
-) -> tuple[dict[str, list[Any]], dict[str, list[int]]]:
-    """Raises: Failed."""
-    try:
-        encoded = arm.encode(columns, count)
-        return await batcher.predict(arm, encoded, arm.groups(columns)), arm.unknown(columns, encoded)
-    except Exception as err:
-        raise Failed(arm) from err
-
-
 async def _by_several(arms: list[Arm], buckets: list[int | None], rows: Rows, batcher: Batcher) -> Answered:
-    outputs: dict[str, list[Any]] = {}
-    unknown: dict[str, list[int]] = {}
+    """Raises: Failed."""
+    asked, floats = [], dict[tuple[int, ...], np.ndarray]()
     for arm in dict.fromkeys(arms):
         places = [place for place, own in enumerate(arms) if own is arm]
-        columns = [[column[place] for place in places] for column in rows.columns]
-        said, lost = await _by(arm, columns, len(places), batcher)
+        try:
+            if arm.numbers not in floats:
+                floats[arm.numbers] = arm.floats(rows.columns, rows.count)
+            columns = Part(rows.columns, places)
+            encoded = arm.encode(columns, len(places), floats[arm.numbers][:, places])
+            asked.append((arm, places, batcher.predict(arm, encoded, arm.groups(columns)), arm.unknown(columns, encoded)))
+        except Exception as err:
+            raise Failed(arm) from err
+    outputs: dict[str, list[Any]] = {}
+    unknown: dict[str, list[int]] = {}
+    for arm, places, answers, lost in asked:
+        try:
+            said = await answers
+        except Exception as err:
+            raise Failed(arm) from err
         for name, values in said.items():
             whole = outputs.setdefault(name, [None] * rows.count)
             for place, value in zip(places, values, strict=True):
@@ -85,6 +116,22 @@ async def _by_several(arms: list[Arm], buckets: list[int | None], rows: Rows, ba
     return Answered(outputs, arms, buckets, {name: sorted(few) for name, few in unknown.items()})
 
 
+class Part(Sequence[Sequence[Any]]):
+    """The columns of some rows; one is picked when it is asked for, and most are not."""
+
+    def __init__(self, columns: Sequence[Sequence[Any]], places: Sequence[int]) -> None:
+        self._columns, self._places = columns, places
+
+    def __getitem__(self, place: Any) -> Any:
+        """A column."""
+        column = self._columns[place]
+        return [column[row] for row in self._places]
+
+    def __len__(self) -> int:
+        """Of all columns."""
+        return len(self._columns)
+
+
 def placed(snapshot: Snapshot, asked: Asked) -> list[int | None]:
     """Each row's bucket; None where nothing names its entity."""
     count, where = asked.rows.count, snapshot.contract.entity
@@ -92,7 +139,7 @@ def placed(snapshot: Snapshot, asked: Asked) -> list[int | None]:
         return [routing.bucket(asked.entity, snapshot.salt)] * count
     if not where:
         return [None] * count
-    named = [routing.entity_of([asked.rows.columns[place][row] for place in where]) for row in range(count)]
+    named = map(routing.entity_of, zip(*[asked.rows.columns[place] for place in where], strict=True))
     return [None if one is None else routing.bucket(one, snapshot.salt) for one in named]
 
 
@@ -101,7 +148,7 @@ def seated(snapshot: Snapshot, asked: Asked, buckets: Sequence[int | None]) -> l
     if asked.pinned is not None or not snapshot.challengers:
         return [asked.pinned or snapshot.champion] * len(buckets)
     weights, others = snapshot.weights, snapshot.challengers
-    chance = routing.bucket(asked.id.encode(), snapshot.salt)
+    chance = routing.bucket(asked.id.encode(), snapshot.salt) if None in buckets else 0
     chosen = [routing.challenger(chance if place is None else place, weights) for place in buckets]
     return [snapshot.champion if other < 0 else others[other] for other in chosen]
 
@@ -116,9 +163,8 @@ def failed(snapshot: Snapshot, asked: Asked, arm: Arm) -> bytes:
 
 def about(snapshot: Snapshot, asked: Asked, answered: Answered) -> dict[str, Any]:
     """What an answer says beside its predictions."""
-    versions = [arm.release.version for arm in answered.arms]
-    told: dict[str, Any] = {"request_id": asked.id, "generation": snapshot.generation}
-    told["model_version"] = str(versions[0]) if len(set(versions)) == 1 else [str(version) for version in versions]
+    arms, told = answered.arms, {"request_id": asked.id, "generation": snapshot.generation}
+    told["model_version"] = arms[0].version if len(set(arms)) == 1 else [arm.version for arm in arms]
     if answered.unknown:
         told["warnings"] = {"unknown_category": {name: rows[:TOLD] for name, rows in answered.unknown.items()}}
     return told
@@ -127,36 +173,34 @@ def about(snapshot: Snapshot, asked: Asked, answered: Answered) -> dict[str, Any
 def lines(snapshot: Snapshot, asked: Asked, answered: Answered, suffix: str = "", failed: Sequence[int] = ()) -> bytes:
     """The request's lines of the log, one a row: `<request>-<row>`, so that each prediction has a name for ever. Those of `failed` alone,
     where there are any: they have no outputs."""
-    kept, names = snapshot.kept, tuple(answered.outputs)
-    columns = [asked.rows.columns[place] for _, place in kept]
     at, took = time.time_ns() // 1_000, (time.perf_counter_ns() - asked.began_ns) // 1_000
-    inputs = list(zip(*columns, strict=True)) if columns else [()] * asked.rows.count
-    said = list(zip(*answered.outputs.values(), strict=True)) or [()] * asked.rows.count
-    kept_names = tuple(name for name, _ in kept)
-    rows = [
-        {
-            "id": f"{asked.id}-{row}{suffix}",
-            "at_us": at,
-            "trace": asked.trace,
-            "version": arm.release.version,
-            "sha256": arm.release.sha256[:16],
-            "generation": snapshot.generation,
-            "arm": arm.role,
-            "bucket": place,
-            "took_us": took,
-            "inputs": dict(zip(kept_names, inputs[row], strict=True)),
-            "outputs": dict(zip(names, said[row], strict=True)),
-            **({"error": True} if failed else {}),
-        }
-        for row, (arm, place) in enumerate(zip(answered.arms, answered.buckets, strict=True))
-        if not failed or row in failed
-    ]
-    return msgspec.json.Encoder().encode_lines(rows)
+    inputs, said = snapshot.decoders.inputs(asked.rows), answered.said or [{}] * asked.rows.count
+    error: Literal[True] | UnsetType = True if failed else UNSET
+    return ENCODE_LINES(
+        [
+            Line(
+                f"{asked.id}-{row}{suffix}",
+                at,
+                asked.trace,
+                arm.release.version,
+                arm.short,
+                snapshot.generation,
+                arm.role,
+                answered.buckets[row],
+                took,
+                inputs[row],
+                said[row],
+                error,
+            )
+            for row, arm in enumerate(answered.arms)
+            if not failed or row in failed
+        ]
+    )
 
 
 def heads(arms: Sequence[Arm]) -> list[bytes]:
     """Lines that say what the models are, each once."""
-    return [arm.head for arm in dict.fromkeys(arms)]
+    return [arms[0].head] if len(arms) == 1 else [arm.head for arm in dict.fromkeys(arms)]
 
 
 def shadowed(snapshot: Snapshot, shadow: Arm, asked: Asked, buckets: Sequence[int | None]) -> tuple[Answered, bytes]:

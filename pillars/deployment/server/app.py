@@ -10,6 +10,7 @@ import secrets
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from pillars.deployment.server.answering import Asked
 from pillars.deployment.server.batching import Batcher
 from pillars.deployment.server.body import CLOSE, Gone, read
 from pillars.deployment.server.decoding import Rows
+from pillars.deployment.server.journal import Journal
 from pillars.deployment.server.log import Log
 from pillars.deployment.server.metrics import Metrics
 from pillars.deployment.server.problems import Refused
@@ -48,7 +50,8 @@ class App:
         self.settings, self.metrics = settings, Metrics()
         self.allowed = tuple(hashlib.sha256(token.encode()).digest() for token in allowed)
         self.watcher = Watcher(settings, self.metrics.changed, self.metrics.refused)
-        self.log: Log  # these three from `start` on
+        self.log: Log  # these four from `start` on
+        self.journal: Journal
         self.batcher: Batcher
         self.shadowing: Shadowing
         self.started = False
@@ -81,6 +84,7 @@ class App:
         """Open the log and follow the policy; in the event loop."""
         self.log = Log(self.settings.requests, self.settings.segment_bytes, self.settings.segment_s, self.settings.seal)
         self.batcher = Batcher()
+        self.journal = Journal(self.log, self.batcher.loop)
         self.shadowing = Shadowing(self.log, self.metrics, self.settings.shadow_queue)
         self.started = True
         self.watcher.start()
@@ -209,7 +213,7 @@ class App:
                 self.log.write(answering.failed(snapshot, asked, failed.arm), [failed.arm.head])
             raise
         try:
-            self.log.write(answering.lines(snapshot, asked, answered), answering.heads(answered.arms))
+            await self.journal.write(answering.lines(snapshot, asked, answered), answering.heads(answered.arms), alone=self.under_way == 1)
         except OSError as err:
             print(f"pillars serve: the request log cannot be written ({err.strerror})", file=sys.stderr, flush=True)
             raise Refused(503, "LOG", "the request log cannot be written", headers={"retry-after": "5"}) from None
@@ -220,7 +224,7 @@ class App:
         said = {"x-request-id": asked.id, "x-generation": str(snapshot.generation)}
         self.metrics.seconds.observe((time.perf_counter_ns() - began) / 1e9)
         if path == "/invocations":
-            return 200, JSON, invocations.answer(answered.outputs, about), said
+            return 200, JSON, invocations.answer(answered.said, about), said
         chosen = {name: answered.outputs[name] for name in wanted}
         of = str(pinned.release.version if pinned else answered.arms[0].release.version)
         return 200, JSON, inference.answer(self.settings.project, of, id, chosen, snapshot.outputs, about), said
@@ -236,10 +240,10 @@ class App:
         if len(answered.arms) == 1:
             self.metrics.predicted(answered.arms[0], 1)
         else:
-            for arm in dict.fromkeys(answered.arms):
-                self.metrics.predicted(arm, sum(own is arm for own in answered.arms))
-        for name, rows in answered.unknown.items():
-            self.metrics.unknown.labels(name).inc(len(rows))
+            for arm, rows in Counter(answered.arms).items():
+                self.metrics.predicted(arm, rows)
+        for name, lost in answered.unknown.items():
+            self.metrics.unknown.labels(name).inc(len(lost))
 
     def _ready(self) -> Content:
         if self.watcher.snapshot is None:
@@ -282,7 +286,7 @@ def _new_id() -> str:
 
 
 def _trace(headers: dict[bytes, bytes]) -> str:
-    found = PARENT.fullmatch(headers.get(TRACE, b""))
+    found = PARENT.fullmatch(given) if (given := headers.get(TRACE)) else None
     return found.group(1).decode() if found else ""
 
 

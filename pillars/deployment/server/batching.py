@@ -30,15 +30,15 @@ class Batcher:
         self.flushes = self.rows = 0
         self._waiting: dict[Arm, list[Asked]] = {}
 
-    async def predict(self, arm: Arm, encoded: np.ndarray, groups: np.ndarray | None) -> dict[str, list[Any]]:
-        """What an arm says of encoded rows, by output column."""
+    def predict(self, arm: Arm, encoded: np.ndarray, groups: np.ndarray | None) -> asyncio.Future[dict[str, list[Any]]]:
+        """What an arm will say of encoded rows, by output column."""
         if len(encoded) > TOGETHER:
-            return await self.loop.run_in_executor(self.aside, lambda: listed(arm.say(encoded, groups), arm))
+            return self.loop.run_in_executor(self.aside, lambda: listed(arm.say(encoded, groups), arm))
         future: asyncio.Future[dict[str, list[Any]]] = self.loop.create_future()
         if not self._waiting:  # the next turn of the loop reads what has arrived, the one after it scores it
             self.loop.call_soon(self.loop.call_soon, self._flush)
         self._waiting.setdefault(arm, []).append((encoded, groups, future))
-        return await future
+        return future
 
     def close(self) -> None:
         """Let go of the thread."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,12 +19,12 @@ RECORD = re.compile(r"\$\.dataframe_records\[(\d+)\](?:\.(.*))?", re.DOTALL)
 CELL = re.compile(r"\$\[(\d+)\](?:\[(\d+)\])?")
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Rows by column, in the contract's order; a column that the request left out is all None."""
+class Rows(Struct, frozen=True, gc=False):
+    """Rows by column, in the contract's order; what the request left out is all None. `records`: the same rows, if they came as such."""
 
     columns: Sequence[Sequence[Any]]
     count: int
+    records: Sequence[Struct] | None = None
 
 
 class Split(Struct, forbid_unknown_fields=True):
@@ -69,11 +69,21 @@ class Decoders:
     frames: msgspec.json.Decoder[Any]
     inference: msgspec.json.Decoder[Inference]
     cells: tuple[msgspec.json.Decoder[Any], ...]  # a list of each column's type
+    tensors: Mapping[str, int]  # each column's place
+    kept: type[Struct]  # a row as the request log holds it
+    places: tuple[int, ...]  # of the columns that are in it
     orders: dict[tuple[str, ...], Any] = field(default_factory=dict)
 
     def records(self, rows: Sequence[Any]) -> Rows:
         """Rows that `frames` decoded."""
-        return Rows(list(zip(*map(msgspec.structs.astuple, rows), strict=True)), len(rows))
+        return Rows(list(zip(*map(msgspec.structs.astuple, rows), strict=True)), len(rows), rows)
+
+    def inputs(self, rows: Rows) -> Sequence[Struct]:
+        """Each row as the request log holds it. One whose columns it all holds is written as it was decoded: 1.3 us, not 5 for a dict."""
+        if rows.records is not None and len(self.places) == len(self.contract.columns):
+            return rows.records
+        columns = [rows.columns[place] for place in self.places]
+        return [self.kept(*values) for values in zip(*columns, strict=True)] if columns else [self.kept()] * rows.count
 
     def split(self, frame: Split) -> Rows:
         """Rows of a frame whose columns come in an order of the client's. Raises: Refused."""
@@ -129,4 +139,11 @@ def decoders(contract: Contract) -> Decoders:
         forbid_unknown_fields=True,
     )
     cells = tuple(msgspec.json.Decoder(list[column.type]) for column in contract.columns)  # type: ignore[name-defined]
-    return Decoders(contract, msgspec.json.Decoder(frame), msgspec.json.Decoder(Inference), cells)
+    places = tuple(place for place, column in enumerate(contract.columns) if column.kept)
+    named = {name: place for place, name in enumerate(contract.names)}
+    return Decoders(contract, msgspec.json.Decoder(frame), msgspec.json.Decoder(Inference), cells, named, _kept(contract, places), places)
+
+
+def _kept(contract: Contract, places: Sequence[int]) -> type[Struct]:
+    names = {f"c{place}": contract.columns[place].name for place in places}
+    return msgspec.defstruct("Kept", [(name, Any) for name in names], rename=names, frozen=True, gc=False)

@@ -34,19 +34,18 @@ def rows(decoders: Decoders, body: bytes, outputs: Sequence[str]) -> tuple[Rows,
 
 
 def _rows(decoders: Decoders, asked: Inference) -> Rows:
-    columns = decoders.contract.columns
-    known = {column.name: place for place, column in enumerate(columns)}
+    columns, tensors = decoders.contract.columns, decoders.tensors
     given: dict[int, Sequence[Any]] = {}
     count: int | None = None
     for tensor in asked.inputs:
-        if (place := known.get(tensor.name)) is None:
+        if (place := tensors.get(tensor.name)) is None:
             raise Refused(422, "INVALID", UNKNOWN, column=said(tensor.name))
         if place in given:
             raise Refused(422, "INVALID", "it stands twice among the inputs", column=tensor.name)
-        given[place] = _values(decoders, columns[place], place, tensor)
-        if count is not None and len(given[place]) != count:
-            raise Refused(422, "INVALID", f"it has {len(given[place])} values, others have {count}", column=tensor.name)
-        count = len(given[place])
+        values = given[place] = _values(decoders, columns[place], place, tensor)
+        if count is not None and len(values) != count:
+            raise Refused(422, "INVALID", f"it has {len(values)} values, others have {count}", column=tensor.name)
+        count = len(values)
     if missing := [column.name for place, column in enumerate(columns) if column.required and place not in given]:
         raise Refused(422, "INVALID", "it is missing", column=missing[0])
     absent = (None,) * (count or 0)
@@ -65,8 +64,8 @@ def _values(decoders: Decoders, column: Column, place: int, tensor: Tensor) -> S
         raise Refused(422, "INVALID", what, int(at.group(1)) if at else None, column.name) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as err:
         raise malformed(err) from None
-    if tensor.shape not in ([len(values)], [len(values), 1]):
-        raise Refused(422, "INVALID", f"its shape must be [{len(values)}] or [{len(values)}, 1], as many as its data", column=column.name)
+    if (shape := tensor.shape) != [count := len(values)] and shape != [count, 1]:
+        raise Refused(422, "INVALID", f"its shape must be [{count}] or [{count}, 1], as many as its data", column=column.name)
     return values
 
 

@@ -36,8 +36,6 @@ def _refused(message: str) -> Refused:
     return of_envelope(what, path, name)
 
 
-def answer(outputs: Mapping[str, Sequence[Any]], about: Mapping[str, Any]) -> bytes:
+def answer(predictions: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> bytes:
     """`predictions`, an object a row as MLflow writes a frame, and beside them what this server says more."""
-    names = tuple(outputs)
-    predictions = [dict(zip(names, row, strict=True)) for row in zip(*outputs.values(), strict=True)]
     return msgspec.json.encode({"predictions": predictions, **about})

@@ -32,9 +32,23 @@ class Arm:
     by: int | None  # the column that intervals go by
     logged: Mapping[str, str]  # columns that the request log holds -> double or string
 
-    def encode(self, columns: Sequence[Sequence[Any]], count: int) -> np.ndarray:
-        """Rows as float32, shape (count, features), by the encoder that training used."""
-        numbers = np.array([columns[place] for place in self.numbers], dtype=np.float64).reshape(len(self.numbers), count)  # None: NaN
+    @cached_property
+    def version(self) -> str:
+        """As answers say it."""
+        return str(self.release.version)
+
+    @cached_property
+    def short(self) -> str:
+        """As lines of the request log name the model."""
+        return self.release.sha256[:16]
+
+    def floats(self, columns: Sequence[Sequence[Any]], count: int) -> np.ndarray:
+        """The columns that are numbers, float64, shape (numbers, count); None is NaN."""
+        return np.array([columns[place] for place in self.numbers], dtype=np.float64).reshape(len(self.numbers), count)
+
+    def encode(self, columns: Sequence[Sequence[Any]], count: int, floats: np.ndarray | None = None) -> np.ndarray:
+        """Rows as float32, shape (count, features), by the encoder that training used. `floats`: where they are made already."""
+        numbers = self.floats(columns, count) if floats is None else floats
         return self.bundle.encoder.encode_rows(numbers.T, [columns[place] for place in self.categories])
 
     def groups(self, columns: Sequence[Sequence[Any]]) -> np.ndarray | None:
@@ -48,7 +62,7 @@ class Arm:
     def unknown(self, columns: Sequence[Sequence[Any]], encoded: np.ndarray) -> dict[str, list[int]]:
         """Rows whose category is none of those it learned (rare ones were not learned either), by column."""
         first, found = len(self.numbers), {}
-        if not self.categories or encoded[:, first:].all():
+        if not self.categories or (0.0 not in encoded[0, first:].tolist() if len(encoded) == 1 else encoded[:, first:].all()):
             return {}
         for offset, (name, place) in enumerate(zip(self.bundle.encoder.categorical, self.categories, strict=True), start=first):
             lost = [row for row in np.flatnonzero(encoded[:, offset] == 0).tolist() if columns[place][row] is not None]
@@ -98,11 +112,6 @@ class Snapshot:
     def outputs(self) -> Mapping[str, str]:
         """Columns of an answer and their types, the same of all arms."""
         return self.champion.bundle.outputs
-
-    @cached_property
-    def kept(self) -> tuple[tuple[str, int], ...]:
-        """Columns that the request log holds, with their places."""
-        return tuple((column.name, place) for place, column in enumerate(self.contract.columns) if column.kept)
 
     def version(self, number: int) -> Arm | None:
         """The arm of a version, if it is here."""

@@ -19,6 +19,7 @@ LOOK_S = 0.5
 def create() -> App:
     """The app of this process. Raises: SettingInvalid."""
     lean.keep_out()
+    lean.keep_memory()
     from pillars.deployment.server import app
 
     made = app.create()

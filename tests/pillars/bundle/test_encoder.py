@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pillars.bundle.encoder import MISSING, Encoder
+from pillars.bundle import encoder as encoding
+from pillars.bundle.encoder import MISSING, Encoder, Words
 from pillars.errors import InputInvalid
 
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True, width=64)
@@ -34,6 +35,41 @@ def test_a_row_alone_is_encoded_as_in_its_batch_bit_for_bit(table: dict[str, np.
     encoder = Encoder.fit(table, ["distance"], ["carrier"], 2)
     alone = [encoder.encode({name: column[i : i + 1] for name, column in table.items()}) for i in range(len(table["distance"]))]
     assert np.vstack(alone).tobytes() == encoder.encode(table).tobytes()
+
+
+EDGES = [np.inf, -np.inf, np.nan, 1e30, -1e30, np.nextafter(1e30, 2e30), 1e39, -1e39, -2e30, 3.4028235e38, 1e-46, -0.0, 0.1, 2**24 + 1]
+
+
+@given(arrays(np.float64, st.integers(1, 40), elements=NUMBERS | st.sampled_from(EDGES)))
+@settings(max_examples=100, deadline=None)
+def test_numbers_are_held_in_64_bits_and_rounded_then(numbers: np.ndarray) -> None:
+    """What is done is the other way round, on less memory: no bit differs, which models fitted before depend on."""
+    held = np.clip(numbers, -1e30, 1e30)
+    wanted = np.where(np.isnan(held), MISSING, held.astype(np.float32))
+    table = {"distance": numbers, "carrier": np.full(len(numbers), None, dtype=object)}
+    encoder = Encoder(("distance",), ("carrier",), {"carrier": {}})
+    assert encoder.encode(table)[:, 0].tobytes() == wanted.tobytes()
+    assert encoder.encode_rows(numbers[:, None], [[None] * len(numbers)])[:, 0].tobytes() == wanted.tobytes()
+
+
+@given(tables(), st.integers(1, 8))
+@settings(max_examples=50, deadline=None)
+def test_blocks_and_words_change_no_bit(table: dict[str, np.ndarray], block: int) -> None:
+    encoder = Encoder.fit(table, ["distance"], ["carrier"], 1)
+    values = tuple(dict.fromkeys(table["carrier"].tolist()))
+    words = Words(values, np.array([values.index(word) for word in table["carrier"].tolist()]))
+    whole, before = encoder.encode(table), encoding.BLOCK
+    try:
+        encoding.BLOCK = block
+        assert encoder.encode(table | {"carrier": words}).tobytes() == whole.tobytes()
+    finally:
+        encoding.BLOCK = before
+    assert words.tolist() == table["carrier"].tolist()
+
+
+def test_words_are_no_numbers() -> None:
+    with pytest.raises(InputInvalid, match="text where numbers"):
+        Encoder(("distance",), (), {}).encode({"distance": Words(("a",), np.array([0]))})  # type: ignore[dict-item]
 
 
 @given(tables())

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pillars.data.parquet import parquet_bytes, read_parquet, write_parquet
+from pillars.data.parquet import parquet_bytes, parquet_pieces, read_parquet, write_parquet
 from pillars.errors import DataCorrupt, StoreUnavailable
 from tests.pillars.data.batches import rows
 
@@ -55,3 +55,21 @@ def test_other_bytes_are_no_table(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match=r"gone\.parquet"):
         read_parquet(tmp_path / "gone.parquet")
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_pieces_are_the_table(size: int) -> None:
+    table = read_parquet(parquet_bytes(TABLE))
+    pieces = list(parquet_pieces(parquet_bytes(table), "rows", size))
+    assert max(piece.num_rows for piece in pieces) <= size
+    assert pa.concat_tables(pieces) == table
+
+
+def test_a_table_without_rows_is_one_piece_with_its_columns() -> None:
+    table = TABLE.slice(0, 0)
+    assert [piece.column_names for piece in parquet_pieces(parquet_bytes(table), "rows", 10)] == [table.column_names]
+
+
+def test_pieces_of_other_bytes_are_refused() -> None:
+    with pytest.raises(DataCorrupt, match="there"):
+        list(parquet_pieces(b"no table", "there", 10))

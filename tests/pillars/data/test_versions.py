@@ -11,7 +11,7 @@ import pytest
 
 from pillars.data import branch, objects
 from pillars.data.record import parse
-from pillars.data.versions import changes, contents, find, head, history, pin, publish, read
+from pillars.data.versions import changes, contents, find, head, history, pieces, pin, publish, read
 from pillars.errors import DataCorrupt, SourceBroken, StoreUnavailable, UnknownName
 from pillars.stores import Stores
 from pillars.vocabulary import DataVersion
@@ -44,6 +44,14 @@ def test_a_version_reads_as_what_was_published(stores: Stores) -> None:
     assert read(stores, version, "rows", ["2013-01", "2013-02"]).equals(both)
     assert read(stores, version, "outcomes", ["2013-02"]).equals(outcomes(rows("2013-02")))
     assert read(stores, version, "rows", []).schema == both.schema
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_a_period_is_read_in_pieces_too(stores: Stores, size: int) -> None:
+    version = ingest(stores, "2013-01")
+    assert pa.concat_tables(pieces(stores, version, "rows", "2013-01", size)).equals(read(stores, version, "rows", ["2013-01"]))
+    with pytest.raises(UnknownName):
+        pieces(stores, version, "rows", "2013-09", size)
 
 
 def test_the_same_bytes_twice_change_nothing(stores: Stores) -> None:

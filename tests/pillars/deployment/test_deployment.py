@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ from pillars.bundle.bundle import Bundle
 from pillars.deployment import release as releases
 from pillars.deployment import traffic
 from pillars.deployment.rollback import roll_back
-from pillars.deployment.scoring import keep, predictions
-from pillars.errors import BundleRefused, Overtaken, PillarsError, StoreUnavailable, UnknownName
+from pillars.deployment.scoring import in_turn, keep, made, predictions
+from pillars.errors import BundleRefused, InputInvalid, Overtaken, PillarsError, StoreUnavailable, UnknownName
 from pillars.stores import Stores
 from pillars.vocabulary import Release, Rollout, Scored
 from tests.releases import small_columns, small_project, small_version, write_small_bundle
@@ -349,10 +349,19 @@ def test_a_rollback_repeated_after_a_crash_goes_back_once(stores: Stores, export
 
 
 def score(
-    stores: Stores, name: str, period: str, rows: pa.Table, columns: Any, bundle: Bundle, rollout: Rollout, data: str, key: list[str]
+    stores: Stores,
+    name: str,
+    period: str,
+    pieces: Iterable[pa.Table],
+    design: Any,
+    bundle: Bundle,
+    rollout: Rollout,
+    data: str,
+    key: list[str],
 ) -> Scored:
     """A period's predictions by the champion alone."""
-    return keep(stores, name, period, rollout.champion.version, data, predictions(rows, columns, bundle, rollout, data, key))
+    tables = in_turn(lambda piece: predictions(piece, design(piece), bundle, rollout, data, key), pieces, 2)
+    return keep(stores, name, period, rollout.champion.version, data, made(tables))
 
 
 def test_predictions_join_their_rows_by_key_and_name_who_answered(stores: Stores, export: Export) -> None:
@@ -360,7 +369,7 @@ def test_predictions_join_their_rows_by_key_and_name_who_answered(stores: Stores
     columns, bundle = small_columns(50, seed=9), releases.load(stores, rollout.champion)
     at = pa.array(np.arange(50).astype("datetime64[s]"))
     rows = pa.table({"at": at, "distance": columns["distance"]})
-    scored = score(stores, "small", "2013-03", rows, columns, bundle, rollout, "data", ["at"])
+    scored = score(stores, "small", "2013-03", [rows], lambda _: columns, bundle, rollout, "data", ["at"])
     table = pq.read_table(stores.var / scored.path)
     assert table.column_names == ["at", "score", "decision", "model_version", "data_version", "generation"]
     assert table["at"].cast(at.type).combine_chunks() == at
@@ -375,16 +384,32 @@ def test_scoring_twice_writes_the_same_bytes_to_the_same_file(stores: Stores, ex
     bundle, columns = releases.load(stores, rollout.champion), small_columns(50)
     rows = pa.table({"at": np.arange(50)})
     chunked = pa.concat_tables([rows.slice(0, 20), rows.slice(20)])
-    one, two = (score(stores, "small", "2013-03", table, columns, bundle, rollout, "data", ["at"]) for table in (rows, chunked))
-    assert one == two
+
+    def design(piece: pa.Table) -> dict[str, np.ndarray]:
+        return {name: column[piece["at"].to_numpy()] for name, column in columns.items()}
+
+    ways = ([rows], [chunked], [rows.slice(0, 7), rows.slice(7, 1), rows.slice(8)])
+    one, two, three = (score(stores, "small", "2013-03", way, design, bundle, rollout, "data", ["at"]) for way in ways)
+    assert one == two == three
+    assert one.rows == 50
     assert len(list((stores.var / "predictions" / "small").iterdir())) == 1
+
+
+def test_a_piece_that_fails_ends_it_with_nothing_written(stores: Stores, export: Export) -> None:
+    rollout = deploy(stores, export(1))
+    bundle, columns = releases.load(stores, rollout.champion), small_columns(10)
+    pieces = iter([pa.table({"at": np.arange(10)}), pa.table({"at": np.arange(10)}), pa.table({"other": [1]})])
+    with pytest.raises(InputInvalid, match="is missing"):
+        score(stores, "small", "2013-03", pieces, lambda piece: columns if "at" in piece.column_names else {}, bundle, rollout, "d", ["at"])
+    assert not (stores.var / "predictions").exists()
 
 
 def test_another_champion_writes_beside_and_not_over(stores: Stores, export: Export) -> None:
     rows, columns, paths = pa.table({"at": np.arange(50)}), small_columns(50), set()
     for version in (1, 2):
         rollout = deploy(stores, export(version))
-        paths.add(score(stores, "small", "2013-03", rows, columns, releases.load(stores, rollout.champion), rollout, "d", ["at"]).path)
+        bundle = releases.load(stores, rollout.champion)
+        paths.add(score(stores, "small", "2013-03", [rows], lambda _: columns, bundle, rollout, "d", ["at"]).path)
     assert len(paths) == 2
 
 

@@ -126,7 +126,9 @@ def test_an_entity_keeps_its_arm_while_the_share_grows(bundles: list[Bundle]) ->
     of = project()
     first = begun(of)
     assert first.trial is not None
-    all_by_the_first = predictions(table, small_columns(ROWS, seed=9), bundles[0], first, "data", ["at"], Beside(bundles[1], ("at",), ("at",)))
+    all_by_the_first = predictions(
+        table, small_columns(ROWS, seed=9), bundles[0], first, "data", ["at"], Beside(bundles[1], ("at",), ("at",))
+    )
     its = all_by_the_first["model_version"].to_numpy() == 2
     assert (made["model_version"].to_numpy()[its] == 2).all()
 
