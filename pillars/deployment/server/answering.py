@@ -19,12 +19,14 @@ TOLD = 20  # rows named in a warning
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that was understood. `entity`: of the request's header, for all its rows. `pinned`: the version it named."""
+    """A request that was understood. `entity`: of the request's header, for all its rows. `pinned`: the version it named. `at_us`: when it
+    came, microseconds since 1970; all lines that are written of it have it, a shadow's too, for they are compared."""
 
     id: str
     trace: str
     rows: Rows
     began_ns: int
+    at_us: int
     entity: bytes | None = None
     pinned: Arm | None = None
 
@@ -114,11 +116,25 @@ def failed(snapshot: Snapshot, asked: Asked, arm: Arm) -> bytes:
     return lines(snapshot, asked, Answered({}, arms, buckets), failed=its)
 
 
+def unanswered(snapshot: Snapshot, asked: Asked) -> tuple[bytes, list[bytes]]:
+    """Lines of the log, and their heads, for a request that the server itself could not answer: every row, with its arm and `error`."""
+    buckets = placed(snapshot, asked)
+    arms = seated(snapshot, asked, buckets)
+    return lines(snapshot, asked, Answered({}, arms, buckets), failed=range(asked.rows.count)), heads(arms)
+
+
+def unread(snapshot: Snapshot, id: str, trace: str, began_ns: int, at_us: int, entity: bytes | None) -> Asked:
+    """A request that failed before its rows were known, as one row of which nothing is known."""
+    return Asked(id, trace, Rows([(None,)] * len(snapshot.contract.columns), 1), began_ns, at_us, entity)
+
+
 def about(snapshot: Snapshot, asked: Asked, answered: Answered) -> dict[str, Any]:
     """What an answer says beside its predictions."""
     versions = [arm.release.version for arm in answered.arms]
     told: dict[str, Any] = {"request_id": asked.id, "generation": snapshot.generation}
     told["model_version"] = str(versions[0]) if len(set(versions)) == 1 else [str(version) for version in versions]
+    if snapshot.fallback:
+        told["fallback"] = snapshot.fallback
     if answered.unknown:
         told["warnings"] = {"unknown_category": {name: rows[:TOLD] for name, rows in answered.unknown.items()}}
     return told
@@ -129,14 +145,15 @@ def lines(snapshot: Snapshot, asked: Asked, answered: Answered, suffix: str = ""
     where there are any: they have no outputs."""
     kept, names = snapshot.kept, tuple(answered.outputs)
     columns = [asked.rows.columns[place] for _, place in kept]
-    at, took = time.time_ns() // 1_000, (time.perf_counter_ns() - asked.began_ns) // 1_000
+    took = (time.perf_counter_ns() - asked.began_ns) // 1_000
+    more = ({"error": True} if failed else {}) | ({"fallback": snapshot.fallback} if snapshot.fallback else {})
     inputs = list(zip(*columns, strict=True)) if columns else [()] * asked.rows.count
     said = list(zip(*answered.outputs.values(), strict=True)) or [()] * asked.rows.count
     kept_names = tuple(name for name, _ in kept)
     rows = [
         {
             "id": f"{asked.id}-{row}{suffix}",
-            "at_us": at,
+            "at_us": asked.at_us,
             "trace": asked.trace,
             "version": arm.release.version,
             "sha256": arm.release.sha256[:16],
@@ -146,7 +163,7 @@ def lines(snapshot: Snapshot, asked: Asked, answered: Answered, suffix: str = ""
             "took_us": took,
             "inputs": dict(zip(kept_names, inputs[row], strict=True)),
             "outputs": dict(zip(names, said[row], strict=True)),
-            **({"error": True} if failed else {}),
+            **more,
         }
         for row, (arm, place) in enumerate(zip(answered.arms, answered.buckets, strict=True))
         if not failed or row in failed
@@ -160,8 +177,13 @@ def heads(arms: Sequence[Arm]) -> list[bytes]:
 
 
 def shadowed(snapshot: Snapshot, shadow: Arm, asked: Asked, buckets: Sequence[int | None]) -> tuple[Answered, bytes]:
-    """What a shadow would have answered, and its lines; not on the loop's thread."""
-    encoded = shadow.encode(asked.rows.columns, asked.rows.count)
-    outputs: Mapping[str, list[Any]] = listed(shadow.say(encoded, shadow.groups(asked.rows.columns)), shadow)
-    answered = Answered(dict(outputs), [shadow] * asked.rows.count, list(buckets))
-    return answered, lines(snapshot, asked, answered, f"s{shadow.release.version}")
+    """What a shadow would have answered, and its lines; not on the loop's thread. Where it cannot answer, lines with `error`."""
+    suffix, whose = f"s{shadow.release.version}", [shadow] * asked.rows.count
+    try:
+        encoded = shadow.encode(asked.rows.columns, asked.rows.count)
+        outputs: Mapping[str, list[Any]] = listed(shadow.say(encoded, shadow.groups(asked.rows.columns)), shadow)
+    except Exception:  # it harms nobody, and its judge has to know
+        silent = Answered({}, whose, list(buckets))
+        return silent, lines(snapshot, asked, silent, suffix, failed=range(asked.rows.count))
+    answered = Answered(dict(outputs), whose, list(buckets))
+    return answered, lines(snapshot, asked, answered, suffix)

@@ -196,34 +196,64 @@ class App:
         body = await read(receive, headers, self.settings.limits)
         snapshot = self._snapshot()  # after the body: a slow client must not be answered by a policy of long ago
         pinned = None if version is None else self._arm(snapshot, version)
-        if path == "/invocations":
-            rows, id, wanted = invocations.rows(snapshot.decoders, body), None, tuple(snapshot.outputs)
-        else:
-            rows, id, wanted = inference.rows(snapshot.decoders, body, tuple(snapshot.outputs))
-        self._count(rows)
-        asked = Asked(_new_id(), _trace(headers), rows, began, headers.get(ENTITY) or None, pinned)
+        at_us, id, trace, entity = time.time_ns() // 1_000, _new_id(), _trace(headers), headers.get(ENTITY) or None
+        asked: Asked | None = None
         try:
+            rows, named, wanted = self._rows(path, snapshot, body)
+            asked = Asked(id, trace, rows, began, at_us, entity, pinned)
             answered = await answering.answer(snapshot, asked, self.batcher)
+            about = answering.about(snapshot, asked, answered)
+            content = self._content(path, snapshot, pinned, named, wanted, answered, about)
+            lines = answering.lines(snapshot, asked, answered)
+        except Refused:
+            raise
         except answering.Failed as failed:
-            with suppress(OSError):  # the error is said all the same
-                self.log.write(answering.failed(snapshot, asked, failed.arm), [failed.arm.head])
+            self._witness(answering.failed(snapshot, asked, failed.arm) if asked else b"", [failed.arm.head])
+            raise
+        except Exception:  # a bug of ours: who judges a rollout must not be blind to it
+            self._witness(*answering.unanswered(snapshot, asked or answering.unread(snapshot, id, trace, began, at_us, entity)))
             raise
         try:
-            self.log.write(answering.lines(snapshot, asked, answered), answering.heads(answered.arms))
+            self.log.write(lines, answering.heads(answered.arms))
         except OSError as err:
             print(f"pillars serve: the request log cannot be written ({err.strerror})", file=sys.stderr, flush=True)
             raise Refused(503, "LOG", "the request log cannot be written", headers={"retry-after": "5"}) from None
         self._counted(answered)
         if snapshot.shadows:
             self.shadowing.show(snapshot, asked, answered.buckets)
-        about = answering.about(snapshot, asked, answered)
-        said = {"x-request-id": asked.id, "x-generation": str(snapshot.generation)}
         self.metrics.seconds.observe((time.perf_counter_ns() - began) / 1e9)
+        return 200, JSON, content, {"x-request-id": id, "x-generation": str(snapshot.generation)}
+
+    def _rows(self, path: str, snapshot: Snapshot, body: bytes) -> tuple[Rows, str | None, tuple[str, ...]]:
+        """The rows, the id that the client gave, and the outputs it wants. Raises: Refused."""
         if path == "/invocations":
-            return 200, JSON, invocations.answer(answered.outputs, about), said
-        chosen = {name: answered.outputs[name] for name in wanted}
+            rows, id, wanted = invocations.rows(snapshot.decoders, body), None, tuple(snapshot.outputs)
+        else:
+            rows, id, wanted = inference.rows(snapshot.decoders, body, tuple(snapshot.outputs))
+        self._count(rows)
+        return rows, id, wanted
+
+    def _content(
+        self,
+        path: str,
+        snapshot: Snapshot,
+        pinned: Arm | None,
+        id: str | None,
+        wanted: tuple[str, ...],
+        answered: answering.Answered,
+        about: dict[str, Any],
+    ) -> bytes:
+        """The answer's body; made before it is on record, so that nothing can fail between that and saying it."""
+        if path == "/invocations":
+            return invocations.answer(answered.outputs, about)
         of = str(pinned.release.version if pinned else answered.arms[0].release.version)
-        return 200, JSON, inference.answer(self.settings.project, of, id, chosen, snapshot.outputs, about), said
+        chosen = {name: answered.outputs[name] for name in wanted}
+        return inference.answer(self.settings.project, of, id, chosen, snapshot.outputs, about)
+
+    def _witness(self, lines: bytes, heads: list[bytes]) -> None:
+        """Put on record that a request was not answered. A disk that refuses is no reason not to say it."""
+        with suppress(OSError):
+            self.log.write(lines, heads)
 
     def _count(self, rows: Rows) -> None:
         """Raises: Refused."""
@@ -244,12 +274,13 @@ class App:
     def _ready(self) -> Content:
         if self.watcher.snapshot is None:
             return 503, JSON, msgspec.json.encode({"ready": False}), {"retry-after": "1"}
-        return 200, JSON, b'{"ready":true}', {}
+        fallback = {"fallback": self.watcher.snapshot.fallback} if self.watcher.snapshot.fallback else {}
+        return 200, JSON, msgspec.json.encode({"ready": True, **fallback}), {}
 
     def _version(self) -> Content:
         snapshot = self.watcher.snapshot
         told: dict[str, Any] = {"project": self.settings.project, "server": self.settings.version, "worker": os.getpid()}
-        told |= snapshot.told() if snapshot else {"generation": None, "arms": []}
+        told |= snapshot.told() if snapshot else {"generation": None, "arms": [], "fallback": None}
         return 200, JSON, msgspec.json.encode(told | {"refused": self.watcher.refused}), {}
 
     def _model(self) -> Content:

@@ -55,8 +55,9 @@ class Contract:
         return tuple(known[name] for name in names)
 
 
-def contract(bundles: Sequence[Bundle], settings: Settings) -> Contract:
-    """What rows of these models hold.
+def contract(bundles: Sequence[Bundle], settings: Settings, more: bool = False) -> Contract:
+    """What rows of these models hold; with `more` also what they do not see and the project's features have: clients know the champion's
+    columns, and a fallback must not refuse their rows.
 
     A column that the project lets be null may be missing. A project that is not known (no `settings.columns`) requires nothing but text
     or a number.
@@ -73,6 +74,8 @@ def contract(bundles: Sequence[Bundle], settings: Settings) -> Contract:
                 raise BundleRefused(str(bundle.path), f"it takes {name} as {wanted}, another arm as {kinds[name]}")
         if bundle.outputs != bundles[0].outputs:
             raise BundleRefused(str(bundle.path), f"it answers {', '.join(bundle.outputs)}, another arm {', '.join(bundles[0].outputs)}")
+    for name in (*settings.numeric, *settings.categorical) if more else ():
+        kinds.setdefault(name, "text" if name in settings.categorical else "flag" if settings.columns[name].type == "bool" else "number")
     labels = [name for name in dict.fromkeys((*settings.key, *settings.entity)) if name not in kinds]
     columns = [_column(name, kind, settings) for name, kind in kinds.items()] + [_column(name, "label", settings) for name in labels]
     known = [column.name for column in columns]
