@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from pillars.answers.trials import bounds, evidence_of, judged, report
 from pillars.deployment import evidence, rollback, rollout, traffic
+from pillars.deployment import release as releases
 from pillars.deployment.evidence import Evidence
 from pillars.errors import BundleRefused, Overtaken, UnknownName
 from pillars.stores import write_atomically
@@ -58,7 +59,8 @@ def begin(opened: Opened, release: Release, by_hand: bool = False, read: Evidenc
 def look(opened: Opened, read: Evidence | None = None, at: datetime | None = None) -> Looked:
     """Judge what is on trial, and make the one transition that follows. A look that was overtaken changes nothing: one of two wins.
 
-    What somebody changed and died before it was on record is put there first.
+    What somebody changed and died before it was on record is put there first. A release on trial whose files do not load any more is taken
+    back, however well it does.
 
     Raises:
         UnknownName: nobody answers yet.
@@ -70,13 +72,19 @@ def look(opened: Opened, read: Evidence | None = None, at: datetime | None = Non
     if now.trial is None:
         return Looked(opened.name, False, now)
     log = read or evidence_of(opened.stores, opened.config, opened.ledger)
-    verdict = judged(opened.config, now.trial, log, at)
-    if rollout.advanced(opened.config.rollout, now, verdict, at) == now:
+    verdict, broken = judged(opened.config, now.trial, log, at), _broken(opened, now.trial.challenger)
+
+    def to(current: Rollout) -> Rollout:
+        if broken:
+            return rollout.taken_back(opened.config.rollout, current, broken, at, harmed=False)
+        return rollout.advanced(opened.config.rollout, current, verdict, at)
+
+    if to(now) == now:
         return Looked(opened.name, False, now, verdict, getattr(log, "unreadable", 0))
     path = f"rollouts/{opened.name}/g{now.generation}.json"  # before the move: after it, nobody would make it
     told = json.dumps(plain(report(opened.config, now.trial, log)), indent=1).encode() + b"\n"
     write_atomically(opened.stores.folder("rollouts", opened.name) / f"g{now.generation}.json", told)
-    after = _replaced(opened, now, lambda current: rollout.advanced(opened.config.rollout, current, verdict, at))
+    after = _replaced(opened, now, to)
     moved = after.generation != now.generation
     if moved:
         settle(opened)
@@ -105,6 +113,15 @@ def settle(opened: Opened, but: Release | None = None) -> None:
         return
     if now.generation > (recorded.generation if recorded else 0):
         _record(opened, recorded, now)
+
+
+def _broken(opened: Opened, challenger: Release) -> str:
+    """Why a release on trial cannot go on: a server that holds it in memory may be the last that does. "" where it loads."""
+    try:
+        releases.load(opened.stores, challenger)
+    except BundleRefused as err:
+        return f"v{challenger.version} loads no more: {err.problem}"
+    return ""
 
 
 def _replaced(opened: Opened, now: Rollout, to: Callable[[Rollout], Rollout]) -> Rollout:

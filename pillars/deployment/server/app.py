@@ -7,7 +7,6 @@ import hmac
 import os
 import re
 import secrets
-import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable
@@ -24,7 +23,7 @@ from pillars.deployment.server.body import CLOSE, Gone, read
 from pillars.deployment.server.decoding import Rows
 from pillars.deployment.server.log import Log
 from pillars.deployment.server.metrics import Metrics
-from pillars.deployment.server.problems import Refused
+from pillars.deployment.server.problems import Refused, complain
 from pillars.deployment.server.settings import SETTINGS, Settings, tokens
 from pillars.deployment.server.settings import read as read_settings
 from pillars.deployment.server.shadowing import Shadowing
@@ -119,7 +118,7 @@ class App:
         except Gone:
             return
         except Exception as err:  # a bug: said without the words of the error, which could quote a row
-            print(f"pillars serve: {_place(err)}", file=sys.stderr, flush=True)
+            complain(_place(err))
             status, kind, body, headers = 500, JSON, Refused(500, "INTERNAL", "an error of this server; its log says where").content(), {}
         self.metrics.answered(shown, status)
         given = [(name.encode(), value.encode()) for name, value in headers.items()]
@@ -216,7 +215,7 @@ class App:
         try:
             self.log.write(lines, answering.heads(answered.arms))
         except OSError as err:
-            print(f"pillars serve: the request log cannot be written ({err.strerror})", file=sys.stderr, flush=True)
+            complain(f"the request log cannot be written ({err.strerror})")
             raise Refused(503, "LOG", "the request log cannot be written", headers={"retry-after": "5"}) from None
         self._counted(answered)
         if snapshot.shadows:

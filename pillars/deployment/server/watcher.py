@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
 
 from pillars.deployment.server import policy as policies
 from pillars.deployment.server.policy import Policy
+from pillars.deployment.server.problems import complain
 from pillars.deployment.server.settings import Settings
 from pillars.deployment.server.snapshot import Snapshot, fall_back, take
 from pillars.errors import PillarsError
@@ -97,14 +97,14 @@ class Watcher:
             return
         if found is not None:
             told = f"v{found.champion.release.version}" if found.champion.release.version else "the declared constant"
-            print(f"pillars serve: {told} answers meanwhile ({found.fallback})", file=sys.stderr, flush=True)
+            complain(f"{told} answers meanwhile ({found.fallback})")
         if found is not before:
             self.snapshot = found
             self._changed(found)
 
     def _refuse(self, why: str, count: bool = True) -> None:
         if why != self.refused:
-            print(f"pillars serve: {why}", file=sys.stderr, flush=True)
+            complain(why)
         self.refused = why
         if count:
             self._failed()

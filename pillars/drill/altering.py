@@ -1,0 +1,88 @@
+"""Challengers made of a champion's bundle: the same model under another identity, one that is mostly wrong, one fitted in another unit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pillars.bundle import booster, folder
+from pillars.bundle.bundle import Bundle, write_bundle
+from pillars.bundle.golden import from_json
+
+FACTORS = (1000.0, 0.001)  # kilometres for metres, and back
+WORSE = 1.5  # a change of unit must make the model wrong so many times as often, or there is nothing to find
+Trees = Callable[[dict[str, Any]], None]  # changes a booster's JSON in place
+
+
+def again(bundle: Bundle, path: Path, number: int) -> str:
+    """The same model with another identity; its identity. `number` makes it differ from others."""
+    return _written(bundle, path, number, lambda _: None)
+
+
+def wrong(bundle: Bundle, path: Path, number: int) -> str:
+    """A model whose leaves say the opposite; its identity."""
+
+    def negate(tree: dict[str, Any]) -> None:
+        for node, left in enumerate(tree["left_children"]):
+            if left == -1:
+                tree["split_conditions"][node] *= -1
+                tree["base_weights"][node] *= -1
+
+    return _written(bundle, path, number, negate)
+
+
+def in_another_unit(bundle: Bundle, path: Path, number: int, column: str, factor: float) -> str:
+    """A model that was fitted when `column` was `factor` times as large; its identity."""
+    feature = bundle.encoder.feature_names.index(column)
+
+    def scale(tree: dict[str, Any]) -> None:
+        for node, left in enumerate(tree["left_children"]):
+            if left != -1 and tree["split_indices"][node] == feature:
+                tree["split_conditions"][node] *= factor
+
+    return _written(bundle, path, number, scale)
+
+
+def unit(bundle: Bundle) -> tuple[str, float] | None:
+    """The column and factor whose change makes the model wrong most often; None where none makes it wrong `WORSE` times as often."""
+    columns = from_json(bundle.golden["columns"])
+    before = wrong_share(bundle, columns, columns)
+    found = max(
+        (wrong_share(bundle, columns, {**columns, name: columns[name] / factor}), name, factor)
+        for name in bundle.encoder.numeric or ("",)
+        for factor in FACTORS
+        if name
+    )
+    return (found[1], found[2]) if found[0] > max(WORSE * before, before + 0.1) else None
+
+
+def wrong_share(bundle: Bundle, columns: dict[str, np.ndarray], seen: dict[str, np.ndarray]) -> float:
+    """How often decisions on rows `seen` are wrong, where outcomes come as the bundle says of the rows `columns`; in [0, 1]."""
+    chances, said = bundle.scores(columns), bundle.predict(seen).decision
+    if said is None:
+        return 0.0
+    if bundle.task == "multiclass":
+        places = [bundle.classes.index(name) for name in said]
+        return float(1 - chances[np.arange(len(places)), places].mean())
+    return float(np.where(said, 1 - chances, chances).mean())
+
+
+def _written(bundle: Bundle, path: Path, number: int, change: Trees) -> str:
+    _, files = folder.read(bundle.path)
+    parts = {name: json.loads(files[name]) for name in folder.PARTS}
+    made = []
+    for place, model in enumerate(booster.load([files[name] for name in folder.booster_names(files)])):
+        if place < len(bundle.boosters):  # those of an interval's ends stay
+            content = json.loads(bytes(model.save_raw("json")))
+            for tree in content["learner"]["gradient_booster"]["model"]["trees"]:
+                change(tree)
+            model.load_model(bytearray(json.dumps(content).encode()))
+        model.set_attr(drill=str(number))
+        made.append(bytes(model.save_raw("ubj")))
+    golden = from_json(bundle.golden["columns"])
+    named = (bundle.encoder, parts["calibration.json"], parts["decision.json"], parts["schema.json"])
+    return write_bundle(path, bundle.project, made, *named, golden, {**bundle.lineage, "drill": str(number)})
