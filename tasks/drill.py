@@ -22,10 +22,11 @@ from pillars.config import Project
 from pillars.config_rollout import Strategy
 from pillars.deployment import traffic
 from pillars.drill import altering, outcomes, place, planted, safety, serving
+from pillars.drill.altering import Unit
 from pillars.drill.faults import CONTROL, HARM, expected
 from pillars.drill.load import Answer, Load
 from pillars.drill.outcomes import Labelled, Source, Truth
-from pillars.drill.place import SLOW_MS, Place
+from pillars.drill.place import BAKE_S, SLOW_MS, Place
 from pillars.drill.serving import Server, refuse_writes, until
 from pillars.errors import BundleRefused, PillarsError
 from pillars.stores import Stores, scratch, write_atomically
@@ -37,7 +38,7 @@ from tasks.policy import step, without_prefect
 
 PER_S = 160.0  # requests
 WARM = 230  # answered requests before a trial: limits are taken from 200
-END_S = 90.0  # a play is over by then, whatever came of it
+END_S = 150.0  # a play is over by then, whatever came of it
 PROBES = 20
 LATE_S, LATE_BAKE_S = 4.0, 8.0
 JUMP_S = 3600.0
@@ -194,7 +195,7 @@ def play(stage: Stage, strategy: Strategy, fault: Fault) -> Played:
     return played
 
 
-def _played(stage: Stage, strategy: Strategy, fault: Fault, wanted: Expected, unit: tuple[str, float] | None) -> Played:
+def _played(stage: Stage, strategy: Strategy, fault: Fault, wanted: Expected, unit: Unit | None) -> Played:
     """Raises: TimeoutError."""
     played = Played(strategy, fault, wanted)
     if fault == "killed worker":
@@ -204,7 +205,10 @@ def _played(stage: Stage, strategy: Strategy, fault: Fault, wanted: Expected, un
         stage.having(steps=steps, bake_min=LATE_BAKE_S / 60)
     elif (fault, strategy) == ("latency", "shadow"):
         stage.having(then="keep")
-    _warm(stage)
+    elif unit is not None:
+        judge = stage.place.project.rollout.judge.model_dump() | {"entities": unit.entities}
+        stage.having(steps=[{"share": 0.5, "bake_min": BAKE_S / 60}], judge=judge)
+    _warm(stage, WARM if unit is None else max(WARM, unit.entities))
     release = _made(stage, fault, unit)
     if strategy == "direct":
         return _direct(stage, fault, release, played)
@@ -280,21 +284,21 @@ def _killed_deployment(stage: Stage, release: Release, played: Played) -> Played
     return replace(played, injected=seen, detected="the next command", seconds=time.monotonic() - stage.at, end="answers")
 
 
-def _made(stage: Stage, fault: Fault, unit: tuple[str, float] | None) -> Release:
+def _made(stage: Stage, fault: Fault, unit: Unit | None) -> Release:
     if fault in ("wrong scores", "late labels"):
         return stage.challenger(altering.wrong)
     if fault == "unit change" and unit is not None:
-        return stage.challenger(altering.in_another_unit, *unit)
+        return stage.challenger(altering.in_another_unit, unit.column, unit.factor)
     return stage.challenger()
 
 
-def _warm(stage: Stage) -> None:
+def _warm(stage: Stage, entities: int) -> None:
     """Wait until limits can be taken from the champion's requests. Raises: TimeoutError."""
     if not stage.served():
         raise TimeoutError("the server does not follow the policy")
     since = len(stage.load.answers)
-    if not until(lambda: sum(one.status == 200 for one in stage.load.answers[since:]) >= WARM, END_S):
-        raise TimeoutError(f"no {WARM} requests were answered in {END_S:.0f} s")
+    if not until(lambda: sum(one.status == 200 for one in stage.load.answers[since:]) >= entities, END_S):
+        raise TimeoutError(f"no {entities} requests were answered in {END_S:.0f} s")
 
 
 def _home(stage: Stage) -> bool:

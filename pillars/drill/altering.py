@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from pillars.bundle.bundle import Bundle, write_bundle
 from pillars.bundle.golden import from_json
 
 FACTORS = (1000.0, 0.001)  # kilometres for metres, and back
-WORSE = 1.5  # a change of unit must make the model wrong so many times as often, or there is nothing to find
+EVIDENCE = 14.0  # nats: harm is called from ln(4 metrics / 1 %) = 6 on, and luck takes some
+MOST = 1_500  # entities of each arm that are waited for
 Trees = Callable[[dict[str, Any]], None]  # changes a booster's JSON in place
 
 
@@ -47,17 +50,35 @@ def in_another_unit(bundle: Bundle, path: Path, number: int, column: str, factor
     return _written(bundle, path, number, scale)
 
 
-def unit(bundle: Bundle) -> tuple[str, float] | None:
-    """The column and factor whose change makes the model wrong most often; None where none makes it wrong `WORSE` times as often."""
+@dataclass(frozen=True)
+class Unit:
+    """A change of unit that makes the model wrong more often; `entities`: of each arm, until that is found."""
+
+    column: str
+    factor: float
+    entities: int
+
+
+def unit(bundle: Bundle) -> Unit | None:
+    """The change of one column's unit that harms most; None where `MOST` entities would not find it."""
     columns = from_json(bundle.golden["columns"])
     before = wrong_share(bundle, columns, columns)
-    found = max(
-        (wrong_share(bundle, columns, {**columns, name: columns[name] / factor}), name, factor)
-        for name in bundle.encoder.numeric or ("",)
-        for factor in FACTORS
-        if name
-    )
-    return (found[1], found[2]) if found[0] > max(WORSE * before, before + 0.1) else None
+    tried = ((name, factor) for name in bundle.encoder.numeric for factor in FACTORS)
+    found = [(wrong_share(bundle, columns, {**columns, name: columns[name] / factor}), name, factor) for name, factor in tried]
+    if not found:
+        return None
+    after, name, factor = max(found)
+    entities = needed(before, after)
+    return Unit(name, factor, entities) if entities <= MOST else None
+
+
+def needed(before: float, after: float) -> int:
+    """Entities of each of two equal arms, wrong in so many cases, until the judge has `EVIDENCE` against the worse one."""
+    if after <= before:
+        return MOST + 1
+    mine = after / (before + after)  # of the bad events
+    each = mine * math.log(2 * mine) + ((1 - mine) * math.log(2 * (1 - mine)) if mine < 1 else 0.0)
+    return math.ceil(EVIDENCE / each / (before + after))
 
 
 def wrong_share(bundle: Bundle, columns: dict[str, np.ndarray], seen: dict[str, np.ndarray]) -> float:

@@ -25,7 +25,7 @@ from pillars.monitoring.ledger import Ledger
 from pillars.stores import Stores, write_atomically
 from pillars.vocabulary import Decision, ModelVersion, Promotion, Release
 
-BAKE_S, TIMEOUT_S = 2.0, 60.0  # a share's time, and that of one without a verdict
+BAKE_S, TIMEOUT_S = 2.0, 120.0  # a share's time, and that of one without a verdict
 SLOW_MS = 200.0  # a slower answer is a bad event; what is planted takes twice that
 ENTITIES = {"canary": 80}  # that each arm must serve at a share; so many that harm is found before a share is healthy
 USUAL = 120
