@@ -29,7 +29,8 @@ def drill(project: str, strategies: list[Strategy] | None = None, faults: list[F
         controls: runs of each strategy without a fault
 
     Raises:
-        StoreUnavailable: no release answers yet; or no server comes up.
+        UnknownName: no release answers yet.
+        StoreUnavailable: no server comes up.
         BundleRefused: the champion's release does not load.
     """
     stores, began = Stores(), time.monotonic()

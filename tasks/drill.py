@@ -52,12 +52,13 @@ def drill(of: Stores, project: Project, strategy: Strategy, faults: Sequence[Fau
     """Play faults against one strategy, one after the other; each starts from a champion with nothing on trial. `told` hears of each.
 
     Raises:
-        StoreUnavailable: no release answers in the project yet; or the server does not come up.
+        UnknownName: no release answers in the project yet.
+        StoreUnavailable: the server does not come up.
         BundleRefused: the champion's release does not load.
     """
     champion, plays, left = place.champion(of, project), list[Played](), list(faults)
     while left:
-        with scratch("drill") as root, _stage(place.make(root / "project", of, project, champion, strategy)) as stage:
+        with scratch("drill") as root, staged(place.make(root / "project", of, project, champion, strategy)) as stage:
             while left and not stage.spoilt:
                 plays.append(play(stage, strategy, left.pop(0)))
                 told(plays[-1])
@@ -151,9 +152,10 @@ class Stage:
 
 
 @contextmanager
-def _stage(at: Place) -> Iterator[Stage]:
+def staged(at: Place, per_s: float = PER_S) -> Iterator[Stage]:
+    """A server that answers at a place, and clients that ask it so often a second."""
     server = _server(at).ready()
-    stage = Stage(at, server, Load(server.port, at.rows, PER_S), Opened(at.stores, at.project, at.ledger()))
+    stage = Stage(at, server, Load(server.port, at.rows, per_s), Opened(at.stores, at.project, at.ledger()))
     tell_world(at)
     try:
         with stage.load:

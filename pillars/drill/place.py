@@ -20,7 +20,7 @@ from pillars.deployment import release as releases
 from pillars.deployment import traffic
 from pillars.drill import planted
 from pillars.drill.outcomes import CLIENT, Truth, truth_of
-from pillars.errors import StoreUnavailable
+from pillars.errors import UnknownName
 from pillars.monitoring.ledger import Ledger
 from pillars.stores import Stores, write_atomically
 from pillars.vocabulary import Decision, ModelVersion, Promotion, Release
@@ -118,12 +118,12 @@ def champion(stores: Stores, project: Project) -> Release:
     """The release that answers in the user's project.
 
     Raises:
-        StoreUnavailable: nobody answers there yet, or nobody can say who.
+        UnknownName: nobody answers there yet.
+        StoreUnavailable: the policy cannot be read.
     """
     now = traffic.read(stores, project.project)
     if now is None:
-        remedy = f"Deploy one first: pillars run {project.project}, or pillars deploy {project.project}. Nothing was changed."
-        raise StoreUnavailable(f"the traffic policy of {project.project}", "is not there: no release answers yet to drill with", remedy)
+        raise UnknownName("project with a release that answers (pillars run, or pillars deploy, makes one)", project.project, [])
     return now.champion
 
 

@@ -27,11 +27,11 @@ from tasks.opened import Opened
 from tests import drilled
 from tests.proofs.points import Point, Watch
 
-pytestmark = [pytest.mark.slow]
-SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_200)]
+SHARES = (0.3, 0.5, 0.7)
 QUICK = {
     "steps": [{"share": share, "bake_min": 0} for share in SHARES],
-    "judge": {"metrics": ["error", "score"], "entities": 10},
+    "judge": {"metrics": ["error", "score"], "entities": 5},
     "timeout_min": 30,
 }
 END_S = 240.0
@@ -39,10 +39,10 @@ END_S = 240.0
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
-    """A champion under load, and six shares to go."""
+    """A champion under load, and three shares to go."""
     of = drilled.deployed(tmp_path / "project")
     at = place.make(tmp_path / "played", of, drilled.project(), place.champion(of, drilled.project()), "canary")
-    with drill._stage(at) as made:
+    with drill.staged(at, per_s=40.0) as made:
         made.having(**QUICK)
         yield made
 
@@ -68,7 +68,7 @@ def held(stage: Stage, release: Release) -> None:
     assert now.generation == 2 + len(SHARES), "one generation a share, and the end"
     entries = [e for e in stage.opened.ledger.entries("small") if e.decision == "rollout"]
     assert [(e.outcome, e.inputs["generation"]) for e in entries] == [("accept", n) for n in range(2, 3 + len(SHARES))]
-    assert sum(one.status == 200 for one in answers) > 100
+    assert sum(one.status == 200 for one in answers) > 50
 
 
 def _look_and_die(stores: Stores, project: Project, evidence: Any, at: int, told: Connection) -> None:

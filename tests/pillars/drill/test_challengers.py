@@ -13,7 +13,7 @@ from pillars.bundle.golden import from_json
 from pillars.config import Project
 from pillars.drill import altering, outcomes, place
 from pillars.drill.outcomes import Labelled, Source, Truth, client, truth_of
-from pillars.errors import StoreUnavailable
+from pillars.errors import UnknownName
 from pillars.stores import Stores
 from tests import drilled
 from tests.pillars.deployment.server.world import write_release
@@ -122,7 +122,7 @@ def test_a_place_is_a_copy_with_a_record_of_its_own(tmp_path: Path, monkeypatch:
 
 
 def test_a_drill_needs_somebody_who_answers(tmp_path: Path) -> None:
-    with pytest.raises(StoreUnavailable, match="pillars deploy small"):
+    with pytest.raises(UnknownName, match="pillars deploy, makes one"):
         place.champion(Stores(root=tmp_path, var=tmp_path / "var"), drilled.project())
 
 
