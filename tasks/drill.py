@@ -44,7 +44,8 @@ LATE_S, LATE_BAKE_S = 4.0, 8.0
 JUMP_S = 3600.0
 BEGIN = without_prefect(rollouts.begin)
 PROCESSES = multiprocessing.get_context("forkserver")  # its first process imports what all of them need
-PROCESSES.set_forkserver_preload(["tasks.drill"])
+LOADED = ["tasks.drill", "scipy.special", "sqlalchemy.dialects.sqlite", "pyarrow.parquet", "xgboost"]  # 5 s of CPU in each process else
+PROCESSES.set_forkserver_preload(LOADED)
 
 
 @step("drill strategy")
@@ -57,6 +58,7 @@ def drill(of: Stores, project: Project, strategy: Strategy, faults: Sequence[Fau
         BundleRefused: the champion's release does not load.
     """
     champion, plays, left = place.champion(of, project), list[Played](), list(faults)
+    PROCESSES.Process(target=int, daemon=True).start()  # the nursery imports while the server does
     while left:
         with scratch("drill") as root, staged(place.make(root / "project", of, project, champion, strategy)) as stage:
             while left and not stage.spoilt:
@@ -186,14 +188,16 @@ def play(stage: Stage, strategy: Strategy, fault: Fault) -> Played:
         until(lambda: len(stage.load.answers) >= after + PROBES, 20)
         wrong = safety.unsafe(stage.place, stage.server, stage.opened.past.rollout(), answers, stage.load.answers[after:])
         played = replace(played, unsafe=wrong)
-    except (PillarsError, TimeoutError) as err:
+    except (PillarsError, OSError, EOFError, LookupError) as err:  # what was injected may come back at us
         stage.spoilt = True
         return Played(strategy, fault, wanted, unsafe=(f"the play ended early: {type(err).__name__}: {err}",))
     finally:
         stage.rest()
         stage.place = usual
         stage.having()
-    stage.spoilt = bool(played.unsafe) or not _home(stage)
+    if not _home(stage):
+        played = replace(played, unsafe=(*played.unsafe, "pillars rollback did not bring the first champion back"))
+    stage.spoilt = bool(played.unsafe)
     return played
 
 
@@ -372,12 +376,13 @@ def _late(stage: Stage, release: Release, played: Played) -> Played:
 
 
 def _flipped(stage: Stage, release: Release, played: Played) -> Played:
-    rows, wrong = outcomes.known(_events(stage))
     tell_world(stage.place, flipped=True)
     stage.inject()
+    whole = Labelled(*_known(stage.place), Source, time.time)  # as outcomes were
+    rows, wrong = outcomes.known(list(whole.events(0)))
     again, other = outcomes.known(_events(stage))
     moved = rows and again and wrong * again != other * rows
-    return replace(played, injected=f"{wrong / rows:.0%} of the outcomes said wrong, then {other / again:.0%}" if moved else "")
+    return replace(played, injected=f"{wrong / rows:.0%} of the outcomes said wrong, now {other / again:.0%}" if moved else "")
 
 
 def _registry(stage: Stage, release: Release, played: Played) -> Played:
@@ -456,7 +461,8 @@ def _clock(stage: Stage, release: Release, played: Played) -> Played:
 
 
 def _corrupt(stage: Stage, release: Release, played: Played) -> Played:
-    """Rotten bytes while it is in memory, then a start of the server that has to read them."""
+    """Rotten bytes while it is in memory, then a start of the server that has to read them, then a look."""
+    stage.rest()  # or it takes the release back before the server is up
     booster = stage.place.stores.var / release.path / "booster-0.ubj"
     whole = booster.read_bytes()
     booster.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
@@ -474,7 +480,7 @@ def _corrupt(stage: Stage, release: Release, played: Played) -> Played:
         booster.write_bytes(whole)  # as pillars deploy does from the registry
         until(lambda: stage.server.version().get("refused") == "", 30)
         return replace(played, end="mended, and answers again without a restart")
-    until(lambda: (now := stage.now) is not None and now.trial is None, END_S)
+    stage.control()
     return played
 
 
@@ -502,7 +508,7 @@ def _in_log(stage: Stage, release: Release, what: str, is_it: Callable[[dict[str
     def found() -> int:
         return sum((any_arm or row["version"] == release.version) and is_it(row) for row in safety.logged(stage.place))
 
-    until(found, 20, 0.2)
+    until(found, 20, 0.5)
     count = found()
     return f"{count} {what}{'' if any_arm else f' of v{release.version}'} in the log" if count else ""
 

@@ -19,6 +19,7 @@ BAD_BATCH = ("var/quarantine/", "var/rejected/")  # made for bad rows only, and 
 BESIDE = (
     "audit.py",
     "compare.py",
+    "drill.py",
     "experiment.py",
     "gate.py",
     "reproduction.py",

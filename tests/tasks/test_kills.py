@@ -8,24 +8,18 @@ import os
 import signal
 from collections.abc import Iterator
 from functools import partial
-from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pillars.config import Project
 from pillars.drill import altering, place, safety
 from pillars.drill.serving import until
-from pillars.monitoring.ledger import Ledger
-from pillars.stores import Stores
 from pillars.vocabulary import Release
-from tasks import controller, drill, rollouts
+from tasks import drill, rollouts
 from tasks.drill import BEGIN, PROCESSES, Stage
-from tasks.opened import Opened
 from tests import drilled
-from tests.proofs.points import Point, Watch
+from tests.tasks.dying import look_and_die
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_200)]
 SHARES = (0.3, 0.5, 0.7)
@@ -35,6 +29,7 @@ QUICK = {
     "timeout_min": 30,
 }
 END_S = 240.0
+PROCESSES.set_forkserver_preload([*drill.LOADED, "tests.tasks.dying", "pytest", "httpx", "requests"])
 
 
 @pytest.fixture
@@ -42,7 +37,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     """A champion under load, and three shares to go."""
     of = drilled.deployed(tmp_path / "project")
     at = place.make(tmp_path / "played", of, drilled.project(), place.champion(of, drilled.project()), "canary")
-    with drill.staged(at, per_s=40.0) as made:
+    with drill.staged(at, per_s=20.0) as made:
         made.having(**QUICK)
         yield made
 
@@ -71,20 +66,6 @@ def held(stage: Stage, release: Release) -> None:
     assert sum(one.status == 200 for one in answers) > 50
 
 
-def _look_and_die(stores: Stores, project: Project, evidence: Any, at: int, told: Connection) -> None:
-    """A look that is killed at its `at`-th write point; a survivor says how many there were."""
-    reached = count(1)
-
-    def seen(point: Point) -> None:
-        told.send(point.name)
-        if next(reached) == at:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    opened = Opened(stores, project, Ledger(stores))
-    Watch(stores.root, seen).install()
-    controller.LOOK(opened, evidence())
-
-
 def test_a_controller_that_dies_at_every_write_point_of_every_transition(stage: Stage) -> None:
     release, kills, names, at = begun(stage), 0, set[str](), 1
     evidence = partial(drill._evidence, *drill._known(stage.place))
@@ -96,7 +77,7 @@ def test_a_controller_that_dies_at_every_write_point_of_every_transition(stage: 
         if over():
             break
         here, there = PROCESSES.Pipe(duplex=False)
-        victim = PROCESSES.Process(target=_look_and_die, args=(stage.place.stores, stage.place.project, evidence, at, there), daemon=True)
+        victim = PROCESSES.Process(target=look_and_die, args=(stage.place.stores, stage.place.project, evidence, at, there), daemon=True)
         victim.start()
         there.close()
         points = list(_told(here))

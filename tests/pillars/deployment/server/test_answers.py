@@ -106,6 +106,22 @@ def test_a_full_disk_answers_nobody(var: Path, monkeypatch: pytest.MonkeyPatch) 
         assert app.ask("POST", "/invocations", {"dataframe_records": [ROW]})[0] == 200
 
 
+def test_a_full_disk_under_the_servers_own_messages_too_is_still_said(var: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where `pillars up` keeps them: beside the log."""
+    write_policy(var, 1, write_release(var, 1))
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with InProcess(settings(var)) as app:
+        app.ready()
+        with monkeypatch.context() as patch:
+            patch.setattr(app.app.log, "write", refuse)
+            patch.setattr("sys.stderr.write", refuse)
+            status, said = app.ask("POST", "/invocations", {"dataframe_records": [ROW]})
+    assert (status, said["error_code"]) == (503, "LOG")
+
+
 def test_confidential_columns_are_in_no_file(var: Path) -> None:
     planted = "Ada Planted-Lovelace"
     write_policy(var, 1, write_release(var, 1))
