@@ -216,6 +216,12 @@ def _played(stage: Stage, strategy: Strategy, fault: Fault, wanted: Expected, un
         stage.having(steps=[{"share": 0.5, "bake_min": BAKE_S / 60}], judge=judge)
     _warm(stage, WARM if unit is None else max(WARM, unit.entities))
     release = _made(stage, fault, unit)
+    if fault in ("wrong scores", "late labels"):
+        entities = altering.to_tell(stage.place.bundle, Bundle.load(stage.place.stores.var / release.path))
+        if entities > altering.MOST:
+            return replace(played, expected=Expected("not judged", "this model's opposite is hardly worse than it"))
+        judge = stage.place.project.rollout.judge
+        stage.having(judge=judge.model_dump() | {"entities": max(judge.entities, entities)})
     if strategy == "direct":
         return _direct(stage, fault, release, played)
     BEGIN(stage.opened, release, True, _evidence(*_known(stage.place)))

@@ -72,6 +72,13 @@ def unit(bundle: Bundle) -> Unit | None:
     return Unit(name, factor, entities) if entities <= MOST else None
 
 
+def to_tell(bundle: Bundle, other: Bundle) -> int:
+    """Entities of each arm until it is found that `other` is wrong more often."""
+    columns = from_json(bundle.golden["columns"])
+    said, mine = other.predict(columns).decision, wrong_share(bundle, columns, columns)
+    return MOST + 1 if said is None else needed(mine, _wrong_in(bundle, columns, said))
+
+
 def needed(before: float, after: float) -> int:
     """Entities of each of two equal arms, wrong in so many cases, until the judge has `EVIDENCE` against the worse one."""
     if after <= before:
@@ -83,9 +90,12 @@ def needed(before: float, after: float) -> int:
 
 def wrong_share(bundle: Bundle, columns: dict[str, np.ndarray], seen: dict[str, np.ndarray]) -> float:
     """How often decisions on rows `seen` are wrong, where outcomes come as the bundle says of the rows `columns`; in [0, 1]."""
-    chances, said = bundle.scores(columns), bundle.predict(seen).decision
-    if said is None:
-        return 0.0
+    said = bundle.predict(seen).decision
+    return 0.0 if said is None else _wrong_in(bundle, columns, said)
+
+
+def _wrong_in(bundle: Bundle, columns: dict[str, np.ndarray], said: np.ndarray) -> float:
+    chances = bundle.scores(columns)
     if bundle.task == "multiclass":
         places = [bundle.classes.index(name) for name in said]
         return float(1 - chances[np.arange(len(places)), places].mean())

@@ -46,6 +46,7 @@ def test_the_opposite_is_wrong_where_the_champion_is_right(champion: Bundle, tmp
     assert mine is not None
     assert other is not None
     assert (mine != other).mean() > 0.5
+    assert altering.to_tell(champion, made) < altering.MOST < altering.to_tell(champion, champion)
 
 
 def test_a_model_of_another_unit_says_of_metres_what_the_champion_says_of_kilometres(champion: Bundle, tmp_path: Path) -> None:
