@@ -40,7 +40,7 @@ PER_S = 160.0  # requests
 WARM = 230  # answered requests before a trial: limits are taken from 200
 END_S = 150.0  # a play is over by then, whatever came of it
 PROBES = 20
-LATE_S, LATE_BAKE_S = 4.0, 8.0
+LATE_S, LATE_BAKE_S = 3.0, 15.0  # the time between policy and server counts to the bake
 JUMP_S = 3600.0
 BEGIN = without_prefect(rollouts.begin)
 PROCESSES = multiprocessing.get_context("forkserver")  # its first process imports what all of them need
@@ -439,8 +439,8 @@ def _killed_worker(stage: Stage, release: Release, played: Played) -> Played:
     before = stage.server.children()
     stage.inject()
     os.kill(before[0], signal.SIGKILL)
-    seen = stage.noticed(lambda: len(now := stage.server.children()) == len(before) and before[0] not in now, 60)
-    killed = not Path(f"/proc/{before[0]}").exists() or seen is not None
+    seen = stage.noticed(lambda: len(now := stage.server.children()) == len(before) and before[0] not in now, 120)
+    killed = before[0] not in stage.server.children()
     return replace(
         played, injected=f"one of {len(before)} workers is gone" if killed else "", detected="server: started another", seconds=seen
     )
