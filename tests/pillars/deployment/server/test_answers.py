@@ -172,6 +172,28 @@ def test_rows_of_one_request_go_each_to_its_own_arm(var: Path, weight: int) -> N
     assert len({r["version"] for r in record}) == (2 if weight == 2_000 else 1)
 
 
+def test_a_slow_challenger_does_not_make_the_champion_look_slow(var: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are asked in the same turn of the loop."""
+    import time
+
+    write_policy(var, 1, write_release(var, 1), challenger=vars(write_release(var, 2, seed=2)) | {"weight_bp": 5_000})
+    with InProcess(settings(var)) as app:
+        snapshot = app.ready().app.watcher.snapshot
+        assert snapshot
+        say = type(snapshot.champion).say
+
+        def slow(self: Any, *given: Any) -> Any:
+            time.sleep(0.3 if self.role == "challenger" else 0.0)
+            return say(self, *given)
+
+        monkeypatch.setattr(type(snapshot.champion), "say", slow)
+        app.ask_all([{"dataframe_records": [ROW | {"passenger": f"p{n}"}]} for n in range(20)])
+    took = {arm: [row["took_us"] / 1e6 for row in logged(var) if row["arm"] == arm] for arm in ("champion", "challenger")}
+    assert min(took["challenger"]) > 0.29
+    assert len(took["champion"]) > 3
+    assert max(took["champion"]) < 0.29
+
+
 def test_an_entity_of_the_header_counts_for_all_rows(var: Path) -> None:
     write_policy(var, 1, write_release(var, 1), challenger=vars(write_release(var, 2, seed=2)) | {"weight_bp": 5_000})
     with InProcess(settings(var)) as app:
