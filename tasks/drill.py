@@ -212,8 +212,8 @@ def _played(stage: Stage, strategy: Strategy, fault: Fault, wanted: Expected, un
     elif (fault, strategy) == ("latency", "shadow"):
         stage.having(then="keep")
     elif unit is not None:
-        judge = stage.place.project.rollout.judge.model_dump() | {"entities": unit.entities}
-        stage.having(steps=[{"share": 0.5, "bake_min": BAKE_S / 60}], judge=judge)
+        more = stage.place.project.rollout.judge.model_dump() | {"entities": unit.entities}
+        stage.having(steps=[{"share": 0.5, "bake_min": BAKE_S / 60}], judge=more)
     _warm(stage, WARM if unit is None else max(WARM, unit.entities))
     release = _made(stage, fault, unit)
     if fault in ("wrong scores", "late labels"):
