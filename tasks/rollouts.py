@@ -7,8 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from pillars.answers.trials import bounds, evidence_of, judged, report
-from pillars.bundle.bundle import Bundle
 from pillars.deployment import evidence, rollback, rollout, traffic
+from pillars.deployment import release as releases
 from pillars.deployment.evidence import Evidence
 from pillars.errors import BundleRefused, Overtaken, UnknownName
 from pillars.stores import write_atomically
@@ -118,7 +118,7 @@ def settle(opened: Opened, but: Release | None = None) -> None:
 def _broken(opened: Opened, challenger: Release) -> str:
     """Why a release on trial cannot go on: a server that holds it in memory may be the last that does. "" where it loads."""
     try:
-        Bundle.load(opened.stores.var / challenger.path).held_to(challenger.sha256, challenger.digest)
+        releases.load(opened.stores, challenger)
     except BundleRefused as err:
         return f"v{challenger.version} loads no more: {err.problem}"
     return ""
