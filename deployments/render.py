@@ -16,7 +16,7 @@ from pillars.stores import Stores, write_atomically
 
 VERBS = (
     *("ingest", "train", "promote", "deploy", "rollout", "rollback", "pin", "unpin", "score", "monitor", "cycle", "replay"),
-    *("rebuild", "readmit", "audit", "tag", "retain", "reproduce", "calibrate", "compare", "compact", "reset"),
+    *("rebuild", "readmit", "audit", "tag", "retain", "reproduce", "calibrate", "compare", "compact", "drill", "reset"),
 )
 BY_WISH = ("audit", "retain", "reproduce", "compact")  # verbs that are scheduled where the YAML asks for it
 NIGHTLY = "30 3 * * *"

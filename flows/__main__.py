@@ -19,6 +19,11 @@ REFUSALS = {  # of the world; a file that is not there is a bug of ours
     *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
 }
 PROJECT = click.argument("project", default="flights")
+STRATEGIES = ("direct", "blue-green", "canary", "shadow", "ab")
+FAULTS = (
+    *("errors", "latency", "corrupt bundle", "wrong scores", "flipped labels", "unit change", "registry down", "half-written policy"),
+    *("killed controller", "killed worker", "full disk", "clock jump", "late labels"),
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 CONTINUE = click.option("--continue", "accept_changes", is_flag=True, help="Go on although the YAML changed since the last run.")
 
@@ -336,6 +341,20 @@ def replay(project: str, first: str | None, last: str | None, accept_changes: bo
 def compact(project: str, as_json: bool) -> None:
     """Turn what the prediction server logged into Parquet: every segment that is finished."""
     _show(_flow("compact", project=project), as_json)
+
+
+@main.command()
+@PROJECT
+@click.option("--strategy", "strategies", type=click.Choice(STRATEGIES), multiple=True, help="One of them; several times for several.")
+@click.option("--fault", "faults", type=click.Choice(FAULTS), multiple=True, help="One of them; several times for several.")
+@click.option("--all", "every", is_flag=True, help="Every strategy; without it the YAML's own.")
+@click.option("--controls", type=click.IntRange(0), default=2, show_default=True, help="Runs of each strategy without a fault.")
+@JSON
+def drill(project: str, strategies: tuple[str, ...], faults: tuple[str, ...], every: bool, controls: int, as_json: bool) -> None:
+    """Inject faults into rollouts of the champion, in a throw-away folder under load; exit 1 when one is not found, or ends unsafe."""
+    from flows import drill_commands
+
+    sys.exit(drill_commands.drill(project, strategies, faults, controls, every=every, as_json=as_json))
 
 
 @main.command()

@@ -101,6 +101,9 @@ def told(stores: Stores, project: Project, host: str, port: int, workers: int) -
         columns=columns,
         key=tuple(project.key),
         entity=project.entity,
+        numeric=tuple(project.features.numeric),
+        categorical=tuple(project.features.categorical),
+        constant=constant(project),
         host=host,
         port=port,
         workers=workers,
@@ -114,6 +117,25 @@ def told(stores: Stores, project: Project, host: str, port: int, workers: int) -
         version=version("five-pillars"),
         seal=seal_of(stores, project),
     )
+
+
+def constant(project: Project) -> dict[str, float | bool | str | None]:
+    """What is said of every row when no release loads, by output column: as the YAML declares, decided by its costs. {}: nothing."""
+    import numpy as np
+
+    from pillars.bundle.answers import cheapest
+    from pillars.training.calibrating import theoretical
+
+    said = project.rollout.fallback
+    if said is None:
+        return {}
+    if isinstance(said, dict):
+        each = np.array([[said[name] for name in project.classes]])
+        best = int(cheapest(np.array(project.cost.table(project.classes)), each)[0]) if project.cost.matrix else int(each.argmax())
+        return {"score": said[project.classes[best]], "decision": project.classes[best], **{f"p_{n}": said[n] for n in project.classes}}
+    if project.task == "binary":
+        return {"score": said, "decision": bool(said >= theoretical(project.cost))}
+    return {"score": said, **({"low": None, "high": None} if project.intervals.method != "none" else {})}
 
 
 def _write(stores: Stores, settings: Settings) -> Path:

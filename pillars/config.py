@@ -628,7 +628,23 @@ class Project(Section):
             problems.append(f"rollout.entity: {name} is not declared under columns{nearest(name, self.columns)}")
         elif name is not None and {"outcome", "known_later"} & set(self.columns[name].role):
             problems.append(f"rollout.entity: {name} is known only after the prediction moment")
-        return problems
+        return problems + self._fallback_problems()
+
+    def _fallback_problems(self) -> list[str]:
+        """Why a constant is no answer of this task."""
+        said, problem = self.rollout.fallback, ""
+        if self.task == "multiclass":
+            if isinstance(said, float):
+                problem = "a probability of each class is needed, such as {" + ", ".join(f"{name}: ..." for name in self.classes) + "}"
+            elif said is not None and {*said} != {*self.classes}:
+                problem = f"it names {', '.join(said) or 'nothing'}, the classes are {', '.join(self.classes)}"
+            elif said is not None and (min(said.values()) < 0 or abs(sum(said.values()) - 1) > 1e-6):
+                problem = f"probabilities add up to 1 and are not negative; these add up to {sum(said.values()):g}"
+        elif isinstance(said, dict):
+            problem = "one number is needed; classes are for multiclass"
+        elif said is not None and self.task == "binary" and not 0 <= said <= 1:
+            problem = f"{said:g} is no probability"
+        return [f"rollout.fallback: {problem}"] if problem else []
 
     def _weight_problems(self) -> list[str]:
         """Why a column cannot say how much its rows count."""

@@ -100,6 +100,10 @@ class Rollout(Section):
         default=None, description="column whose value the traffic is split by; null: those with the role entity, else the row's key"
     )
     slice: str | None = Field(default=None, description="column by whose values a shadow's divergence is reported")
+    fallback: float | dict[str, float] | None = Field(
+        default=None,
+        description="said over HTTP when no release loads: a probability, one of each class, or a number; null: nothing (503)",
+    )
     judge: Judge = Field(default=Judge(), description="by what a challenger is called harmful")
     quality: Quality | None = Field(
         default=None, description="when a released version is taken back by its quality; null: that is left to people"

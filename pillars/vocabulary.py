@@ -947,3 +947,56 @@ class Alert:
 
     def __str__(self) -> str:
         return f"{self.project} {self.period} {self.kind}: {self.text}"
+
+
+Fault = Literal[
+    "none",
+    "errors",
+    "latency",
+    "corrupt bundle",
+    "wrong scores",
+    "flipped labels",
+    "unit change",
+    "registry down",
+    "half-written policy",
+    "killed controller",
+    "killed worker",
+    "full disk",
+    "clock jump",
+    "late labels",
+]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a fault has to come to in a drill, and why."""
+
+    outcome: Literal["taken back", "harmless", "either", "not judged"]
+    why: str
+
+
+@dataclass(frozen=True)
+class Played:
+    """One fault injected into one strategy. `injected`: what was seen of the fault itself; "" where nothing was. `end`: what became of the
+    release on trial; `unsafe`: what is wrong with the end state."""
+
+    strategy: str
+    fault: Fault
+    expected: Expected
+    injected: str = ""
+    detected: str = ""
+    seconds: float | None = None  # from the injection until somebody noticed
+    requests: int = 0
+    harmed: int = 0  # refused, not answered, too slow, or answered by what is on trial and harms
+    end: str = ""
+    unsafe: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Drilled:
+    """All plays of a drill, with the version that played the champion."""
+
+    project: str
+    version: int
+    plays: tuple[Played, ...]
+    seconds: float

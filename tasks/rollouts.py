@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from pillars.answers.trials import bounds, evidence_of, judged, report
 from pillars.deployment import evidence, played, rollback, rollout, scoring, traffic
+from pillars.deployment import release as releases
 from pillars.deployment.evidence import Evidence
 from pillars.errors import BundleRefused, NobodyAnswers, Overtaken
 from pillars.periods import span
@@ -82,7 +83,8 @@ def begin(opened: Opened, release: Release, by_hand: bool = False, read: Evidenc
 def look(opened: Opened, read: Evidence | None = None, at: datetime | None = None) -> Looked:
     """Judge what is on trial, and make the one transition that follows. A look that was overtaken changes nothing: one of two wins.
 
-    What somebody changed and died before it was on record is put there first.
+    What somebody changed and died before it was on record is put there first. A release on trial whose files do not load any more is taken
+    back, however well it does.
 
     Raises:
         NobodyAnswers: as it says.
@@ -95,11 +97,17 @@ def look(opened: Opened, read: Evidence | None = None, at: datetime | None = Non
         return Looked(opened.name, False, now)
     log = read or evidence_of(opened.stores, opened.config, opened.ledger)
     verdict, watched = judged(opened.config, now.trial, log, at)
-    by_now = replace(now, trial=watched)
-    if rollout.advanced(opened.config.rollout, by_now, verdict, at) == by_now:
+    broken = _broken(opened, now.trial.challenger)
+
+    def to(current: Rollout) -> Rollout:
+        if broken:
+            return rollout.taken_back(opened.config.rollout, current, broken, at, harmed=False)
+        return rollout.advanced(opened.config.rollout, replace(current, trial=watched), verdict, at)
+
+    if to(now) == replace(now, trial=watched):
         return Looked(opened.name, False, now, verdict, getattr(log, "unreadable", 0))
     path = _tell(opened, now, report(opened.config, now.trial, log))  # before the move: after it, nobody would make it
-    after = _replaced(opened, now, lambda current: rollout.advanced(opened.config.rollout, replace(current, trial=watched), verdict, at))
+    after = _replaced(opened, now, to)
     moved = after.generation != now.generation
     if moved:
         settle(opened)
@@ -179,6 +187,15 @@ def _tell(opened: Opened, now: Rollout, arms: TrialReport) -> str:
     told = json.dumps(plain(arms), indent=1).encode() + b"\n"
     write_atomically(opened.stores.folder("rollouts", opened.name) / f"g{now.generation}.json", told)
     return path
+
+
+def _broken(opened: Opened, challenger: Release) -> str:
+    """Why a release on trial cannot go on: a server that holds it in memory may be the last that does. "" where it loads."""
+    try:
+        releases.load(opened.stores, challenger)
+    except BundleRefused as err:
+        return f"v{challenger.version} loads no more: {err.problem}"
+    return ""
 
 
 def _replaced(opened: Opened, now: Rollout, to: Callable[[Rollout], Rollout]) -> Rollout:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from pillars.data.auditing import Audit
+from pillars.drill.faults import false_alarms, problems
 from pillars.vocabulary import (
     Attribution,
     Backtest,
     Candidate,
     Decision,
+    Drilled,
     Experiment,
     GateNoise,
     Leakage,
@@ -50,6 +52,26 @@ def validation(checked: Validation) -> None:
     counts = f"Rows {checked.rows}, quarantined {checked.quarantined}, repaired {checked.repaired}."
     head = f"{SAID[checked.decision.outcome]}: {checked.decision.reason}. {counts} Page: `var/{checked.page}`"
     create_table_artifact(rows, key=_key("validation", checked.project), description=head)
+
+
+def drill(drilled: Drilled) -> None:
+    """A line per play, and what did not hold."""
+    rows = [
+        {
+            "strategy": each.strategy,
+            "fault": each.fault,
+            "end": each.end or each.expected.outcome,
+            "seconds": "" if each.seconds is None else f"{each.seconds:.1f}",
+            "harmed": f"{each.harmed} of {each.requests}",
+            "seen": each.injected or each.expected.why,
+            "noticed by": each.detected,
+            "does not hold": "; ".join(problems(each)),
+        }
+        for each in drilled.plays
+    ]
+    alarms, clean = false_alarms(drilled.plays)
+    head = f"v{drilled.version}: {alarms} of {clean} clean runs were taken back. Nothing of the project was changed."
+    create_table_artifact(rows, key=_key("drill", drilled.project), description=head)
 
 
 def audit(found: Audit) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,11 @@ def why(stores: Stores, project_name: str, id: str, *, recompute: bool = False, 
         inputs=dict(found.inputs),
         outputs=dict(found.outputs),
     )
-    return _again(told, found, bundle_of(stores, project_name, found)) if recompute else told
+    if not recompute:
+        return told
+    if found.fallback == "constant":
+        return replace(told, note="no release loaded, and the declared constant answered")
+    return _again(told, found, bundle_of(stores, project_name, found))
 
 
 def bundle_of(stores: Stores, project_name: str, found: Prediction) -> Bundle:

@@ -49,6 +49,8 @@ class Logged:
         for path in sorted(self.rows.glob("*/*.parquet")):
             try:
                 for row in compacted(self._stores, path, self._kept, ("generation", ">=", generation)):
+                    if row.get("fallback"):
+                        continue
                     yield event_of(_flat(_lined(row), self.entity, self.slice))
             except (OSError, ValueError, KeyError) as err:
                 problem = OSError(getattr(err, "errno", None), str(err))
@@ -57,8 +59,8 @@ class Logged:
     def _event(self, line: bytes | None) -> Event | None:
         try:
             row = json.loads(line or b"")
-            if "arm" not in row:
-                return None  # says which model it is that later lines name
+            if "arm" not in row or row.get("fallback"):
+                return None  # says which model it is that later lines name; or neither arm answered
             return event_of(_flat(row, self.entity, self.slice) if "at_us" in row else row)
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
             self.unreadable += 1
@@ -73,13 +75,14 @@ def _lined(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flat(row: Mapping[str, Any], entity: tuple[str, ...], slice: str | None) -> dict[str, Any]:
-    """A line of the server. Where it keeps no entity, the bucket is the unit: the arm is a function of that, too."""
+    """A line of the server. Where it keeps no entity, the bucket is the unit: the arm is a function of that, too. Without one it is the
+    request's row, by the same name for a shadow."""
     inputs, outputs = row.get("inputs") or {}, row.get("outputs") or {}
     named = [inputs.get(name) for name in entity]
     if named and all(value is not None for value in named):
         who = "\x1f".join(str(value) for value in named)
     else:
-        who = row["id"] if row.get("bucket") is None else f"bucket {row['bucket']}"
+        who = row["id"].partition("s")[0] if row.get("bucket") is None else f"bucket {row['bucket']}"
     return {
         "entity": who,
         "arm": row["arm"],

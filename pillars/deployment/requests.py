@@ -33,6 +33,7 @@ HEAD = {
     "bucket": pa.int32(),
     "took_us": pa.int64(),
     "error": pa.bool_(),
+    "fallback": pa.string(),
 }
 SHORT = 16  # characters of a hash in each line
 INPUT, OUTPUT = "in_", "out_"  # before the names of columns, which may be anything
@@ -55,6 +56,7 @@ class Prediction:
     bucket: int | None
     took_us: int
     error: bool  # nobody was answered: the model failed, and there are no outputs
+    fallback: str  # what answered in place of a champion that did not load; "" for the policy's own
     inputs: Mapping[str, Any]
     outputs: Mapping[str, Any]
 
@@ -195,6 +197,7 @@ def _of_line(one: Mapping[str, Any], model: Mapping[str, Any]) -> Prediction:
         one["bucket"],
         one["took_us"],
         bool(one.get("error")),
+        one.get("fallback", ""),
         {name: _typed(value, model["inputs"][name]) for name, value in one["inputs"].items()},
         one["outputs"],
     )
@@ -210,7 +213,8 @@ def _typed(value: Any, kind: str) -> Any:
 def _of_row(row: Mapping[str, Any]) -> Prediction:
     inputs = {name.removeprefix(INPUT): value for name, value in row.items() if name.startswith(INPUT)}
     outputs = {name.removeprefix(OUTPUT): value for name, value in row.items() if name.startswith(OUTPUT) and value is not None}
-    return Prediction(**{name: row[name] for name in HEAD}, inputs=inputs, outputs=outputs)
+    told = {name: row.get(name, "") for name in HEAD}  # files of before have no `fallback`
+    return Prediction(**told, inputs=inputs, outputs=outputs)
 
 
 def _remove(segment: Path) -> None:

@@ -19,6 +19,7 @@ NOT_ALWAYS = ("var/quarantine/", "var/rejected/", "var/rollouts/")  # for bad ro
 BESIDE = (
     "audit.py",
     "compare.py",
+    "drill.py",
     "experiment.py",
     "gate.py",
     "reproduction.py",

@@ -288,6 +288,20 @@ def test_a_champion_that_loads_no_more_is_no_place_to_go_back_to(exported: list[
     assert (looked.judgement.health, looked.rollout.champion) == ("harmful", exported[0])
 
 
+def test_a_challenger_whose_files_rot_is_taken_back_however_well_it_does(exported: list[Release]) -> None:
+    """The server may hold it in memory, and nothing could start it again; every later look would fail."""
+    begin(exported[1])
+    booster = Stores().var / exported[1].path / "booster-0.ubj"
+    whole = booster.read_bytes()
+    booster.write_bytes(whole[:-1])
+    looked = look(10)
+    assert (looked.moved, looked.rollout.champion, looked.rollout.trial) == (True, exported[0], None)
+    assert on_record()[-1][:4] == ("rollout", "inconclusive", 3, 1)
+    assert "v2 loads no more: booster-0.ubj was changed" in on_record()[-1][4]
+    booster.write_bytes(whole)
+    assert rollouts.allowed(opened(), exported[1], False, START + timedelta(days=9)), "it did no harm: mended, it may be tried again"
+
+
 def test_what_the_server_routes_by_is_what_the_trial_says(exported: list[Release]) -> None:
     begin(exported[1])
     content = json.loads(policy_bytes())

@@ -1,7 +1,7 @@
 """The prediction server: a small ASGI app on uvicorn. No pandas, Prefect or MLflow in its process.
 
 process     __main__, workers, settings, lean, guard: started by `pillars serve`, what it is told, what it keeps out, slow heads
-who answers policy, snapshot, watcher, routing: the traffic file, the arms it names held warm, followed, which arm a row gets
+who answers policy, snapshot, constant, watcher, routing: the traffic file, its arms held warm, what stands in for them, whose a row is
 a request   app, body, problems: paths, limits and tokens, what is refused and how
 rows        contract, decoding, invocations, inference: columns, strict decoders, MLflow's formats, the Open Inference Protocol
 answers     batching, answering, shadowing: rows of one moment scored together, a request's answers, those of shadows

@@ -35,15 +35,18 @@ class Line(Struct, frozen=True, gc=False):
     inputs: Struct
     outputs: dict[str, Any]
     error: Literal[True] | UnsetType = UNSET
+    fallback: str | UnsetType = UNSET
 
 
 class Asked(Struct, frozen=True, gc=False):
-    """A request that was understood. `entity`: of the request's header, for all its rows. `pinned`: the version it named."""
+    """A request that was understood. `entity`: of the request's header, for all its rows. `pinned`: the version it named. `at_us`: when it
+    came, microseconds since 1970; all lines that are written of it have it, a shadow's too, for they are compared."""
 
     id: str
     trace: str
     rows: Rows
     began_ns: int
+    at_us: int
     entity: bytes | None = None
     pinned: Arm | None = None
 
@@ -161,10 +164,24 @@ def failed(snapshot: Snapshot, asked: Asked, arm: Arm) -> bytes:
     return lines(snapshot, asked, Answered({}, arms, buckets), failed=its)
 
 
+def unanswered(snapshot: Snapshot, asked: Asked) -> tuple[bytes, list[bytes]]:
+    """Lines of the log, and their heads, for a request that the server itself could not answer: every row, with its arm and `error`."""
+    buckets = placed(snapshot, asked)
+    arms = seated(snapshot, asked, buckets)
+    return lines(snapshot, asked, Answered({}, arms, buckets), failed=range(asked.rows.count)), heads(arms)
+
+
+def unread(snapshot: Snapshot, id: str, trace: str, began_ns: int, at_us: int, entity: bytes | None) -> Asked:
+    """A request that failed before its rows were known, as one row of which nothing is known."""
+    return Asked(id, trace, Rows([(None,)] * len(snapshot.contract.columns), 1), began_ns, at_us, entity)
+
+
 def about(snapshot: Snapshot, asked: Asked, answered: Answered) -> dict[str, Any]:
     """What an answer says beside its predictions."""
     arms, told = answered.arms, {"request_id": asked.id, "generation": snapshot.generation}
     told["model_version"] = arms[0].version if len(set(arms)) == 1 else [arm.version for arm in arms]
+    if snapshot.fallback:
+        told["fallback"] = snapshot.fallback
     if answered.unknown:
         told["warnings"] = {"unknown_category": {name: rows[:TOLD] for name, rows in answered.unknown.items()}}
     return told
@@ -173,14 +190,14 @@ def about(snapshot: Snapshot, asked: Asked, answered: Answered) -> dict[str, Any
 def lines(snapshot: Snapshot, asked: Asked, answered: Answered, suffix: str = "", failed: Sequence[int] = ()) -> bytes:
     """The request's lines of the log, one a row: `<request>-<row>`, so that each prediction has a name for ever. Those of `failed` alone,
     where there are any: they have no outputs."""
-    at, took = time.time_ns() // 1_000, (time.perf_counter_ns() - asked.began_ns) // 1_000
+    took = (time.perf_counter_ns() - asked.began_ns) // 1_000
     inputs, said = snapshot.decoders.inputs(asked.rows), answered.said or [{}] * asked.rows.count
     error: Literal[True] | UnsetType = True if failed else UNSET
     return ENCODE_LINES(
         [
             Line(
                 f"{asked.id}-{row}{suffix}",
-                at,
+                asked.at_us,
                 asked.trace,
                 arm.release.version,
                 arm.short,
@@ -191,6 +208,7 @@ def lines(snapshot: Snapshot, asked: Asked, answered: Answered, suffix: str = ""
                 inputs[row],
                 said[row],
                 error,
+                snapshot.fallback or UNSET,
             )
             for row, arm in enumerate(answered.arms)
             if not failed or row in failed
@@ -204,8 +222,13 @@ def heads(arms: Sequence[Arm]) -> list[bytes]:
 
 
 def shadowed(snapshot: Snapshot, shadow: Arm, asked: Asked, buckets: Sequence[int | None]) -> tuple[Answered, bytes]:
-    """What a shadow would have answered, and its lines; not on the loop's thread."""
-    encoded = shadow.encode(asked.rows.columns, asked.rows.count)
-    outputs: Mapping[str, list[Any]] = listed(shadow.say(encoded, shadow.groups(asked.rows.columns)), shadow)
-    answered = Answered(dict(outputs), [shadow] * asked.rows.count, list(buckets))
-    return answered, lines(snapshot, asked, answered, f"s{shadow.release.version}")
+    """What a shadow would have answered, and its lines; not on the loop's thread. Where it cannot answer, lines with `error`."""
+    suffix, whose = f"s{shadow.release.version}", [shadow] * asked.rows.count
+    try:
+        encoded = shadow.encode(asked.rows.columns, asked.rows.count)
+        outputs: Mapping[str, list[Any]] = listed(shadow.say(encoded, shadow.groups(asked.rows.columns)), shadow)
+    except Exception:  # it harms nobody, and its judge has to know
+        silent = Answered({}, whose, list(buckets))
+        return silent, lines(snapshot, asked, silent, suffix, failed=range(asked.rows.count))
+    answered = Answered(dict(outputs), whose, list(buckets))
+    return answered, lines(snapshot, asked, answered, suffix)

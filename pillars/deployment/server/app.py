@@ -7,7 +7,6 @@ import hmac
 import os
 import re
 import secrets
-import sys
 import time
 import traceback
 from collections import Counter
@@ -26,7 +25,7 @@ from pillars.deployment.server.decoding import Rows
 from pillars.deployment.server.journal import Journal
 from pillars.deployment.server.log import Log
 from pillars.deployment.server.metrics import Metrics
-from pillars.deployment.server.problems import Refused
+from pillars.deployment.server.problems import Refused, complain
 from pillars.deployment.server.settings import SETTINGS, Settings, tokens
 from pillars.deployment.server.settings import read as read_settings
 from pillars.deployment.server.shadowing import Shadowing
@@ -123,7 +122,7 @@ class App:
         except Gone:
             return
         except Exception as err:  # a bug: said without the words of the error, which could quote a row
-            print(f"pillars serve: {_place(err)}", file=sys.stderr, flush=True)
+            complain(_place(err))
             status, kind, body, headers = 500, JSON, Refused(500, "INTERNAL", "an error of this server; its log says where").content(), {}
         self.metrics.answered(shown, status)
         given = [(name.encode(), value.encode()) for name, value in headers.items()]
@@ -200,34 +199,64 @@ class App:
         body = await read(receive, headers, self.settings.limits)
         snapshot = self._snapshot()  # after the body: a slow client must not be answered by a policy of long ago
         pinned = None if version is None else self._arm(snapshot, version)
+        at_us, id, trace, entity = time.time_ns() // 1_000, _new_id(), _trace(headers), headers.get(ENTITY) or None
+        asked: Asked | None = None
+        try:
+            rows, named, wanted = self._rows(path, snapshot, body)
+            asked = Asked(id, trace, rows, began, at_us, entity, pinned)
+            answered = await answering.answer(snapshot, asked, self.batcher)
+            about = answering.about(snapshot, asked, answered)
+            content = self._content(path, snapshot, pinned, named, wanted, answered, about)
+            lines = answering.lines(snapshot, asked, answered)
+        except Refused:
+            raise
+        except answering.Failed as failed:
+            self._witness(answering.failed(snapshot, asked, failed.arm) if asked else b"", [failed.arm.head])
+            raise
+        except Exception:  # a bug of ours: who judges a rollout must not be blind to it
+            self._witness(*answering.unanswered(snapshot, asked or answering.unread(snapshot, id, trace, began, at_us, entity)))
+            raise
+        try:
+            await self.journal.write(lines, answering.heads(answered.arms), alone=self.under_way == 1)
+        except OSError as err:
+            complain(f"the request log cannot be written ({err.strerror})")
+            raise Refused(503, "LOG", "the request log cannot be written", headers={"retry-after": "5"}) from None
+        self._counted(answered)
+        if snapshot.shadows:
+            self.shadowing.show(snapshot, asked, answered.buckets)
+        self.metrics.seconds.observe((time.perf_counter_ns() - began) / 1e9)
+        return 200, JSON, content, {"x-request-id": id, "x-generation": str(snapshot.generation)}
+
+    def _rows(self, path: str, snapshot: Snapshot, body: bytes) -> tuple[Rows, str | None, tuple[str, ...]]:
+        """The rows, the id that the client gave, and the outputs it wants. Raises: Refused."""
         if path == "/invocations":
             rows, id, wanted = invocations.rows(snapshot.decoders, body), None, tuple(snapshot.outputs)
         else:
             rows, id, wanted = inference.rows(snapshot.decoders, body, tuple(snapshot.outputs))
         self._count(rows)
-        asked = Asked(_new_id(), _trace(headers), rows, began, headers.get(ENTITY) or None, pinned)
-        try:
-            answered = await answering.answer(snapshot, asked, self.batcher)
-        except answering.Failed as failed:
-            with suppress(OSError):  # the error is said all the same
-                self.log.write(answering.failed(snapshot, asked, failed.arm), [failed.arm.head])
-            raise
-        try:
-            await self.journal.write(answering.lines(snapshot, asked, answered), answering.heads(answered.arms), alone=self.under_way == 1)
-        except OSError as err:
-            print(f"pillars serve: the request log cannot be written ({err.strerror})", file=sys.stderr, flush=True)
-            raise Refused(503, "LOG", "the request log cannot be written", headers={"retry-after": "5"}) from None
-        self._counted(answered)
-        if snapshot.shadows:
-            self.shadowing.show(snapshot, asked, answered.buckets)
-        about = answering.about(snapshot, asked, answered)
-        said = {"x-request-id": asked.id, "x-generation": str(snapshot.generation)}
-        self.metrics.seconds.observe((time.perf_counter_ns() - began) / 1e9)
+        return rows, id, wanted
+
+    def _content(
+        self,
+        path: str,
+        snapshot: Snapshot,
+        pinned: Arm | None,
+        id: str | None,
+        wanted: tuple[str, ...],
+        answered: answering.Answered,
+        about: dict[str, Any],
+    ) -> bytes:
+        """The answer's body; made before it is on record, so that nothing can fail between that and saying it."""
         if path == "/invocations":
-            return 200, JSON, invocations.answer(answered.said, about), said
-        chosen = {name: answered.outputs[name] for name in wanted}
+            return invocations.answer(answered.said, about)
         of = str(pinned.release.version if pinned else answered.arms[0].release.version)
-        return 200, JSON, inference.answer(self.settings.project, of, id, chosen, snapshot.outputs, about), said
+        chosen = {name: answered.outputs[name] for name in wanted}
+        return inference.answer(self.settings.project, of, id, chosen, snapshot.outputs, about)
+
+    def _witness(self, lines: bytes, heads: list[bytes]) -> None:
+        """Put on record that a request was not answered. A disk that refuses is no reason not to say it."""
+        with suppress(OSError):
+            self.log.write(lines, heads)
 
     def _count(self, rows: Rows) -> None:
         """Raises: Refused."""
@@ -248,12 +277,13 @@ class App:
     def _ready(self) -> Content:
         if self.watcher.snapshot is None:
             return 503, JSON, msgspec.json.encode({"ready": False}), {"retry-after": "1"}
-        return 200, JSON, b'{"ready":true}', {}
+        fallback = {"fallback": self.watcher.snapshot.fallback} if self.watcher.snapshot.fallback else {}
+        return 200, JSON, msgspec.json.encode({"ready": True, **fallback}), {}
 
     def _version(self) -> Content:
         snapshot = self.watcher.snapshot
         told: dict[str, Any] = {"project": self.settings.project, "server": self.settings.version, "worker": os.getpid()}
-        told |= snapshot.told() if snapshot else {"generation": None, "arms": []}
+        told |= snapshot.told() if snapshot else {"generation": None, "arms": [], "fallback": None}
         return 200, JSON, msgspec.json.encode(told | {"refused": self.watcher.refused}), {}
 
     def _model(self) -> Content:

@@ -46,16 +46,22 @@ class Batcher:
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, {}
-        for arm, asked in waiting.items():
-            self.flushes += 1
-            while asked:
-                some = [asked.pop(0)]
-                size = len(some[0][0])
-                while asked and size + len(asked[0][0]) <= TOGETHER:
-                    size += len(asked[0][0])
-                    some.append(asked.pop(0))
-                self.rows += size
-                _answer(arm, some)
+        self._score(sorted(waiting.items(), key=lambda one: one[0].role != "champion"))
+
+    def _score(self, waiting: list[tuple[Arm, list[Asked]]]) -> None:
+        """Arm by arm, the champion first: what one answered is said before the next is scored, or a slow challenger made it look slow."""
+        arm, asked = waiting.pop(0)
+        self.flushes += 1
+        while asked:
+            some = [asked.pop(0)]
+            size = len(some[0][0])
+            while asked and size + len(asked[0][0]) <= TOGETHER:
+                size += len(asked[0][0])
+                some.append(asked.pop(0))
+            self.rows += size
+            _answer(arm, some)
+        if waiting:
+            self.loop.call_soon(self._score, waiting)  # behind those who wait for what was said
 
 
 def _answer(arm: Arm, asked: list[Asked]) -> None:

@@ -69,12 +69,13 @@ class Said(msgspec.Struct, frozen=True):
     kept: bool
 
 
-def contract(bundles: Sequence[Bundle], settings: Settings, answering: int | None = None) -> Contract:
+def contract(bundles: Sequence[Bundle], settings: Settings, answering: int | None = None, more: bool = False) -> Contract:
     """What rows of these models hold, the champion's first; the first `answering` of them (all if not said) answer, the others are shadows.
 
     A column is required where every model that answers takes it and says that it is never null: what a challenger alone wants cannot be
     asked of the champion's requests. It is kept in the log where nobody who knows it objects, neither a release nor the YAML. A project of
-    which neither says anything requires nothing but text or a number.
+    which neither says anything requires nothing but text or a number. With `more` a row may also hold what these models do not see and the
+    project's features have: clients know the champion's columns, and a fallback must not refuse their rows.
 
     Raises:
         BundleRefused: a bundle's schema is not that of its encoder, or two do not fit into one request or answer.
@@ -92,6 +93,8 @@ def contract(bundles: Sequence[Bundle], settings: Settings, answering: int | Non
                 kinds[name] = wanted  # which takes numbers, too
         if bundle.outputs != bundles[0].outputs:
             raise BundleRefused(str(bundle.path), f"it answers {', '.join(bundle.outputs)}, another arm {', '.join(bundles[0].outputs)}")
+    for name in (*settings.numeric, *settings.categorical) if more else ():
+        kinds.setdefault(name, "text" if name in settings.categorical else "flag" if settings.columns[name].type == "bool" else "number")
     owned = [name for bundle, said in zip(bundles, told, strict=True) if said is not None for name in _labels(bundle)]
     entity = settings.entity if told[0] is None else tuple(bundles[0].schema["entity"])
     labels = [name for name in dict.fromkeys((*owned, *settings.key, *settings.entity)) if name not in kinds]

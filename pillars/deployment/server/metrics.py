@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
+
+from pillars.deployment.server.snapshot import Fallback
 
 if TYPE_CHECKING:
     from pillars.deployment.server.snapshot import Arm, Snapshot
@@ -37,6 +39,9 @@ class Metrics:
         self.ready = client.Gauge(
             "pillars_workers_ready", "Workers that answer predictions", multiprocess_mode="livesum", registry=registry
         )
+        self.fallback = client.Gauge(
+            "pillars_fallback", "Workers that answer by a fallback", ["kind"], multiprocess_mode="livesum", registry=registry
+        )
         self._requests: dict[tuple[str, int], client.Counter] = {}
         self._rows: dict[tuple[str, int], client.Counter] = {}
 
@@ -58,9 +63,11 @@ class Metrics:
 
     def changed(self, snapshot: Snapshot | None) -> None:
         """Another policy answers."""
-        self.loads.labels("taken").inc()
+        self.loads.labels("fallback" if snapshot and snapshot.fallback else "taken").inc()
         self.generation.set(snapshot.generation if snapshot else 0)
         self.ready.set(1 if snapshot else 0)
+        for kind in get_args(Fallback)[1:]:
+            self.fallback.labels(kind).set(1 if snapshot and snapshot.fallback == kind else 0)
 
     def refused(self) -> None:
         """A policy was not taken over."""

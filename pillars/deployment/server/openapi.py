@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import html
 import json
-from typing import Any
+from typing import Any, get_args
 
 from pillars.deployment.server.contract import LARGEST, Column
 from pillars.deployment.server.inference import DATATYPES, OUT
 from pillars.deployment.server.settings import Limits
-from pillars.deployment.server.snapshot import Snapshot
+from pillars.deployment.server.snapshot import Fallback, Snapshot
 
 PROBLEMS = {
     "400": "no JSON",
@@ -109,6 +109,7 @@ def _predictions(snapshot: Snapshot) -> dict[str, Any]:
             "request_id": {"type": "string", "description": "a prediction's id is this, a dash and its row"},
             "generation": {"type": "integer"},
             "model_version": version,
+            "fallback": {"type": "string", "enum": list(get_args(Fallback)[1:]), "description": "what the policy names does not load"},
             "warnings": {"type": "object"},
         },
     }

@@ -28,11 +28,13 @@ class Seat:
 
 @dataclass(frozen=True)
 class Policy:
-    """Who answers at one generation: the champion first. Nobody, where a project was withdrawn. `salt` keys the hash of entities."""
+    """Who answers at one generation: the champion first. Nobody, where a project was withdrawn. `salt` keys the hash of entities.
+    `previous`: earlier champions that are kept, newest first, for the day on which the champion does not load."""
 
     generation: int
     seats: tuple[Seat, ...]
     salt: bytes
+    previous: tuple[Release, ...] = ()
 
 
 def read(path: Path, project: str) -> Policy:
@@ -59,7 +61,8 @@ def read(path: Path, project: str) -> Policy:
             raise ValueError("more than two challengers")  # a third could not grow without pushing somebody out, see `routing`
         if sum(seat.weight for seat in challengers) > WHOLE:
             raise ValueError("the challengers' shares exceed the whole")
-        return Policy(generation, (Seat("champion", _release(champion)), *challengers, *shadows), salt)
+        previous = tuple(_release(one) for one in content.get("previous") or [])
+        return Policy(generation, (Seat("champion", _release(champion)), *challengers, *shadows), salt, previous)
     except FileNotFoundError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:

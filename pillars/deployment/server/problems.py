@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -51,6 +53,12 @@ class Refused(Exception):
         place = [f"row {self.row}"] if self.row is not None else []
         place += [f"column {self.column}"] if self.column is not None else []
         return f"{', '.join(place)}: {self.message}" if place else self.message
+
+
+def complain(text: str) -> None:
+    """A line on stderr for who runs the server. Where that lies on a full disk, too, there is none."""
+    with suppress(OSError):
+        print(f"pillars serve: {text}", file=sys.stderr, flush=True)
 
 
 def said(name: str) -> str | None:

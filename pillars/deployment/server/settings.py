@@ -47,13 +47,17 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All that a server process is told. `entity`: columns that name who a row is about; a row's arm goes by them, where the champion's
-    release does not name them itself."""
+    release does not name them itself. `constant`: what is said of every row when no release loads, by output column; nothing where none
+    was declared."""
 
     project: str
     var: str
     columns: dict[str, Column] = {}
     key: tuple[str, ...] = ()
     entity: tuple[str, ...] = ()
+    numeric: tuple[str, ...] = ()  # features of today's YAML, which a fallback takes, too
+    categorical: tuple[str, ...] = ()
+    constant: dict[str, float | bool | str | None] = {}
     host: str = "127.0.0.1"
     port: int = 8080
     workers: int = 1

@@ -45,6 +45,9 @@ class Shadowing:
                 try:
                     answered, lines = answering.shadowed(snapshot, shadow, asked, buckets)
                     self.log.write(lines, answering.heads(answered.arms))
-                    self.metrics.predicted(shadow, asked.rows.count)
+                    if answered.outputs:
+                        self.metrics.predicted(shadow, asked.rows.count)
+                    else:
+                        self.metrics.dropped.inc(asked.rows.count)
                 except Exception:  # a shadow harms nobody
                     self.metrics.dropped.inc(asked.rows.count)

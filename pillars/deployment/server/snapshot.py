@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 
 from pillars.bundle.bundle import Bundle, Predictions
+from pillars.deployment.server import constant
 from pillars.deployment.server.contract import Contract, contract
 from pillars.deployment.server.decoding import Decoders, decoders
 from pillars.deployment.server.policy import Policy, Role, Seat
 from pillars.deployment.server.settings import Settings
+from pillars.errors import BundleRefused
 from pillars.vocabulary import Release
+
+Fallback = Literal["", "champion alone", "previous release", "constant"]  # instead of what the policy names; tried in this order
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +66,9 @@ class Arm:
     def unknown(self, columns: Sequence[Sequence[Any]], encoded: np.ndarray) -> dict[str, list[int]]:
         """Rows whose category is none of those it learned (rare ones were not learned either), by column."""
         first, found = len(self.numbers), {}
-        if not self.categories or (0.0 not in encoded[0, first:].tolist() if len(encoded) == 1 else encoded[:, first:].all()):
+        if not self.categories or not self.bundle.boosters:
+            return {}
+        if 0.0 not in encoded[0, first:].tolist() if len(encoded) == 1 else encoded[:, first:].all():
             return {}
         for offset, (name, place) in enumerate(zip(self.bundle.encoder.categorical, self.categories, strict=True), start=first):
             lost = [row for row in np.flatnonzero(encoded[:, offset] == 0).tolist() if columns[place][row] is not None]
@@ -87,6 +93,7 @@ class Snapshot:
     contract: Contract
     decoders: Decoders
     salt: bytes
+    fallback: Fallback = ""
 
     @property
     def champion(self) -> Arm:
@@ -122,7 +129,7 @@ class Snapshot:
         arms = [
             {"role": arm.role, "version": arm.release.version, "sha256": arm.release.sha256, "weight_bp": arm.weight} for arm in self.arms
         ]
-        return {"generation": self.generation, "arms": arms}
+        return {"generation": self.generation, "arms": arms, "fallback": self.fallback or None}
 
 
 def take(policy: Policy, settings: Settings, before: Snapshot | None) -> Snapshot | None:
@@ -135,9 +142,46 @@ def take(policy: Policy, settings: Settings, before: Snapshot | None) -> Snapsho
         return None
     held = {_place(arm.release): arm.bundle for arm in before.arms} if before else {}
     bundles = [held.get(_place(seat.release)) or load(Path(settings.var), seat.release) for seat in policy.seats]
-    agreed = contract(bundles, settings, sum(seat.role != "shadow" for seat in policy.seats))
+    return _seated(policy, bundles, settings, "")
+
+
+def fall_back(policy: Policy | None, settings: Settings, before: Snapshot | None) -> Snapshot | None:
+    """What answers while the policy cannot be taken and nothing answered before: the champion alone, where what stands beside it does not
+    load; the newest earlier champion that does; the declared constant. None where there is nothing of these, or the project was
+    withdrawn. What `before` holds already is not loaded again.
+
+    Only releases that the policy keeps are tried: a folder does not say what was taken back for harm. Without a readable policy (None)
+    there is the constant alone.
+    """
+    if policy is None:
+        policy = Policy(0, (), b"")
+    elif not policy.seats:
+        return None
+    held = {_place(arm.release): arm.bundle for arm in before.arms} if before else {}
+    for release, kind in _tried(policy):
+        try:
+            bundle = held.get(_place(release)) or load(Path(settings.var), release)
+            return _seated(replace(policy, seats=(Seat("champion", release),)), [bundle], settings, kind)
+        except BundleRefused:
+            continue
+    if not settings.constant:
+        return None
+    seat = Seat("champion", constant.release(settings.project))
+    return _seated(replace(policy, seats=(seat,)), [constant.bundle(settings)], settings, "constant")
+
+
+def _tried(policy: Policy) -> Iterator[tuple[Release, Fallback]]:
+    if len(policy.seats) > 1:
+        yield policy.seats[0].release, "champion alone"
+    for release in policy.previous:
+        yield release, "previous release"
+
+
+def _seated(policy: Policy, bundles: Sequence[Bundle], settings: Settings, fallback: Fallback) -> Snapshot:
+    """Raises: BundleRefused."""
+    agreed = contract(bundles, settings, sum(seat.role != "shadow" for seat in policy.seats), more=bool(fallback))
     arms = tuple(_arm(seat, bundle, agreed) for seat, bundle in zip(policy.seats, bundles, strict=True))
-    return Snapshot(policy.generation, arms, agreed, decoders(agreed), policy.salt)
+    return Snapshot(policy.generation, arms, agreed, decoders(agreed), policy.salt, fallback)
 
 
 def load(var: Path, release: Release) -> Bundle:

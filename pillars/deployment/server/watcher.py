@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
 
 from pillars.deployment.server import policy as policies
+from pillars.deployment.server.policy import Policy
+from pillars.deployment.server.problems import complain
 from pillars.deployment.server.settings import Settings
-from pillars.deployment.server.snapshot import Snapshot, take
+from pillars.deployment.server.snapshot import Snapshot, fall_back, take
 from pillars.errors import PillarsError
 
 FIRST_S = 60.0  # a worker listens after that, whatever is not loaded yet
@@ -18,7 +19,10 @@ AGAIN_S = 2.0  # a refused policy is tried again: its release may have been expo
 
 
 class Watcher:
-    """`snapshot` is what answers now; None before the first one, and where nobody answers. `refused`: why the newest policy is not it."""
+    """`snapshot` is what answers now; None before the first one, and where nobody answers. `refused`: why the newest policy is not it.
+
+    A good snapshot stays until another is taken. Where there is none yet, a fallback takes its place, and gives it back by itself.
+    """
 
     def __init__(self, settings: Settings, changed: Callable[[Snapshot | None], None], failed: Callable[[], None]) -> None:
         self.settings, self.refused = settings, ""
@@ -65,6 +69,7 @@ class Watcher:
         if mark == self._seen and not (self.refused and time.monotonic() - self._tried > AGAIN_S):
             return
         self._seen, self._tried = mark, time.monotonic()
+        policy: Policy | None = None
         try:
             policy = policies.read(self.settings.policy, self.settings.project)
             if policy.generation < self._generation:
@@ -77,13 +82,29 @@ class Watcher:
             return
         except PillarsError as err:
             self._refuse(str(err))
+            self._fall_back(policy)
             return
         self.snapshot, self._generation, self.refused = snapshot, policy.generation, ""
         self._changed(snapshot)
 
+    def _fall_back(self, policy: Policy | None) -> None:
+        """Put something in place of a policy that cannot be taken, where nothing good answers."""
+        before = self.snapshot
+        if before is not None and not before.fallback:
+            return
+        found = fall_back(policy, self.settings, before)
+        if found is not None and before is not None and (found.told(), found.salt) == (before.told(), before.salt):
+            return
+        if found is not None:
+            told = f"v{found.champion.release.version}" if found.champion.release.version else "the declared constant"
+            complain(f"{told} answers meanwhile ({found.fallback})")
+        if found is not before:
+            self.snapshot = found
+            self._changed(found)
+
     def _refuse(self, why: str, count: bool = True) -> None:
         if why != self.refused:
-            print(f"pillars serve: {why}", file=sys.stderr, flush=True)
+            complain(why)
         self.refused = why
         if count:
             self._failed()

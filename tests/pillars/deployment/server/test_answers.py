@@ -106,6 +106,22 @@ def test_a_full_disk_answers_nobody(var: Path, monkeypatch: pytest.MonkeyPatch) 
         assert app.ask("POST", "/invocations", {"dataframe_records": [ROW]})[0] == 200
 
 
+def test_a_full_disk_under_the_servers_own_messages_too_is_still_said(var: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where `pillars up` keeps them: beside the log."""
+    write_policy(var, 1, write_release(var, 1))
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with InProcess(settings(var)) as app:
+        app.ready()
+        with monkeypatch.context() as patch:
+            patch.setattr(app.app.log, "write", refuse)
+            patch.setattr("sys.stderr.write", refuse)
+            status, said = app.ask("POST", "/invocations", {"dataframe_records": [ROW]})
+    assert (status, said["error_code"]) == (503, "LOG")
+
+
 def test_confidential_columns_are_in_no_file(var: Path) -> None:
     planted = "Ada Planted-Lovelace"
     write_policy(var, 1, write_release(var, 1))
@@ -154,6 +170,28 @@ def test_rows_of_one_request_go_each_to_its_own_arm(var: Path, weight: int) -> N
     assert all((r["bucket"] < weight) == (r["arm"] == "challenger") for r in record)
     assert again["predictions"] == content["predictions"]  # the same entity, the same model
     assert len({r["version"] for r in record}) == (2 if weight == 2_000 else 1)
+
+
+def test_a_slow_challenger_does_not_make_the_champion_look_slow(var: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are asked in the same turn of the loop."""
+    import time
+
+    write_policy(var, 1, write_release(var, 1), challenger=vars(write_release(var, 2, seed=2)) | {"weight_bp": 5_000})
+    with InProcess(settings(var)) as app:
+        snapshot = app.ready().app.watcher.snapshot
+        assert snapshot
+        say = type(snapshot.champion).say
+
+        def slow(self: Any, *given: Any) -> Any:
+            time.sleep(0.3 if self.role == "challenger" else 0.0)
+            return say(self, *given)
+
+        monkeypatch.setattr(type(snapshot.champion), "say", slow)
+        app.ask_all([{"dataframe_records": [ROW | {"passenger": f"p{n}"}]} for n in range(20)])
+    took = {arm: [row["took_us"] / 1e6 for row in logged(var) if row["arm"] == arm] for arm in ("champion", "challenger")}
+    assert min(took["challenger"]) > 0.29
+    assert len(took["champion"]) > 3
+    assert max(took["champion"]) < 0.29
 
 
 def test_an_entity_of_the_header_counts_for_all_rows(var: Path) -> None:
