@@ -32,7 +32,7 @@ PERIODS = [f"2013-{month:02d}" for month in range(1, 13)]
 FIT = slice(0, 20_000, 5)  # rows of January that the model is fitted on: later months bring airports that it has not met
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)  # a bundle is much to print
 class World:
     """A model of flights, fitted as training does, and the server that answers by it."""
 
@@ -56,7 +56,7 @@ class World:
             return scoring.predictions(piece, seen, self.bundle, rollout, "data", self.project.key)
 
         encoded = [self.bundle.encoder.encode(features.seen(self.project, piece)) for piece in pieces]
-        tables = list(scoring._in_turn(said, pieces, threads))
+        tables = list(scoring.in_turn(said, pieces, threads))
         scores = pa.concat_tables(tables)["score"].to_numpy()
         return np.concatenate(encoded), scores, parquet_of(tables)[0]
 
