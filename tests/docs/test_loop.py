@@ -20,6 +20,8 @@ BESIDE = (
     "audit.py",
     "compare.py",
     "drill.py",
+    "faults.py",
+    "stage.py",
     "experiment.py",
     "gate.py",
     "reproduction.py",

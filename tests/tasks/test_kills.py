@@ -16,8 +16,10 @@ import pytest
 from pillars.drill import altering, place, safety
 from pillars.drill.serving import until
 from pillars.vocabulary import Release
-from tasks import drill, rollouts
-from tasks.drill import BEGIN, PROCESSES, Stage
+from tasks import rollouts
+from tasks import stage as stages
+from tasks.drill import BEGIN
+from tasks.stage import PROCESSES, Stage
 from tests import drilled
 from tests.tasks.dying import look_and_die
 
@@ -29,7 +31,7 @@ QUICK = {
     "timeout_min": 30,
 }
 END_S = 240.0
-PROCESSES.set_forkserver_preload([*drill.LOADED, "tests.tasks.dying", "pytest", "httpx", "requests"])
+PROCESSES.set_forkserver_preload([*stages.LOADED, "tests.tasks.dying", "pytest", "httpx", "requests"])
 
 
 @pytest.fixture
@@ -37,14 +39,14 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     """A champion under load, and three shares to go."""
     of = drilled.deployed(tmp_path / "project")
     at = place.make(tmp_path / "played", of, drilled.project(), place.champion(of, drilled.project()), "canary")
-    with drill.staged(at, per_s=20.0) as made:
+    with stages.staged(at, per_s=20.0) as made:
         made.having(**QUICK)
         yield made
 
 
 def begun(stage: Stage) -> Release:
     release = stage.challenger(altering.again)
-    BEGIN(stage.opened, release, True, drill._evidence(*drill._known(stage.place)))
+    BEGIN(stage.opened, release, True, stages.evidence(*stages.known(stage.place)))
     rollouts.settle(stage.opened)
     return release
 
@@ -68,7 +70,7 @@ def held(stage: Stage, release: Release) -> None:
 
 def test_a_controller_that_dies_at_every_write_point_of_every_transition(stage: Stage) -> None:
     release, kills, names, at = begun(stage), 0, set[str](), 1
-    evidence = partial(drill._evidence, *drill._known(stage.place))
+    evidence = partial(stages.evidence, *stages.known(stage.place))
 
     def over() -> bool:
         return (now := stage.now) is not None and now.trial is None
