@@ -35,7 +35,10 @@ def monitor(project: str, period: str) -> Verdict:
 
 
 def _look_back(opened: Opened, period: str, version: DataVersion) -> None:
+    if opened.config.rollout.quality is None:
+        return
     weighed = hindsight.weigh(opened, period, version)
-    if weighed and weighed.decision.outcome == "refuse" and (now := hindsight.take_back(opened, weighed)):
-        monitoring.follow(opened)
+    now = hindsight.take_back(opened, weighed) if weighed and weighed.decision.outcome == "refuse" else None
+    monitoring.follow(opened)  # also for who was killed after a release went back, and before this
+    if now:
         show.rollout(now)

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from pillars.answers import retained
-from pillars.answers.history import facts_of
+from pillars.answers.history import TRAFFIC, facts_of
 from pillars.data import pinned, retention
 from pillars.data.retention import Plan
 from pillars.deployment import aging
-from pillars.vocabulary import Candidate, DataVersion, Json
+from pillars.vocabulary import Candidate, DataVersion, Json, Rollout, Stage
 from tasks.opened import Opened
 from tasks.policy import step
 
@@ -40,20 +40,21 @@ def plan(opened: Opened, now: datetime | None = None) -> Plan | None:
     if (days := opened.config.retention.requests_days) is not None:
         before = (now or datetime.now(UTC)).replace(microsecond=0) - timedelta(days=days)
         if (rollout := opened.answering()) and rollout.trial:
-            before = min(before, datetime.fromisoformat(rollout.trial.stages[0].since))
+            before = min(before, _begun(opened, rollout.trial.stages[0]))
         gone = aging.older(opened.stores, opened.name, before)
         found = replace(found, requests=gone, requests_before=before.isoformat())
     return found if found.collected or found.rows or found.requests else None
 
 
 def needed(opened: Opened) -> dict[str, str]:
-    """Data versions that must stay whole, and for whom: who answers, releases that a rollback may go back to, the champion and the
-    candidate on their way, periods under way, and the pin. Other registered models hold nothing back.
+    """Data versions that must stay whole, and for whom: who answers or is on trial, releases that a rollback may go back to, the champion
+    and the candidate on their way, periods under way, and the pin. Other registered models hold nothing back.
     """
     past, found = opened.past, defaultdict[str, list[str]](list)
     trained = {model.version: model.data_version for model in past.versions()}
     if rollout := opened.answering():
-        for release, why in ((rollout.champion, "answers"), *((one, "is kept for rollback") for one in rollout.previous)):
+        tried = [(rollout.trial.challenger, "is on trial")] if rollout.trial else []
+        for release, why in ((rollout.champion, "answers"), *tried, *((one, "is kept for rollback") for one in rollout.previous)):
             if version := trained.get(release.version):
                 found[version].append(f"v{release.version} {why}")
     if (champion := past.champion()) in trained and champion is not None:
@@ -68,6 +69,16 @@ def needed(opened: Opened) -> dict[str, str]:
     if pinned.project_of(opened.stores) == opened.name and (pin := pinned.version_id(opened.stores)):
         found[pin].append(f"{pinned.PIN} pins it")
     return {version: "; ".join(dict.fromkeys(why)) for version, why in found.items()}
+
+
+def _begun(opened: Opened, stage: Stage) -> datetime:
+    """When a trial's first share was on record, for one that goes by its rows' clock says nothing of today's; not yet: ever."""
+    since = datetime.fromisoformat(stage.since)
+    if since.tzinfo is not None:
+        return since
+    entries = (entry for entry in opened.ledger.entries(opened.name) if entry.decision in TRAFFIC)
+    told = (datetime.fromisoformat(entry.at) for entry in entries if facts_of(entry, Rollout).generation == stage.generation)
+    return next(told, datetime.min.replace(tzinfo=UTC))
 
 
 @step("drop rows from the data set", retries=2)
@@ -99,7 +110,7 @@ def record(opened: Opened, what: Plan, version: DataVersion | None) -> int:
 @step("delete what is older than its time", retries=2)
 def delete(opened: Opened, what: Plan, row: int) -> Plan:
     """Files, objects and requests of a plan that is on record."""
-    requests = aging.delete(opened.stores, what.requests)
+    requests = aging.delete(opened.stores, opened.name, what.requests)
     return replace(retention.delete(opened.stores, what, row), requests=requests)
 
 

@@ -127,7 +127,8 @@ def play(
     """A period's rows, asked one after the other while the release on trial goes through its steps. Writes how its arms did until each."""
     config, log = opened.config, evidence_of(opened.stores, opened.config, opened.ledger, but=period)
     judge, told = partial(judged, config), partial(report, config)
-    done = played.play(config, now, rows, answers, beside, version.id, key, log, judge, told)
+    broken = _broken(opened, now.trial.challenger) if now.trial and beside.bundle is None else ""
+    done = played.play(config, now, rows, answers, beside, version.id, key, log, judge, told, broken)
     for move, arms in done.moves:
         _tell(opened, replace(move, generation=move.generation - 1), arms)
     return done
@@ -194,6 +195,8 @@ def _broken(opened: Opened, challenger: Release) -> str:
     try:
         releases.load(opened.stores, challenger)
     except BundleRefused as err:
+        if isinstance(err.__cause__, OSError) and not isinstance(err.__cause__, FileNotFoundError):
+            return ""  # a disk that refuses for a moment has changed nothing
         return f"v{challenger.version} loads no more: {err.problem}"
     return ""
 

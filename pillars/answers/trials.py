@@ -8,7 +8,7 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pillars.answers.history import facts_of
+from pillars.answers.history import TRAFFIC, facts_of
 from pillars.answers.served import log_of
 from pillars.config import Project
 from pillars.data import collection, versions
@@ -21,7 +21,7 @@ from pillars.errors import UnknownName
 from pillars.monitoring import performance
 from pillars.monitoring.ledger import Ledger
 from pillars.stores import Stores
-from pillars.vocabulary import Batch, Event, Judgement, Scored, Trial, TrialReport
+from pillars.vocabulary import Batch, Event, Judgement, Rollout, Scored, Trial, TrialReport
 
 
 def verdict(stores: Stores, project: Project, at: datetime) -> Judgement:
@@ -86,9 +86,19 @@ class Everything:
             if not scored.path or scored.period == self._but:
                 continue
             table = collection.read_collected(self._stores, scored.path, scored.sha256)
+            if (never := self._never(scored)) is not None:
+                table = table.filter(pc.less(table["generation"], never))
             if table.num_rows and pc.max(table["generation"]).as_py() < generation:
                 return  # earlier ones are of earlier generations
             yield from batches.events(self._project, table, self._known(scored.period, table))
+
+    def _never(self, scored: Scored) -> int | None:
+        """The first generation of a batch's moves that was never made, for somebody else decided before they were carried out."""
+        if not scored.moves:
+            return None
+        entries = (entry for entry in self._ledger.entries(self._project.project) if entry.decision in TRAFFIC)
+        made = {(now := facts_of(entry, Rollout)).generation: now for entry in entries}
+        return next((m.generation for m in scored.moves if m.generation in made and not _alike(made[m.generation], m)), None)
 
     def _known(self, period: str, table: pa.Table) -> pa.Table | None:
         """The batch's rows whose outcome has come."""
@@ -101,6 +111,11 @@ class Everything:
         except UnknownName:  # not yet
             return None
         return performance.joined(self._project, table, outcomes)
+
+
+def _alike(one: Rollout, other: Rollout) -> bool:
+    """Whether the same releases have the same traffic."""
+    return (one.champion, one.trial and one.trial.challenger) == (other.champion, other.trial and other.trial.challenger)
 
 
 def evidence_of(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pillars.deployment.segments import is_finished, segments
 from pillars.errors import StoreUnavailable
-from pillars.stores import Stores
+from pillars.stores import Stores, locked
 
 NAME = re.compile(r"([0-9]{20})-[0-9]+-[0-9a-f]{6}\.(jsonl|sealed|parquet)")  # begins with nanoseconds since 1970, see `server.log`
 LONGEST = timedelta(hours=2)  # after its begin a file holds no row: a segment is put aside after one
@@ -29,26 +29,31 @@ def through(name: str) -> datetime | None:
     return datetime.fromtimestamp(int(begun.group(1)) / 1e9, UTC) + LONGEST if begun else None
 
 
-def delete(stores: Stores, paths: Sequence[str]) -> tuple[str, ...]:
-    """Delete files of the log; those that were still there.
+def delete(stores: Stores, project_name: str, paths: Sequence[str]) -> tuple[str, ...]:
+    """Delete files of a project's log; those that were still there. Not while somebody makes Parquet of them.
 
     Raises:
         StoreUnavailable: the disk refuses; the same call again goes on.
+        Busy: a `compact` runs for longer than ten minutes.
     """
-    gone = []
-    for path in paths:
-        file = stores.var / path
-        try:
-            file.unlink()
-        except FileNotFoundError:
-            continue
-        except OSError as err:
-            raise StoreUnavailable.refused(str(file), err, "Mend the disk and run again: it goes on.", "deleted") from err
-        gone.append(path)
-        if file.suffix == ".parquet":
-            with suppress(OSError):  # the day has other files
-                file.parent.rmdir()
-    return tuple(gone)
+    if not paths:
+        return ()
+    with locked(stores.folder("served", project_name) / ".lock", f"the request log of {project_name}", wait_s=600):
+        return tuple(path for path in paths if _gone(stores.var / path))
+
+
+def _gone(file: Path) -> bool:
+    """Delete a file; whether it was still there. Raises: StoreUnavailable."""
+    try:
+        file.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as err:
+        raise StoreUnavailable.refused(str(file), err, "Mend the disk and run again: it goes on.", "deleted") from err
+    if file.suffix == ".parquet":
+        with suppress(OSError):  # the day has other files
+            file.parent.rmdir()
+    return True
 
 
 def _is_left(path: Path) -> bool:

@@ -277,6 +277,7 @@ def _settings(project: Project, policy: Rollout, release: Release, cluster: Clus
         "columns": {one["name"]: {"type": one["type"], "required": not one["nullable"], "kept": one["kept"]} for one in project.asked},
         "key": list(project.key),
         "entity": list(project.entity),
+        "falls_back": False,  # a pod that cannot answer by its release is not ready, and an update ends there
     }
     if cluster.seal:
         said["seal"] = {"id": cluster.seal.id, "public": cluster.seal.public}

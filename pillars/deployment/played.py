@@ -40,17 +40,23 @@ def play(
     log: Evidence,
     judge: Callable[[Trial, Evidence, datetime], tuple[Judgement, Trial]],
     report: Callable[[Trial, Evidence], TrialReport],
+    broken: str = "",
 ) -> Played:
     """Ask each row at its time, and look `LOOKS` times: what a look decides holds for the rows after it.
 
     The clock is the rows' own: its times have no offset, and a share that is on record by another clock is watched from the first row on.
-    `log` is what is known of the trial from before; outcomes of these rows are not among it. Deterministic, and nothing is written.
+    What is on trial and `broken`, which says why, goes back before the first row. `log` is what is known of the trial from before; outcomes
+    of these rows are not among it. Deterministic, and nothing is written.
     """
     before = list(log.events(now.trial.stages[0].generation)) if now.trial else []
     at, tables, seen, moves = _times(project, rows), list[pa.Table](), _Seen(before), list[tuple[Traffic, TrialReport]]()
     order = np.argsort(at, kind="stable")
     if now.trial is not None and len(order):
         now = replace(now, trial=rollout.timed(now.trial, _clock(at[order[0]])))
+        if broken and now.trial is not None:
+            after = rollout.taken_back(project.rollout, now, broken, _clock(at[order[0]]), harmed=False)
+            moves.append((replace(after, generation=now.generation + 1), report(now.trial, seen)))
+            now = moves[-1][0]
     for chunk in np.array_split(order, max(1, min(LOOKS, len(order)))):
         table = answered(rows.take(chunk), answers_of(answers, chunk), now, data_version, key, beside)
         tables.append(table)

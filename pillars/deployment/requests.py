@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pillars.deployment.segments import AtRest, Lines, in_the_open, is_finished, segments
+from pillars.deployment.server.log import SEALED
 from pillars.errors import DataCorrupt, StoreUnavailable, UnknownName
 from pillars.stores import Stores, locked, parquet_bytes
 from pillars.vocabulary import Compacted
@@ -171,15 +172,17 @@ def _take(found: Segment, models: dict[tuple[int, str], dict[str, Any]], line: b
             raise ValueError("it was changed")
         one = json.loads(line)
         if one.get("kind") == "model":
-            models[one["version"], one["sha256"][:SHORT]] = one
+            key = one["version"], one["sha256"][:SHORT]
+            if (before := models.get(key)) is not None:  # lines of an earlier contract may still come: the columns of both
+                one = {**one, "inputs": {**before["inputs"], **one["inputs"]}, "outputs": {**before["outputs"], **one["outputs"]}}
+            models[key] = one
             found.inputs.update(one["inputs"])
             found.outputs.update(one["outputs"])
         else:
             found.rows.append(_of_line(one, models[one["version"], one["sha256"]]))
     except (ValueError, KeyError, TypeError, AttributeError) as err:
-        remedy = (
-            "Nothing was changed; set the segment aside by hand." if line is None else "Nothing was changed; set the line aside by hand."
-        )
+        what = "line" if line is not None and not where.partition(" line ")[0].endswith(SEALED) else "segment"
+        remedy = f"Nothing was changed; set the {what} aside by hand."
         raise DataCorrupt(where, "of a prediction" if line else "that its seal says", "none" if line else "other bytes", remedy) from err
 
 

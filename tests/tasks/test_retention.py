@@ -97,3 +97,14 @@ def test_what_a_trial_is_judged_by_stays_until_it_has_ended(exported: Any) -> No
     plan = retention.plan(opened(), NOW)
     assert plan is not None
     assert plan.requests == (before, during)
+
+
+def test_a_trial_by_its_rows_clock_keeps_what_came_since_it_was_on_record(exported: Any) -> None:
+    put(NOW - timedelta(days=30))
+    begin(exported[1], at=datetime(2013, 3, 1))
+    recorded = datetime.fromisoformat(opened().past.latest("rollout").at)  # type: ignore[union-attr]
+    later = put(recorded + timedelta(hours=1))
+    plan = retention.plan(opened(), recorded + timedelta(days=400))
+    assert plan is not None
+    assert later not in plan.requests
+    assert plan.requests_before == recorded.isoformat()

@@ -1,4 +1,5 @@
-"""The request log: one write per request, before its answer, into a segment of this process alone. What was answered survives `kill -9`.
+"""The request log: the requests of one turn by one write, before their answers, into a segment of this process alone. What was answered
+survives `kill -9`.
 
 A segment is a file of JSON lines that its process holds a lock on (flock) for as long as it writes: one without a lock is finished,
 however its process ended. Only a last line without its end may be cut, and that request was not answered. Where the project's rows are
@@ -58,7 +59,9 @@ class Log:
             try:
                 self._append(content)
             except OSError:
-                self._put_aside()  # what stands in it may be cut; nothing is ever written behind that
+                with suppress(OSError):  # none of these requests will be answered
+                    os.ftruncate(self._fd, self._size)
+                self._put_aside()  # what stands in it may still be cut; nothing is ever written behind that
                 raise
             self._told.update(new)
             self._size += len(content)

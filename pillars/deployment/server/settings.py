@@ -48,7 +48,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All that a server process is told. `entity`: columns that name who a row is about; a row's arm goes by them, where the champion's
     release does not name them itself. `constant`: what is said of every row when no release loads, by output column; nothing where none
-    was declared."""
+    was declared. `falls_back`: whether anything but the policy's own releases may answer; not in pods, where others answer meanwhile."""
 
     project: str
     var: str
@@ -58,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     numeric: tuple[str, ...] = ()  # features of today's YAML, which a fallback takes, too
     categorical: tuple[str, ...] = ()
     constant: dict[str, float | bool | str | None] = {}
+    falls_back: bool = True
     host: str = "127.0.0.1"
     port: int = 8080
     workers: int = 1

@@ -153,6 +153,8 @@ def fall_back(policy: Policy | None, settings: Settings, before: Snapshot | None
     Only releases that the policy keeps are tried: a folder does not say what was taken back for harm. Without a readable policy (None)
     there is the constant alone.
     """
+    if not settings.falls_back:
+        return None
     if policy is None:
         policy = Policy(0, (), b"")
     elif not policy.seats:

@@ -40,11 +40,11 @@ def test_files_whose_rows_are_all_older_go_and_their_days_with_them(stores: Stor
     before = {path for path in (stores.var / "served").rglob("*") if path.is_file()}
     found = aging.older(stores, "small", NOW - timedelta(days=7))
     assert sorted(found) == sorted(old)
-    assert aging.delete(stores, found) == found
+    assert aging.delete(stores, "small", found) == found
     assert before - {path for path in (stores.var / "served").rglob("*") if path.is_file()} == {stores.var / path for path in old}
     assert not (stores.var / "served/small/rows/2026-03-02").exists()
     assert aging.older(stores, "small", NOW - timedelta(days=7)) == ()
-    assert aging.delete(stores, found) == ()
+    assert aging.delete(stores, "small", found) == ()
     assert aging.older(stores, "nobody", NOW) == ()
 
 
@@ -65,4 +65,4 @@ def test_a_disk_that_refuses_is_named(stores: Stores, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(Path, "unlink", refuse)
     with pytest.raises(StoreUnavailable, match="it goes on"):
-        aging.delete(stores, [path])
+        aging.delete(stores, "small", [path])

@@ -161,6 +161,16 @@ def test_one_that_does_not_load_answers_nobody(bundles: list[Any]) -> None:
     assert done.moves[-1][0].champion == OLD
 
 
+def test_one_that_does_not_load_goes_back_before_the_first_row(bundles: list[Any]) -> None:
+    """Nobody it answers can say that it harms, and its time may be longer than a period."""
+    of, beside = project(steps=[{"share": 0.2, "bake_min": 60_000}], timeout_min=90_000), Beside(None, ("at",), ("at",))
+    said = answers(small_columns(ROWS, seed=9), bundles[0], begun(of), beside)
+    done = play(of, begun(of), rows(), said, beside, "data", ["at"], Log(), partial(judged, of), partial(report, of), "v2 loads no more")
+    ((back, _),) = done.moves
+    assert (back.champion, back.trial, back.generation, back.reason) == (OLD, None, begun(of).generation + 1, "v2 loads no more")
+    assert set(done.predictions["generation"].to_pylist()) == {back.generation}
+
+
 def test_a_longer_trial_goes_on_in_the_next_period(bundles: list[Bundle]) -> None:
     of = project(steps=[{"share": 0.2, "bake_min": 60_000}], timeout_min=90_000)
     assert played(bundles, of).moves == ()

@@ -71,6 +71,20 @@ def test_segments_become_parquet_once(stores: Stores) -> None:
     assert not list((stores.var / "served" / "small" / "log").iterdir())
 
 
+def test_lines_of_two_contracts_of_one_model_mix_in_a_segment(stores: Stores) -> None:
+    """A long request of before a switch ends after a short one of after it, and a head is said once in a segment."""
+    answered(stores, entities(ROWS[:3]))
+    (segment,) = requests.segments(stores.var / "served" / "small" / "log")
+    lines = segment.read_bytes().splitlines(keepends=True)
+    heads = [json.loads(line) for line in lines if b'"kind"' in line]
+    fewer = [json.dumps({**one, "inputs": {name: kind for name, kind in one["inputs"].items() if name != "distance"}}) for one in heads]
+    segment.write_bytes(b"".join([*lines[:-1], *(one.encode() + b"\n" for one in fewer), lines[-1]]))
+    done = requests.compact(stores, "small")
+    table = compacted(stores, done)
+    assert table.num_rows == sum(b'"kind"' not in line for line in lines)
+    assert table["in_distance"].null_count == 0
+
+
 def test_a_model_that_fails_is_evidence_before_and_after_compaction(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     champion, challenger = write_release(stores.var, 1), write_release(stores.var, 2, seed=2)
     write_policy(stores.var, 3, champion, challenger=vars(challenger) | {"weight_bp": 5_000})

@@ -77,6 +77,15 @@ def test_without_a_constant_nobody_answers(var: Path) -> None:
         assert [app.ask("GET", "/ready")[0], app.ask("POST", "/invocations", BODY)[0]] == [503, 503]
 
 
+def test_where_others_answer_meanwhile_nothing_else_than_the_release_does(var: Path) -> None:
+    """A pod that fell back would be ready, and an update that ought to stop would go on."""
+    one = write_release(var, 1)
+    policy(var, one, one, shadow=asdict(broken(var, write_release(var, 2, seed=2))) | {"weight_bp": 9_999})
+    with InProcess(settings(var, **CONSTANT, falls_back=False)) as app:
+        wait_until(lambda: app.app.watcher.refused, 20, 0.01, "the refusal")
+        assert [app.ask("GET", "/ready")[0], app.ask("POST", "/invocations", BODY)[0]] == [503, 503]
+
+
 @pytest.mark.parametrize("beside", ["challenger", "shadow"])
 def test_a_champion_answers_alone_where_what_stands_beside_it_does_not_load(var: Path, beside: str) -> None:
     more = {beside: asdict(broken(var, write_release(var, 2, seed=2))) | {"weight_bp": 9_999}}
