@@ -12,11 +12,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from pillars.answers.trials import Everything
 from pillars.config import Project
 from pillars.deployment import release as releases
-from pillars.deployment import rollout, traffic
+from pillars.deployment import rollout, scoring, traffic
 from pillars.deployment.logged import Logged
 from pillars.deployment.rollback import roll_back
 from pillars.errors import NobodyAnswers, StoreUnavailable
@@ -504,3 +506,19 @@ def test_a_revert_is_done_once_and_neither_over_a_pin_nor_at_rest(exported: list
     assert policy_bytes() == before
     assert not rollouts.allowed(opened(), exported[1], by_hand=False)
     assert "nothing by itself before 2013-04-01" in rollouts.allowed(opened(), exported[2], by_hand=False).reason
+
+
+def test_rows_of_moves_that_were_never_made_are_no_evidence(exported: list[Release]) -> None:
+    """They name a champion that never was one."""
+    made = scored(begin_by_the_rows(exported[1]))
+    first, second = (move.generation for move in made.moves)
+    at = pa.array([datetime(2013, 3, day) for day in (1, 2, 3)], pa.timestamp("us"))
+    said = {"score": [0.5] * 3, "decision": [True] * 3, "model_version": [1] * 3, "champion": [1] * 3}
+    table, now = pa.table({"at": at, **said, "generation": [first - 1, first, second]}), opened()
+    kept = scoring.keep(now.stores, "small", "2013-03", 1, "data", scoring.made([table]))
+    facts = plain(replace(kept, moves=made.moves))
+    now.ledger.record("small", "score", {"period": "2013-03"}, "accept", "", facts, START, "me")
+    log = Everything(now.stores, now.config, now.ledger)
+    assert len(list(log.events(0))) == 3, "nobody decided otherwise"
+    rollouts.pin.fn(opened(), exported[0], "audit")
+    assert len(list(log.events(0))) == 1
