@@ -24,7 +24,7 @@ SETTINGS: dict[str, Any] = {
     "encodings": ["codes", "onehot", "native"],
     "growth": ["depth", "leaves"],
     "average": 4,
-    "trials": 2_000,  # as many as the seconds hold
+    "trials": 150,
     "lead": "best",
 }
 FEW = 10_000  # rows; of fewer without an order in time, all take their turn at validating, and trees may be shallow and many

@@ -113,11 +113,8 @@ def scored(folder: Path, project: Project, bundle: Bundle, threads: int, piece: 
     rollout = Rollout("flights", 1, release, (), "direct", "")
     pieces = parquet_pieces((folder / file).read_bytes(), file, piece)
     stores = Stores(root=folder, threads=threads)
-
-    def said(part: pa.Table) -> pa.Table:
-        return scoring.predictions(part, features.seen(takes, part), bundle, rollout, "bench", project.key)
-
-    scoring.keep(stores, "flights", "2013", 1, "bench", scoring.made(scoring.in_turn(said, pieces, threads)))
+    made = scoring.predicted(pieces, lambda part: features.seen(takes, part), bundle, rollout, "bench", project.key, threads)
+    scoring.keep(stores, "flights", "2013", 1, "bench", made)
 
 
 def peak(folder: Path, threads: int, piece: int) -> dict[str, Any]:

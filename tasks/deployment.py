@@ -105,18 +105,17 @@ def _made(
         dict.fromkeys((*opened.config.key, *opened.config.of("time"), *opened.config.of("weight"), *entity))
     )  # block and weight a row is judged by, and whom it counts for
 
-    def said(piece: pa.Table) -> tuple[pa.Table, scoring.Answers]:
+    def design(piece: pa.Table) -> scoring.Columns:
         columns = features.seen(takes, piece)
-        if rollout.trial:  # who is tried takes what the YAML says today
-            columns = {**features.seen(opened.config, piece), **columns}
-        return piece, scoring.answers(columns, bundle, rollout, beside)
-
-    def answered(piece: pa.Table) -> pa.Table:
-        return scoring.answered(*said(piece), rollout, version.id, key, beside)
+        return (
+            {**features.seen(opened.config, piece), **columns} if rollout.trial else columns
+        )  # who is tried takes what the YAML says today
 
     if not beside or not opened.config.of("time"):
-        return scoring.made(scoring.in_turn(answered, pieces, opened.stores.threads)), ()
-    rows, answers = scoring.together(scoring.in_turn(said, pieces, opened.stores.threads))
+        return scoring.predicted(pieces, design, bundle, rollout, version.id, key, opened.stores.threads, beside), ()
+    rows, answers = scoring.together(
+        scoring.in_turn(lambda piece: (piece, scoring.answers(design(piece), bundle, rollout, beside)), pieces, opened.stores.threads)
+    )
     done = rollouts.play(opened, rollout, period, rows, answers, beside, version, key)
     return scoring.made([done.predictions]), tuple(move for move, _ in done.moves)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 import pyarrow as pa
@@ -81,24 +81,23 @@ class Everything:
     def events(self, generation: int) -> Iterator[Event]:
         """Requests and batch rows that this generation or a later one answered. Raises: StoreUnavailable, DataCorrupt, SourceBroken."""
         yield from self._log.events(generation)
+        made: dict[int, Rollout] | None = None  # read where a batch moved the traffic
         for entry in reversed(self._ledger.entries(self._project.project, "score")) if self._batches else ():
             scored = facts_of(entry, Scored)
             if not scored.path or scored.period == self._but:
                 continue
             table = collection.read_collected(self._stores, scored.path, scored.sha256)
-            if (never := self._never(scored)) is not None:
+            made = self._made() if scored.moves and made is None else made
+            if (never := _never(scored, made or {})) is not None:
                 table = table.filter(pc.less(table["generation"], never))
             if table.num_rows and pc.max(table["generation"]).as_py() < generation:
                 return  # earlier ones are of earlier generations
             yield from batches.events(self._project, table, self._known(scored.period, table))
 
-    def _never(self, scored: Scored) -> int | None:
-        """The first generation of a batch's moves that was never made, for somebody else decided before they were carried out."""
-        if not scored.moves:
-            return None
+    def _made(self) -> dict[int, Rollout]:
+        """What is on record of the traffic, by generation."""
         entries = (entry for entry in self._ledger.entries(self._project.project) if entry.decision in TRAFFIC)
-        made = {(now := facts_of(entry, Rollout)).generation: now for entry in entries}
-        return next((m.generation for m in scored.moves if m.generation in made and not _alike(made[m.generation], m)), None)
+        return {(now := facts_of(entry, Rollout)).generation: now for entry in entries}
 
     def _known(self, period: str, table: pa.Table) -> pa.Table | None:
         """The batch's rows whose outcome has come."""
@@ -111,6 +110,11 @@ class Everything:
         except UnknownName:  # not yet
             return None
         return performance.joined(self._project, table, outcomes)
+
+
+def _never(scored: Scored, made: Mapping[int, Rollout]) -> int | None:
+    """The first generation of a batch's moves that was never made, for somebody else decided before they were carried out."""
+    return next((move.generation for move in scored.moves if move.generation in made and not _alike(made[move.generation], move)), None)
 
 
 def _alike(one: Rollout, other: Rollout) -> bool:

@@ -61,6 +61,20 @@ def made(tables: Iterable[pa.Table]) -> Made:
     return Made(content, dict(sorted(by.items())))
 
 
+def predicted(
+    pieces: Iterable[pa.Table],
+    design: Callable[[pa.Table], Columns],
+    bundle: Bundle,
+    rollout: Rollout,
+    data_version: str,
+    key: Sequence[str],
+    threads: int,
+    beside: Beside | None = None,
+) -> Made:
+    """The predictions of a period's rows, which come as pieces of any size; `design` says what a model sees of some. See `predictions`."""
+    return made(in_turn(lambda piece: predictions(piece, design(piece), bundle, rollout, data_version, key, beside), pieces, threads))
+
+
 def keep(
     stores: Stores, project_name: str, period: str, version: int, data_version: str, predicted: Made, write: Write | None = None
 ) -> Scored:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -36,6 +37,25 @@ STEPS = [{"share": 0.1, "bake_min": 10}, {"share": 0.5, "bake_min": 20}]
 
 class Killed(BaseException):
     """Stands for kill -9: no handler of ours sees it."""
+
+
+def killed_at(kill: int, after: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Wraps effects; at that one of them, counted from 0, or after it, comes the kill."""
+    effects = itertools.count()
+
+    def dying(effect: Callable[..., Any]) -> Callable[..., Any]:
+        def done(*args: Any, **kwargs: Any) -> Any:
+            place = next(effects)
+            if place == kill and not after:
+                raise Killed
+            made = effect(*args, **kwargs)
+            if place == kill:
+                raise Killed
+            return made
+
+        return done
+
+    return dying
 
 
 class Log:
@@ -140,21 +160,7 @@ def run_through(bad_at_the_end: bool) -> list[Callable[[], Any]]:
 def test_killed_between_any_two_effects_the_next_look_goes_on(
     exported: list[Release], monkeypatch: pytest.MonkeyPatch, kill: int, after: bool, bad: bool
 ) -> None:
-    effects = 0
-
-    def dying(effect: Callable[..., Any]) -> Callable[..., Any]:
-        def done(*args: Any, **kwargs: Any) -> Any:
-            nonlocal effects
-            effects += 1
-            if effects - 1 == kill and not after:
-                raise Killed
-            made = effect(*args, **kwargs)
-            if effects - 1 == kill:
-                raise Killed
-            return made
-
-        return done
-
+    dying = killed_at(kill, after)
     begin(exported[1])
     seen = [traffic.read(Stores(), "small")]
     with monkeypatch.context() as patched:
@@ -455,21 +461,7 @@ def test_the_traffic_moves_as_it_was_played_once(exported: list[Release], harm: 
 def test_killed_between_any_two_moves_the_rest_is_done_by_the_next(
     exported: list[Release], monkeypatch: pytest.MonkeyPatch, kill: int, after: bool
 ) -> None:
-    made, effects = scored(begin_by_the_rows(exported[1])), 0
-
-    def dying(effect: Callable[..., Any]) -> Callable[..., Any]:
-        def done(*args: Any, **kwargs: Any) -> Any:
-            nonlocal effects
-            effects += 1
-            if effects - 1 == kill and not after:
-                raise Killed
-            found = effect(*args, **kwargs)
-            if effects - 1 == kill:
-                raise Killed
-            return found
-
-        return done
-
+    made, dying = scored(begin_by_the_rows(exported[1])), killed_at(kill, after)
     with monkeypatch.context() as patched:
         patched.setattr(traffic, "write_atomically", dying(traffic.write_atomically))
         patched.setattr(Ledger, "record", dying(Ledger.record))

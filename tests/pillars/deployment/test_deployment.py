@@ -21,7 +21,7 @@ from pillars.bundle.bundle import Bundle
 from pillars.deployment import release as releases
 from pillars.deployment import traffic
 from pillars.deployment.rollback import roll_back
-from pillars.deployment.scoring import in_turn, keep, made, predictions
+from pillars.deployment.scoring import keep, predicted
 from pillars.errors import BundleRefused, InputInvalid, Overtaken, PillarsError, StoreUnavailable, UnknownName
 from pillars.stores import Stores
 from pillars.vocabulary import Release, Rollout, Scored
@@ -360,8 +360,7 @@ def score(
     key: list[str],
 ) -> Scored:
     """A period's predictions by the champion alone."""
-    tables = in_turn(lambda piece: predictions(piece, design(piece), bundle, rollout, data, key), pieces, 2)
-    return keep(stores, name, period, rollout.champion.version, data, made(tables))
+    return keep(stores, name, period, rollout.champion.version, data, predicted(pieces, design, bundle, rollout, data, key, threads=2))
 
 
 def test_predictions_join_their_rows_by_key_and_name_who_answered(stores: Stores, export: Export) -> None:
