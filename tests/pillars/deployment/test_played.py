@@ -19,7 +19,7 @@ from pillars.deployment import batches, rollout
 from pillars.deployment.played import LOOKS, Played, play
 from pillars.deployment.scoring import Beside, answers, predictions
 from pillars.vocabulary import Event, Release, Rest, Rollout
-from tests.releases import small_columns, small_project, write_small_bundle
+from tests.releases import small_columns, small_project
 
 OLD, NEW = (Release("small", n, str(n) * 64, f"releases/small/v{n}") for n in (1, 2))
 ROWS, HOUR = 8_000, 3_600
@@ -46,14 +46,6 @@ class Broken:
     def predict(self, columns: Any) -> Any:
         said = self.bundle.predict(columns)
         return replace(said, score=np.full_like(said.score, np.nan))
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
-    folder = tmp_path_factory.mktemp("bundles")
-    for seed in (1, 2):
-        write_small_bundle(folder / str(seed), seed)
-    return [Bundle.load(folder / str(seed)) for seed in (1, 2)]
 
 
 def project(**said: Any) -> Project:

@@ -21,7 +21,7 @@ from pillars.deployment.scoring import Beside, predictions
 from pillars.deployment.server import routing
 from pillars.deployment.split import challengers, entities
 from pillars.vocabulary import Release, Rollout, Stage, Trial
-from tests.releases import small_columns, small_project, write_small_bundle
+from tests.releases import small_columns, small_project
 
 OLD, NEW = (Release("small", n, str(n) * 64, f"releases/small/v{n}") for n in (1, 2))
 ROWS = 400
@@ -29,14 +29,6 @@ ROWS = 400
 
 def trial(weight_bp: int, mode: Any = "canary", salt: str = "small-8") -> Trial:
     return Trial(NEW, mode, salt, (Stage(8, weight_bp, "2026-01-01T00:00:00+00:00"),))
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
-    folder = tmp_path_factory.mktemp("bundles")
-    for seed in (1, 2):
-        write_small_bundle(folder / str(seed), seed)
-    return [Bundle.load(folder / str(seed)) for seed in (1, 2)]
 
 
 def scored(bundles: list[Bundle], on: Trial | None) -> pa.Table:
